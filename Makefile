@@ -1,0 +1,43 @@
+# Each line can be typed by hand; with an environment of your own, leave out `.venv/bin/`.
+PYTHON ?= python3
+BIN := .venv/bin
+FIT := $(BIN)/python main.py fit --config configs/base.yaml
+
+.PHONY: quickstart test lint bench lock
+
+quickstart: .venv/installed  ## Train two networks on real handwritten digits and compare them
+	$(FIT) --config configs/data/digits.yaml --config configs/model/alexnet_32.yaml --config configs/quickstart.yaml
+	$(FIT) --config configs/data/digits.yaml --config configs/model/resnet20.yaml --config configs/quickstart.yaml
+	$(BIN)/python -m comparison
+
+test: .venv/installed-dev  ## Check style and types, and run the tests
+	$(MAKE) lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed  ## Speed against what one would use instead, side by side
+	$(BIN)/python -m benchmarks.data_path
+	$(BIN)/python -m benchmarks.training_step
+
+lock: .venv/bin/python  ## Pin the newest versions that pyproject.toml allows, for every platform
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --custom-compile-command "make lock" pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --custom-compile-command "make lock" --group dev --constraints requirements.txt --output-file requirements-dev.txt
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --requirement requirements.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	touch $@

@@ -1,0 +1,78 @@
+"""Compare runs: `python -m comparison [table | report] [paths]`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from comparison.groups import Comparison, compare
+from comparison.table import csv_table, markdown_table, text_table
+
+FORMATS = {"text": text_table, "markdown": markdown_table, "csv": csv_table}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without ± or – shows a question mark instead of a traceback.
+        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    options = _parser().parse_args(_with_default_command(sys.argv[1:] if arguments is None else arguments))
+    try:
+        comparison = read(options.paths)
+        print(FORMATS[options.format](comparison))
+        if options.command == "report":
+            # Drawing is imported late, so that the table is there at once.
+            from comparison.page import write_page  # noqa: PLC0415
+
+            write_page(comparison, options.output)
+            print(f"\n{options.output}")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def read(paths: Sequence[Path]) -> Comparison:
+    """Read the runs at or below the paths.
+
+    Raises:
+        ValueError: If a path does not exist or no run is found.
+    """
+    missing = [path for path in paths if not path.exists()]
+    comparison = compare(paths)
+    found = comparison.data_sets or comparison.unreadable
+    if missing or not found:
+        where = ", ".join(path.as_posix() for path in missing or paths)
+        what = "does not exist" if missing else "holds no runs"
+        raise ValueError(f"{where} {what}: train something first, for example with `make quickstart`.")
+    return comparison
+
+
+def _with_default_command(arguments: Sequence[str]) -> list[str]:
+    asks_for_help = "-h" in arguments or "--help" in arguments
+    names_no_command = not arguments or arguments[0].startswith("-")
+    return ["report", *arguments] if names_no_command and not asks_for_help else list(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m comparison",
+        description="Compare trained runs by accuracy, size, speed and cost. Without a command: report.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="table | report")
+    table = commands.add_parser("table", help="print the table")
+    table.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    report = commands.add_parser("report", help="print the table and write the HTML page")
+    report.add_argument(
+        "--output", type=Path, default=Path("runs/comparison.html"), help="file of the page, default: %(default)s"
+    )
+    report.set_defaults(format="text")
+    for command in (table, report):
+        command.add_argument(
+            "paths", type=Path, nargs="*", default=[Path("runs")], help="runs, or folders of runs; default: runs"
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What does accuracy cost? Validation accuracy against multiply-adds, parameters or training time."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from comparison.chart_parts import (
+    ROWS,
+    accuracy_axis,
+    error_domain,
+    finish,
+    highlighted,
+    log_ticks,
+    series_colour,
+    smallest_error,
+)
+from comparison.groups import Group
+from comparison.label_placement import Place, place_labels
+from comparison.units import human_count, human_duration, human_percent
+
+COSTS = {"multiply_adds": "multiply-adds per image", "parameters": "parameters", "seconds": "training time"}
+HEIGHT = 270
+# The narrowest plot area that the page gives a chart; labels that keep apart here do so everywhere.
+PLOT_SIZE = (270.0, 240.0)
+DURATION_TICKS = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 18000, 36000, 86400, 172800, 432000, 864000)
+DURATION_LABEL = (
+    "datum.value < 60 ? datum.value + ' s' : datum.value < 3600 ? datum.value / 60 + ' min' "
+    ": datum.value < 86400 ? datum.value / 3600 + ' h' : datum.value / 86400 + ' d'"
+)
+
+
+def cost_chart(groups: Sequence[Group], cost: str) -> dict[str, Any] | None:
+    """Accuracy against one of `COSTS`, with intervals and Pareto front; None if no group knows its cost."""
+    known = [(group, value) for group in groups if (value := cost_of(group, cost))]
+    if not known:
+        return None
+    front = pareto_front([(value, 1 - group.best.mean) for group, value in known])
+    floor = smallest_error(groups)
+    rows: list[dict[str, Any]] = [
+        {
+            "label": group.label,
+            "x": value,
+            "y": max(1 - group.best.mean, floor),
+            "y_low": max(1 - group.best.high, floor),
+            "y_high": max(1 - group.best.low, floor),
+            "value": human_percent(group.best.mean),
+            "cost": human_duration(value) if cost == "seconds" else human_count(value),
+            "front": position in front,
+        }
+        for position, (group, value) in enumerate(known)
+    ]
+    domain = min(row["x"] for row in rows) / 1.5, max(row["x"] for row in rows) * 1.5
+    placed = _place(rows, domain)
+    base = alt.Chart(ROWS).encode(x=_cost_axis(cost, domain), y=accuracy_axis(rows))
+    colour = series_colour(groups)
+    details = [
+        alt.Tooltip("label:N", title="architecture"),
+        alt.Tooltip("value:N", title="validation accuracy"),
+        alt.Tooltip("cost:N", title=COSTS[cost]),
+    ]
+    chart = alt.layer(
+        base.transform_filter("datum.front")
+        .mark_line(interpolate="step-after", stroke="var(--faint)", strokeWidth=1.5, strokeDash=[4, 3])
+        .encode(order="x:Q"),
+        base.mark_rule(strokeWidth=1.5).encode(y="y_low:Q", y2="y_high:Q", stroke=colour, opacity=highlighted(0.75)),
+        base.mark_point(filled=True, size=90).encode(fill=colour, tooltip=details, opacity=highlighted(1.0)),
+        *(
+            base.transform_filter(f"datum.place === {place}")
+            .mark_text(align=align, dx=dx, dy=dy, fontSize=12, baseline="middle")
+            .encode(text="label:N", fill=alt.value("var(--ink)"), opacity=highlighted(1.0))
+            for place, (align, dx, dy) in enumerate(placed)
+        ),
+    )
+    return finish(chart, rows, HEIGHT, f"Validation accuracy against {COSTS[cost]}. {cost_summary(groups, cost)}")
+
+
+def cost_of(group: Group, cost: str) -> float | None:
+    """What a group spends: multiply-adds and parameters of its network, or seconds of its runs on average."""
+    if cost == "parameters":
+        return group.example.parameters["total"]
+    return group.example.multiply_adds if cost == "multiply_adds" else group.mean("wall_time_seconds")
+
+
+def cost_summary(groups: Sequence[Group], cost: str) -> str:
+    """The Pareto front in words."""
+    known = [(group, value) for group in groups if (value := cost_of(group, cost))]
+    front = pareto_front([(value, 1 - group.best.mean) for group, value in known])
+    names = ", ".join(f"{known[i][0].label} ({human_percent(known[i][0].best.mean)})" for i in front)
+    return f"Nothing is both cheaper and more accurate than: {names}."
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Positions of the (cost, error) points that no other point beats in both, from the cheapest up."""
+    front: list[int] = []
+    for position in sorted(range(len(points)), key=lambda i: points[i]):
+        if not front or points[position][1] < points[front[-1]][1]:
+            front.append(position)
+    return front
+
+
+def _cost_axis(cost: str, domain: tuple[float, float]) -> alt.X:
+    low, high = domain
+    if cost == "seconds":
+        ticks = [tick for tick in DURATION_TICKS if low <= tick <= high]
+        axis = alt.Axis(values=ticks[:: math.ceil(len(ticks) / 5) or 1], labelExpr=DURATION_LABEL, grid=False)
+    else:
+        axis = alt.Axis(values=log_ticks(low, high, 5), format="~s", grid=False)
+    return alt.X("x:Q", title=None, scale=alt.Scale(type="log", domain=[low, high], nice=False), axis=axis)
+
+
+def _place(rows: list[dict[str, Any]], domain: tuple[float, float]) -> list[Place]:
+    """Give each row the number of its label's place; rows whose label finds none keep only their tooltip."""
+    low, high = error_domain(rows)
+    width, height = PLOT_SIZE
+
+    def across(value: float) -> float:
+        return width * math.log(value / domain[0]) / math.log(domain[1] / domain[0])
+
+    def down(error: float) -> float:
+        return height * math.log(error / low) / math.log(high / low)
+
+    points = [(across(row["x"]), down(row["y"])) for row in rows]
+    lines = [(x - 1, down(row["y_low"]), x + 1, down(row["y_high"])) for row, (x, _) in zip(rows, points, strict=True)]
+    front = sorted(point for row, point in zip(rows, points, strict=True) if row["front"])
+    lines += [(x, y - 1, next_x, y + 1) for (x, y), (next_x, _) in itertools.pairwise(front)]
+    places = place_labels(points, [row["label"] for row in rows], lines, PLOT_SIZE)
+    used = sorted({place for place in places if place is not None})
+    for row, place in zip(rows, places, strict=True):
+        row["place"] = None if place is None else used.index(place)
+    return used

@@ -1,0 +1,130 @@
+"""Learning curves: metrics.csv of a run, reduced to one point an epoch, and several seeds joined into one band."""
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+POSITION_COLUMNS = ("epoch", "step", "images_seen")
+ACCURACY_COLUMN = "val/acc1"
+LOSS_COLUMN = "train/loss"
+
+Point = TypeVar("Point")
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """State of a run at the end of an epoch (counted from 1); None where nothing was logged."""
+
+    epoch: int
+    images_seen: int
+    accuracy: float | None
+    train_loss: float | None
+
+
+@dataclass(frozen=True)
+class BandPoint:
+    """Mean, minimum and maximum over the seeds at the end of an epoch."""
+
+    epoch: int
+    images_seen: float
+    seconds: float
+    mean: float
+    low: float
+    high: float
+
+
+def read_curve(path: Path) -> tuple[CurvePoint, ...]:
+    """Read metrics.csv into one point an epoch.
+
+    The last validation of an epoch counts; the training loss is the mean over the epoch's rows, because single
+    batches are too noisy to compare.
+
+    Raises:
+        ValueError: If the file is missing, empty, torn or not a table of numbers.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing")
+    try:
+        text = path.read_bytes().decode("utf-8")
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} cannot be read ({error})") from error
+    if not rows:
+        raise ValueError(f"{path.name} is empty")
+    if not text.endswith("\n"):  # a file torn in the middle of a line has lost its last line feed
+        raise ValueError(f"{path.name} ends in the middle of a line")
+    header = rows[0]
+    for column in (*POSITION_COLUMNS, ACCURACY_COLUMN):
+        if column not in header:
+            raise ValueError(f"{path.name} has no column {column}")
+    return _points_by_epoch(header, rows[1:], path.name)
+
+
+def _points_by_epoch(header: list[str], rows: Iterable[list[str]], name: str) -> tuple[CurvePoint, ...]:
+    epoch_at, images_at, accuracy_at = (header.index(c) for c in ("epoch", "images_seen", ACCURACY_COLUMN))
+    loss_at = header.index(LOSS_COLUMN) if LOSS_COLUMN in header else None
+    images: dict[int, int] = {}
+    accuracies: dict[int, float] = {}
+    losses: dict[int, list[float]] = {}
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"line {line} of {name} has {len(row)} cells instead of {len(header)}")
+        try:
+            epoch = int(row[epoch_at])
+            images[epoch] = max(images.get(epoch, 0), int(row[images_at]))
+            if row[accuracy_at]:
+                accuracies[epoch] = float(row[accuracy_at])
+            if loss_at is not None and row[loss_at]:
+                losses.setdefault(epoch, []).append(float(row[loss_at]))
+        except ValueError as error:
+            raise ValueError(f"line {line} of {name} holds something else than numbers") from error
+    return tuple(
+        CurvePoint(
+            epoch=epoch + 1,
+            images_seen=images[epoch],
+            accuracy=_finite(accuracies.get(epoch)),
+            train_loss=_finite(statistics.fmean(losses[epoch])) if epoch in losses else None,
+        )
+        for epoch in sorted(images)
+    )
+
+
+def join_seeds(
+    curves: Sequence[tuple[CurvePoint, ...]], seconds: Sequence[float], quantity: str
+) -> tuple[BandPoint, ...]:
+    """Join the curves of several seeds, at the epochs which all of them logged.
+
+    A seed that stopped early would otherwise move the mean by its absence.
+
+    Args:
+        curves: One curve per seed.
+        seconds: Wall time of each whole run, in seconds; it is spread evenly over the images seen.
+        quantity: "accuracy" or "train_loss".
+    """
+    by_epoch = [{p.epoch: p for p in curve if getattr(p, quantity) is not None} for curve in curves]
+    shared = set(by_epoch[0]).intersection(*by_epoch[1:])
+    images_seen = statistics.fmean(curve[-1].images_seen if curve else 0 for curve in curves)
+    seconds_per_image = statistics.fmean(seconds) / images_seen if seconds and images_seen else 0.0
+    band = []
+    for epoch in sorted(shared):
+        values = [getattr(points[epoch], quantity) for points in by_epoch]
+        images = statistics.fmean(points[epoch].images_seen for points in by_epoch)
+        mean = statistics.fmean(values)
+        band.append(BandPoint(epoch, images, images * seconds_per_image, mean, min(values), max(values)))
+    return tuple(band)
+
+
+def thin(points: Sequence[Point], limit: int) -> list[Point]:
+    """At most `limit` points, evenly spaced, with the first and the last."""
+    if len(points) <= limit:
+        return list(points)
+    return [points[round(i * (len(points) - 1) / (limit - 1))] for i in range(limit)]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

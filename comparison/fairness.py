@@ -1,0 +1,68 @@
+"""What a reader must know before comparing: where the runs of a data set differ in more than their architecture."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from comparison.groups import Comparison, Group
+from comparison.runs import Run
+from comparison.units import count_of
+
+# What may differ, how its values are read off a run, and what the difference does to the comparison.
+DIFFERENCES: tuple[tuple[str, Callable[[Run], object], str], ...] = (
+    (
+        "Training images",
+        lambda run: f"{run.data.train_images:,}",
+        "part of the difference in accuracy may come from the data",
+    ),
+    (
+        "Validation images",
+        lambda run: f"{run.data.val_images:,} ({run.data.selection_split})",
+        "the accuracies were not measured on the same images",
+    ),
+    ("Hardware", lambda run: run.hardware, "images/s and wall time do not compare"),
+    ("Epochs", lambda run: run.epochs, "the budgets are unequal"),
+    ("Global batch", lambda run: run.global_batch_size, "it changes both accuracy and speed"),
+    ("Precision", lambda run: run.precision, "it changes speed, and may change accuracy"),
+    ("PyTorch", lambda run: run.versions.get("torch"), "speed and numerics may have changed between the versions"),
+    ("Code", lambda run: run.commit, "the runs come from different states of this project"),
+)
+
+
+def general_notes(comparison: Comparison) -> list[str]:
+    """Notes on the comparison as a whole."""
+    if len(comparison.groups) < 2:
+        return []
+    names = ", ".join(comparison.groups)
+    return [f"{len(comparison.groups)} data sets ({names}): accuracies compare within a data set, not across."]
+
+
+def fairness_notes(groups: Sequence[Group]) -> list[str]:
+    """One sentence for each way in which the groups of one data set were not treated alike."""
+    runs = [run for group in groups for run in group.runs]
+    notes = []
+    if any(run.data.selection_split == "test" for run in runs):
+        notes.append(
+            "Selected on test: the best epoch was chosen on the very images that the accuracy is reported for, "
+            "so it is too high."
+        )
+    for subject, value_of, consequence in DIFFERENCES:
+        values = Counter(str(value) for run in runs if (value := value_of(run)) is not None)
+        if len(values) > 1:
+            listed = "; ".join(f"{value} ({count_of(number, 'run')})" for value, number in values.most_common(4))
+            more = f"; and {len(values) - 4} more" if len(values) > 4 else ""
+            notes.append(f"{subject} differ{'' if subject.endswith('s') else 's'}: {listed}{more}. So {consequence}.")
+    if any(not run.data.verified for run in runs):
+        notes.append(
+            "The images are a copy whose checksums are not the official ones, so published figures may differ."
+        )
+    seeds = {group.best.seeds for group in groups}
+    if len(seeds) > 1:
+        notes.append(
+            f"The number of seeds differs ({min(seeds)} to {max(seeds)}), so the intervals mean different things."
+        )
+    repeats = sum(len(group.repeats) for group in groups)
+    if repeats:
+        notes.append(
+            f"{count_of(repeats, 'older run')} with a seed that a newer run has too: only the newer one counts."
+        )
+    return notes

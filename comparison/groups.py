@@ -1,0 +1,161 @@
+"""Groups: runs which differ in nothing but their seed, with a label that tells each group from its neighbours."""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from comparison.runs import Run, UnreadableRun, read_runs
+from comparison.statistics import Estimate, estimate_accuracy
+from comparison.summary import printable
+
+DIFFERENCES_IN_A_LABEL = 3
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration, one a seed; `label` is unique within its data set.
+
+    `repeats` are older runs with a seed that a newer run has too. They do not count: a second run with the same seed
+    tells nothing about the spread over seeds.
+    """
+
+    label: str
+    architecture: str
+    runs: tuple[Run, ...]
+    repeats: tuple[Run, ...]
+    best: Estimate
+    last: float | None
+
+    @property
+    def example(self) -> Run:
+        """The run that stands for what all of them share."""
+        return self.runs[0]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds in rising order."""
+        return sorted(run.seed for run in self.runs if run.seed is not None)
+
+    def mean(self, quantity: str) -> float | None:
+        """Mean of a number of the runs, over those that recorded it."""
+        values = [value for run in self.runs if (value := getattr(run, quantity)) is not None]
+        return sum(values) / len(values) if values else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that was found: groups by data set, and the runs that do not count."""
+
+    groups: dict[str, list[Group]]
+    left_out: list[Run]
+    unreadable: list[UnreadableRun]
+
+    @property
+    def excluded(self) -> list[Run | UnreadableRun]:
+        """Every run that does not count."""
+        return [*self.left_out, *self.unreadable]
+
+    @property
+    def data_sets(self) -> list[str]:
+        """Names of the data sets, those with runs that count first."""
+        return [*self.groups, *sorted({run.data.name for run in self.left_out} - set(self.groups))]
+
+
+def compare(paths: Iterable[Path]) -> Comparison:
+    """Read and group all runs at or below the paths."""
+    runs, unreadable = read_runs(paths)
+    return Comparison(group_runs(runs), [run for run in runs if run.problem is not None], unreadable)
+
+
+def group_runs(runs: Iterable[Run]) -> dict[str, list[Group]]:
+    """Group the runs that count by data set, architecture and configuration without its seed.
+
+    Returns:
+        The groups of each data set, the most accurate first.
+    """
+    members: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.problem is None:
+            members[run.data.name, run.architecture, _fingerprint(run)].append(run)
+    by_data: dict[str, list[Group]] = defaultdict(list)
+    for (data, architecture, _), same in sorted(members.items()):
+        by_data[data].append(_group(architecture, same))
+    return {
+        data: sorted(_label(groups), key=lambda group: (-group.best.mean, group.label))
+        for data, groups in by_data.items()
+    }
+
+
+def _group(architecture: str, same: Sequence[Run]) -> Group:
+    newest_first = sorted(same, key=lambda run: (run.started or "", run.directory.name), reverse=True)
+    seeds: set[int] = set()
+    runs: list[Run] = []
+    repeats: list[Run] = []
+    for run in newest_first:
+        (repeats if run.seed in seeds else runs).append(run)
+        if run.seed is not None:
+            seeds.add(run.seed)
+    runs.sort(key=lambda run: (run.seed is None, run.seed))
+    last = [run.last_accuracy for run in runs if run.last_accuracy is not None]
+    return Group(
+        label=architecture,
+        architecture=architecture,
+        runs=tuple(runs),
+        repeats=tuple(repeats),
+        best=estimate_accuracy(
+            [run.best_accuracy for run in runs if run.best_accuracy is not None], runs[0].data.val_images
+        ),
+        last=sum(last) / len(last) if last else None,
+    )
+
+
+def _fingerprint(run: Run) -> str:
+    # The images count too: a config may be satisfied by two versions of a data set.
+    images = (run.data.train_images, run.data.val_images, run.data.selection_split)
+    identity = json.dumps([images, sorted(run.configuration.items())])
+    return hashlib.sha256(identity.encode()).hexdigest()
+
+
+def _label(groups: Sequence[Group]) -> list[Group]:
+    """Name the groups of one data set: the architecture, and what sets it apart if it occurs more than once."""
+    by_architecture: dict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        by_architecture[group.architecture].append(group)
+    labelled = []
+    for same in by_architecture.values():
+        labels = [f"{group.architecture}{_difference(group, same)}" for group in same]
+        for number, (group, label) in enumerate(zip(same, labels, strict=True), start=1):
+            ambiguous = labels.count(label) > 1
+            labelled.append(replace(group, label=f"{label} #{number}" if ambiguous else label))
+    return labelled
+
+
+def _difference(group: Group, same: Sequence[Group]) -> str:
+    paths = sorted({path for other in same for path in other.example.configuration})
+    differing = [path for path in paths if len({other.example.configuration.get(path) for other in same}) > 1]
+    if not differing:
+        return ""
+    shown = [
+        f"{_short_key(path)} {_short_value(group.example.configuration.get(path, 'absent'))}"
+        for path in differing[:DIFFERENCES_IN_A_LABEL]
+    ]
+    return f" ({', '.join(shown)}{', …' if len(differing) > len(shown) else ''})"
+
+
+def _short_key(path: str) -> str:
+    """The last name in a path: `lr` of `model.init_args.optimizer.init_args.lr`."""
+    names = [name for name in path.split(".") if not name.isdigit() and name not in ("class_path", "init_args")]
+    return printable(names[-1] if names else path)
+
+
+def _short_value(value: str) -> str:
+    if re.fullmatch(r"-?\d+\.\d+(e-?\d+)?", value):
+        return f"{float(value):.6g}"
+    if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
+        value = value.rpartition(".")[2]
+    value = printable(value)
+    return value if len(value) <= 24 else f"{value[:23]}…"

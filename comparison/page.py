@@ -1,0 +1,89 @@
+"""The comparison as one HTML page that loads nothing: style, drawing library and data are all inside."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from comparison.fairness import general_notes
+from comparison.groups import Comparison
+from comparison.sections import PAGE_HEADINGS, PROGRESS_AXES, data_set_section, link_to
+from comparison.units import count_of
+
+HERE = Path(__file__).parent
+
+
+def write_page(comparison: Comparison, output: Path) -> None:
+    """Write the page; its links to the runs are relative to where it lies.
+
+    Raises:
+        ValueError: If the page cannot be written there.
+    """
+    html = render_page(comparison, output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = output.with_name(f".{output.name}.part")
+        unfinished.write_text(html, encoding="utf-8")
+        unfinished.replace(output)
+    except OSError as error:
+        raise ValueError(
+            f"{output} cannot be written ({error.strerror}): choose another file with --output."
+        ) from error
+
+
+def render_page(comparison: Comparison, output: Path) -> str:
+    """The HTML of the page that is to lie at `output`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    sections = [
+        data_set_section(comparison, data_set, output, number)
+        for number, data_set in enumerate(comparison.data_sets, start=1)
+    ]
+    for section in sections:
+        section["accuracy_curves"] = inline_json(section["accuracy_curves"])
+        section["loss_curves"] = inline_json(section["loss_curves"])
+        for cost in section["costs"]:
+            cost["specification"] = inline_json(cost["specification"])
+    return environment.get_template("page.html.jinja").render(
+        title=_title(comparison),
+        general_notes=general_notes(comparison),
+        sections=sections,
+        headings=PAGE_HEADINGS,
+        progress_axes=PROGRESS_AXES,
+        left_out=[
+            {"link": link_to(run.directory, output), "name": run.directory.as_posix(), "problem": run.problem}
+            for run in comparison.excluded
+        ],
+        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        vega=Markup(_vega_runtime()),
+    )
+
+
+def inline_json(value: Any) -> Markup:
+    """JSON that may stand inside a script element: a name in it can neither end the element nor open a comment."""
+    return Markup(json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
+
+
+@cache
+def _vega_runtime() -> str:
+    # In a function, so that none of its many short names meets the page's own.
+    return f"(() => {{{vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;')}}})();"
+
+
+def _title(comparison: Comparison) -> str:
+    architectures = len({group.architecture for groups in comparison.groups.values() for group in groups})
+    data_sets = list(comparison.groups)
+    if not data_sets:
+        return "No finished run yet"
+    where = data_sets[0] if len(data_sets) == 1 else count_of(len(data_sets), "data set")
+    return f"{count_of(architectures, 'architecture')} on {where}"

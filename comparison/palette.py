@@ -1,0 +1,84 @@
+"""Colours of the architectures: fixed for each, apart in light and dark, also for colour-blind readers.
+
+The base colours were chosen by maximising the smallest distance in OKLab between any two, seen normally and under
+simulated protanopia, deuteranopia and tritanopia (Machado et al., 2009), on a light and on a dark background.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from comparison.groups import Group
+
+
+@dataclass(frozen=True)
+class Family:
+    """An architecture's hue in both modes, and the depth at which it is neither lightened nor darkened."""
+
+    light: str
+    dark: str
+    depth: int
+
+
+FAMILIES = {
+    "alexnet": Family("#b4400c", "#fa7f13", 8),
+    "zfnet": Family("#f06d14", "#fad673", 8),
+    "vgg": Family("#12a87c", "#47ba91", 16),
+    "nin": Family("#a37fd0", "#bcb8f4", 12),
+    "network-in-network": Family("#a37fd0", "#bcb8f4", 12),
+    "googlenet": Family("#661d5b", "#a4619b", 22),
+    "resnet": Family("#1363ae", "#5f8afb", 50),
+}
+OTHERS = (
+    Family("#4d5358", "#c1c7cd", 20),
+    Family("#8c6d31", "#c9a95c", 20),
+    Family("#00797f", "#5fd0d6", 20),
+    Family("#9a2f55", "#f08fb0", 20),
+)
+SHADE_PER_DOUBLING = 0.14
+STRONGEST_SHADE = 0.24
+DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4), (1, 3))
+
+
+@dataclass(frozen=True)
+class SeriesStyle:
+    """How a group is drawn everywhere: its colour in both modes, and its dash among groups of the same colour."""
+
+    light: str
+    dark: str
+    dash: tuple[int, ...]
+
+
+def series_styles(groups: Sequence[Group]) -> list[SeriesStyle]:
+    """One style per group; the colour depends on the architecture alone, deeper members of a family being stronger."""
+    unknown = sorted({group.architecture for group in groups if _known_family(group.architecture) is None})
+    drawn: dict[str, int] = {}
+    styles = []
+    for group in groups:
+        name = group.architecture
+        family = _known_family(name) or OTHERS[unknown.index(name) % len(OTHERS)]
+        shade = _shade(group.example.depth, family)
+        dash = DASHES[drawn.get(name, 0) % len(DASHES)]
+        drawn[name] = drawn.get(name, 0) + 1
+        # Deeper means further from the background: towards black on a light page, towards white on a dark one.
+        styles.append(SeriesStyle(_mix(family.light, -shade), _mix(family.dark, 0.5 * shade), dash))
+    return styles
+
+
+def _known_family(architecture: str) -> Family | None:
+    name = architecture.lower()
+    return next((family for prefix, family in FAMILIES.items() if name.startswith(prefix)), None)
+
+
+def _shade(depth: int | None, family: Family) -> float:
+    if not depth:
+        return 0.0
+    doublings = math.log2(depth / family.depth)
+    return max(-STRONGEST_SHADE, min(STRONGEST_SHADE, SHADE_PER_DOUBLING * doublings))
+
+
+def _mix(colour: str, amount: float) -> str:
+    """The colour mixed with white (amount above zero) or black (below)."""
+    target = 255 if amount > 0 else 0
+    channels = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return "#" + "".join(f"{round(channel + abs(amount) * (target - channel)):02x}" for channel in channels)

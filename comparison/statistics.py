@@ -1,0 +1,68 @@
+"""Uncertainty of an accuracy: over the images it was measured on, and over the seeds it was trained with."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NORMAL_QUANTILE_95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An accuracy with its uncertainty, all as fractions in [0, 1].
+
+    With one seed, `low` and `high` are the Wilson 95 % interval over the images and `standard_deviation` is None.
+    With several, they are the mean minus and plus one sample standard deviation over the seeds.
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    standard_deviation: float | None
+
+
+def wilson_interval(proportion: float, count: int, quantile: float = NORMAL_QUANTILE_95) -> tuple[float, float]:
+    """Wilson score interval of a proportion.
+
+    Unlike the normal approximation it stays inside [0, 1] and keeps its coverage near both ends, where good
+    classifiers live. Source: Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference".
+
+    Args:
+        proportion: Observed fraction in [0, 1].
+        count: Number of images it was observed on.
+        quantile: Quantile of the standard normal distribution; the default gives 95 %.
+
+    Returns:
+        Lower and upper end of the interval.
+
+    Raises:
+        ValueError: If the proportion is not in [0, 1] or nothing was observed.
+    """
+    if not 0.0 <= proportion <= 1.0:
+        raise ValueError(f"A proportion lies between 0 and 1, not at {proportion}: pass a fraction, not a percentage.")
+    if count < 1:
+        raise ValueError(f"An interval needs at least one observation, not {count}: pass the number of images.")
+    shrinkage = quantile**2 / count
+    centre = (proportion + shrinkage / 2) / (1 + shrinkage)
+    variance = proportion * (1 - proportion) / count + shrinkage / (4 * count)
+    half_width = quantile * math.sqrt(variance) / (1 + shrinkage)
+    # Rounding must not move an end past the observation itself, which it meets at 0 and at 1.
+    return max(0.0, min(centre - half_width, proportion)), min(1.0, max(centre + half_width, proportion))
+
+
+def estimate_accuracy(accuracies: Sequence[float], images: int) -> Estimate:
+    """Mean accuracy of one configuration, with the uncertainty that its number of seeds allows to state.
+
+    Args:
+        accuracies: One accuracy per seed, as fractions.
+        images: Number of images on which each was measured.
+    """
+    mean = statistics.fmean(accuracies)
+    if len(accuracies) == 1:
+        low, high = wilson_interval(mean, images)
+        return Estimate(mean, low, high, seeds=1, standard_deviation=None)
+    deviation = statistics.stdev(accuracies)
+    low, high = max(0.0, mean - deviation), min(1.0, mean + deviation)
+    return Estimate(mean, low, high, seeds=len(accuracies), standard_deviation=deviation)

@@ -1,0 +1,209 @@
+"""The comparison as a table: aligned text for the terminal, Markdown for a README, CSV with raw numbers."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from comparison.fairness import fairness_notes, general_notes
+from comparison.groups import Comparison, Group
+from comparison.runs import Run
+from comparison.statistics import Estimate
+from comparison.units import ABSENT, human_count, human_duration, human_percent, human_rate
+
+HEADINGS = (
+    "architecture",
+    "conv params",
+    "fc params",
+    "params",
+    "multiply-adds",
+    "val acc1",
+    "uncertainty",
+    "seeds",
+    "epochs",
+    "images/s",
+    "wall time",
+)
+CSV_HEADINGS = (
+    "data_set",
+    "architecture",
+    "status",
+    "parameters_conv",
+    "parameters_fc",
+    "parameters_total",
+    "multiply_adds",
+    "val_acc1",
+    "val_acc1_low",
+    "val_acc1_high",
+    "val_acc1_standard_deviation",
+    "val_acc1_last_epoch",
+    "val_images",
+    "selection_split",
+    "seeds",
+    "epochs",
+    "images_per_second",
+    "wall_time_seconds",
+    "runs",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a group, or a run that does not count and so has no accuracy to show."""
+
+    run: Run
+    group: Group | None
+
+    @property
+    def status(self) -> str:
+        """The status to show: that of the run, but "damaged" for one that ended well and still does not count."""
+        if self.group is None and self.run.status == "completed":
+            return "damaged"
+        return self.run.status
+
+    def cells(self) -> list[str]:
+        """The cells under `HEADINGS`, in human units."""
+        run, group = self.run, self.group
+        return [
+            group.label if group else run.architecture,
+            *(human_count(run.parameters[kind]) for kind in ("conv", "fc", "total")),
+            human_count(run.multiply_adds),
+            human_percent(group.best.mean) if group else self.status,
+            uncertainty(group.best) if group else ABSENT,
+            str(group.best.seeds) if group else ABSENT,
+            _whole(group.mean("epochs") if group else run.epochs),
+            human_rate(group.mean("images_per_second") if group else run.images_per_second),
+            human_duration(group.mean("wall_time_seconds") if group else run.wall_time_seconds),
+        ]
+
+    def raw_cells(self) -> list[object]:
+        """The cells under `CSV_HEADINGS`, unrounded; None becomes an empty cell."""
+        run, group = self.run, self.group
+        best = group.best if group else None
+        return [
+            run.data.name,
+            group.label if group else run.architecture,
+            self.status,
+            *(run.parameters[kind] for kind in ("conv", "fc", "total")),
+            run.multiply_adds,
+            best.mean if best else None,
+            best.low if best else None,
+            best.high if best else None,
+            best.standard_deviation if best else None,
+            group.last if group else None,
+            run.data.val_images,
+            run.data.selection_split,
+            best.seeds if best else None,
+            group.mean("epochs") if group else run.epochs,
+            group.mean("images_per_second") if group else run.images_per_second,
+            group.mean("wall_time_seconds") if group else run.wall_time_seconds,
+            " ".join(run.directory.as_posix() for run in (group.runs if group else (run,))),
+        ]
+
+
+def table_rows(comparison: Comparison, data_set: str) -> list[Row]:
+    """The rows of one data set: groups from the most accurate down, then the runs that do not count."""
+    groups = [Row(group.example, group) for group in comparison.groups.get(data_set, [])]
+    return groups + [Row(run, None) for run in comparison.left_out if run.data.name == data_set]
+
+
+def uncertainty(estimate: Estimate) -> str:
+    """`± 0.31` over seeds, or `96.8 to 99.4` over images; percentage points and per cent."""
+    if estimate.standard_deviation is not None:
+        return f"± {100 * estimate.standard_deviation:.2f}"
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
+
+
+def explain_uncertainty(groups: Sequence[Group]) -> str:
+    """The sentence that says what val acc1 and its uncertainty are."""
+    parts = ["val acc1: accuracy at the best epoch of each run, on the images that chose that epoch."]
+    if any(group.best.seeds > 1 for group in groups):
+        parts.append("±: sample standard deviation over the seeds.")
+    if any(group.best.seeds == 1 for group in groups):
+        images = sorted({group.example.data.val_images for group in groups if group.best.seeds == 1})
+        counts = " or ".join(f"{count:,}" for count in images)
+        parts.append(f"A range: Wilson 95 % interval of one seed on {counts} images.")
+    return " ".join(parts)
+
+
+def text_table(comparison: Comparison) -> str:
+    """Aligned plain text with a heading for each data set, notes and the runs left out."""
+    blocks = []
+    for data_set in comparison.data_sets:
+        groups = comparison.groups.get(data_set, [])
+        lines = [data_set_line(comparison, data_set), "", *_aligned(table_rows(comparison, data_set))]
+        if groups:
+            lines += ["", explain_uncertainty(groups)]
+        lines += [f"Note: {note}" for note in fairness_notes(groups)]
+        blocks.append("\n".join(lines))
+    tail = [f"Note: {note}" for note in general_notes(comparison)]
+    tail += [f"Left out: {line}" for line in left_out_lines(comparison)]
+    return "\n\n".join([*blocks, *(["\n".join(tail)] if tail else [])])
+
+
+def markdown_table(comparison: Comparison) -> str:
+    """GitHub-flavoured Markdown, one table a data set."""
+    blocks = []
+    for data_set in comparison.data_sets:
+        lines = [f"**{_markdown(data_set_line(comparison, data_set))}**", "", _markdown_line(HEADINGS)]
+        lines.append("|:--" + "|--:" * (len(HEADINGS) - 1) + "|")
+        lines += [_markdown_line(row.cells()) for row in table_rows(comparison, data_set)]
+        groups = comparison.groups.get(data_set, [])
+        remarks = [explain_uncertainty(groups)] if groups else []
+        remarks += fairness_notes(groups)
+        blocks.append("\n".join([*lines, *(f"\n{_markdown(remark)}" for remark in remarks)]))
+    remarks = [*general_notes(comparison), *(f"Left out: {line}" for line in left_out_lines(comparison))]
+    return "\n\n".join([*blocks, *map(_markdown, remarks)])
+
+
+def csv_table(comparison: Comparison) -> str:
+    """Raw numbers, one line a group or uncounted run, for other tools."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_HEADINGS)
+    for data_set in comparison.data_sets:
+        writer.writerows(row.raw_cells() for row in table_rows(comparison, data_set))
+    return buffer.getvalue().rstrip("\n")
+
+
+def data_set_line(comparison: Comparison, data_set: str) -> str:
+    """One line on the data: name, sizes, and which split selected the best epoch."""
+    run = table_rows(comparison, data_set)[0].run
+    data = run.data
+    return (
+        f"{data.name}: {data.train_images:,} training and {data.val_images:,} validation images, "
+        f"selected on {data.selection_split}"
+    )
+
+
+def left_out_lines(comparison: Comparison) -> list[str]:
+    """One line for each run that does not count, with the reason."""
+    return [f"{run.directory.as_posix()}: {run.problem}" for run in comparison.excluded]
+
+
+def _whole(number: float | None) -> str:
+    return ABSENT if number is None else f"{number:.1f}".removesuffix(".0")
+
+
+def _aligned(rows: Sequence[Row]) -> list[str]:
+    table = [list(HEADINGS), *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(HEADINGS))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]
+    lines.insert(1, "─" * max(map(len, lines)))
+    return lines
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_markdown(cell) for cell in cells) + " |"
+
+
+def _markdown(text: str) -> str:
+    """The text with the characters that Markdown or HTML would interpret made literal."""
+    escaped = "".join(f"\\{character}" if character in "\\`*_[]|" else character for character in text)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,173 @@
+"""CIFAR-10 and CIFAR-100: 60,000 colour photographs of 32x32 pixels.
+
+A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+"""
+
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torchvision import datasets
+
+from datamodules.checksum import Checksum, verify_files
+from datamodules.download import download_file
+from datamodules.in_memory import InMemoryDataModule
+from datamodules.pickles import read_pickle
+from datamodules.splits import Split
+
+
+class CIFAR10(InMemoryDataModule):
+    """CIFAR-10: 50,000 training and 10,000 test photographs of 10 classes.
+
+    A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. Mean and standard deviation are those of
+    the 50,000 training images.
+    """
+
+    name = "cifar10"
+    num_classes = 10
+    in_channels = 3
+    image_size = 32
+    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    mean = (0.4914, 0.4822, 0.4465)
+    std = (0.2470, 0.2435, 0.2616)
+
+    official: ClassVar[type[datasets.CIFAR10]] = datasets.CIFAR10
+    archive_checksum = Checksum("sha256", "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce")
+    labels_key = "labels"
+
+    def __init__(
+        self,
+        root: str = "data",
+        download: bool = True,
+        verify: bool = True,
+        val_size: int = 5000,
+        crop_padding: int = 4,
+        horizontal_flip: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Reads the official Python archive, packed or unpacked as torchvision does.
+
+        Args:
+            root: Folder that holds the archive or what it unpacks to, or that is to hold them.
+            download: Whether to fetch the archive (170 MB) if `root` has neither.
+            verify: Whether to refuse files whose checksums differ from the published ones. If not, the run's record
+                says whether they differ.
+            val_size: Of the 50,000 training images, those held out to select a model with (by default as many as in
+                the ResNet paper); 0 holds out none and validates on the test images, as the run's record then says.
+            crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to 32x32.
+            horizontal_flip: Whether to mirror half of the training images.
+            kwargs: Those of every data set in memory.
+        """
+        super().__init__(val_size=val_size, crop_padding=crop_padding, horizontal_flip=horizontal_flip, **kwargs)
+        self.root = Path(root).expanduser()
+        self.download = download
+        self.verify = verify
+
+    @property
+    def folder(self) -> Path:
+        """What the archive unpacks to."""
+        return self.root / self.official.base_folder
+
+    def prepare_data(self) -> None:
+        """Fetches and unpacks the archive if needed; Lightning calls this in one process of each node.
+
+        Raises:
+            ValueError: There is no archive and none may be fetched, or it is not the published one.
+        """
+        if self.folder.is_dir():
+            return
+        archive = self.root / self.official.filename
+        if archive.is_file():
+            verify_files({archive: self.archive_checksum}, required=self.verify)
+        elif self.download:
+            download_file([self.official.url], archive, self.archive_checksum)
+        else:
+            raise ValueError(
+                f"{self.root} has neither {self.folder.name} nor {archive.name}: name the folder that has one with "
+                "--data.root, or have it fetched with --data.download=true."
+            )
+        self._unpack(archive)
+
+    def read(self) -> tuple[Split, Split, bool]:
+        """Reads the files that the archive unpacks to."""
+        train_files, test_files = dict(self.official.train_list), dict(self.official.test_list)
+        names_file = self.official.meta["filename"]
+        md5 = {**train_files, **test_files, names_file: self.official.meta["md5"]}
+        missing = [name for name in md5 if not (self.folder / name).is_file()]
+        if missing:
+            raise ValueError(
+                f"{self.folder} lacks {', '.join(missing)}: delete the folder to have it unpacked again, "
+                "or name another with --data.root."
+            )
+        checksums = {self.folder / name: Checksum("md5", digest) for name, digest in md5.items()}
+        verified = verify_files(checksums, required=self.verify)
+
+        names = read_pickle(self.folder / names_file).get(self.official.meta["key"])
+        if names != list(self.class_names):
+            raise ValueError(
+                f"{self.folder / names_file} does not name the classes of {self.name}: check that --data.root holds it."
+            )
+        return self._read_split(list(train_files)), self._read_split(list(test_files)), verified
+
+    def _read_split(self, names: Sequence[str]) -> Split:
+        images, labels = [], []
+        for name in names:
+            content = read_pickle(self.folder / name)
+            pixels, targets = content.get("data"), content.get(self.labels_key)
+            if not isinstance(pixels, np.ndarray) or pixels.shape[1] != 3072 or not _are_labels(targets, len(pixels)):
+                raise ValueError(
+                    f"{self.folder / name} does not hold rows of 3072 pixels under 'data' and a label for each under "
+                    f"'{self.labels_key}': check that --data.root holds {self.name}."
+                )
+            images.append(pixels.reshape(-1, 3, 32, 32))
+            labels.extend(targets)
+        return Split(torch.from_numpy(np.concatenate(images)), torch.tensor(labels))
+
+    def _unpack(self, archive: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix=f"{self.folder.name}.", suffix=".part", dir=self.root) as part:
+            try:
+                with tarfile.open(archive) as contents:
+                    contents.extractall(part, filter="data")
+                (Path(part) / self.folder.name).rename(self.folder)
+            except (tarfile.TarError, EOFError, OSError) as error:
+                if self.folder.is_dir():
+                    return  # another job on this file system was faster
+                raise ValueError(
+                    f"Could not unpack {archive} ({error}): delete it to have it fetched again."
+                ) from error
+
+
+class CIFAR100(CIFAR10):
+    """CIFAR-100: 50,000 training and 10,000 test photographs of 100 classes.
+
+    The 100 fine labels; the 20 coarse ones are not read. A. Krizhevsky, "Learning Multiple Layers of Features from Tiny
+    Images", 2009. Mean and standard deviation are those of the 50,000 training images.
+    """
+
+    name = "cifar100"
+    num_classes = 100
+    class_names = tuple(
+        """
+        apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+        caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+        flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man
+        maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
+        plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
+        snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train
+        trout tulip turtle wardrobe whale willow_tree wolf woman worm
+        """.split()
+    )
+    mean = (0.5071, 0.4865, 0.4409)
+    std = (0.2673, 0.2564, 0.2762)
+
+    official = datasets.CIFAR100
+    archive_checksum = Checksum("sha256", "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7")
+    labels_key = "fine_labels"
+
+
+def _are_labels(targets: object, count: int) -> bool:
+    return isinstance(targets, list) and len(targets) == count and all(type(target) is int for target in targets)

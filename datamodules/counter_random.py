@@ -1,0 +1,97 @@
+"""Random numbers as pure functions of a counter, without generator state.
+
+A number depends on (seed, epoch, stream, sample index) and on nothing else: not on the batch it is drawn in, the number
+of ranks, the device, or what was drawn before. So a resumed run has no random state to restore. The hash is the
+finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+"""
+
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+_MASK = (1 << 64) - 1
+_INCREMENT = 0x9E3779B97F4A7C15
+_MULTIPLIER_1 = 0xBF58476D1CE4E5B9
+_MULTIPLIER_2 = 0x94D049BB133111EB
+
+
+class Stream(IntEnum):
+    """What the numbers are drawn for: numbers of different streams are independent."""
+
+    SPLIT = 0
+    ORDER = 1
+    CROP_Y = 2
+    CROP_X = 3
+    FLIP = 4
+
+
+def random_bits(seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tensor:
+    """Hashes sample indices to 64 random bits each.
+
+    Args:
+        seed: The run's seed.
+        epoch: Training epoch.
+        stream: What the bits are used for.
+        indices: int64 sample indices on any device. Shape (N,).
+
+    Returns:
+        int64, uniform over all 2**64 values, on the device of `indices`. Shape (N,).
+    """
+    return _mix(indices * _signed(_INCREMENT) + _signed(_key(seed, epoch, stream)))
+
+
+def random_integers(high: int, seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tensor:
+    """Draws one integer of [0, high) for each sample.
+
+    The upper 32 bits scaled by `high`: the bias is below high / 2**32.
+
+    Returns:
+        int64 on the device of `indices`. Shape (N,).
+    """
+    return (_shift_right(random_bits(seed, epoch, stream, indices), 32) * high) >> 32
+
+
+def random_booleans(seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tensor:
+    """Draws True or False, equally likely, for each sample.
+
+    Returns:
+        bool on the device of `indices`. Shape (N,).
+    """
+    return random_bits(seed, epoch, stream, indices) < 0
+
+
+def random_permutation(
+    size: int, seed: int, epoch: int = 0, stream: Stream = Stream.ORDER, device: torch.device | None = None
+) -> Tensor:
+    """Orders [0, size) at random, the same way on every rank and device.
+
+    Returns:
+        int64. Shape (size,).
+    """
+    return random_bits(seed, epoch, stream, torch.arange(size, device=device)).argsort(stable=True)
+
+
+def _key(*parts: int) -> int:
+    key = 0
+    for part in parts:
+        key = (key + part + 1) * _INCREMENT & _MASK
+        key = (key ^ key >> 30) * _MULTIPLIER_1 & _MASK
+        key = (key ^ key >> 27) * _MULTIPLIER_2 & _MASK
+        key ^= key >> 31
+    return key
+
+
+def _mix(bits: Tensor) -> Tensor:
+    bits = (bits ^ _shift_right(bits, 30)) * _signed(_MULTIPLIER_1)
+    bits = (bits ^ _shift_right(bits, 27)) * _signed(_MULTIPLIER_2)
+    return bits ^ _shift_right(bits, 31)
+
+
+def _shift_right(bits: Tensor, count: int) -> Tensor:
+    # int64 shifts copy the sign bit in; the mask makes the shift logical.
+    return (bits >> count) & ((1 << (64 - count)) - 1)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value

@@ -1,0 +1,111 @@
+"""Batches of a split that lies in memory, dealt out to the ranks of a job."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+
+from datamodules.batch import ImageBatch
+from datamodules.counter_random import random_permutation
+from datamodules.splits import Split
+
+
+class TrainingLoader:
+    """Shuffled training batches; the same sequence of global batches on any number of ranks.
+
+    Epoch e is the permutation of (seed, e), cut into global batches of `batch_size * world_size`; each rank takes its
+    contiguous share of every global batch, and the images that do not fill a last global batch are left out. Where to
+    begin is asked of `position` when the first batch is drawn: Lightning creates iterators before it has restored its
+    progress counters, and no position is stored here that could disagree with them.
+
+    Args:
+        split: Training images.
+        batch_size: Images in a batch of this rank.
+        seed: The run's seed.
+        position: Returns the epoch and the number of its batches already trained on.
+        rank: Global rank of this process.
+        world_size: Number of processes.
+
+    Raises:
+        ValueError: A global batch is larger than the split.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        position: Callable[[], tuple[int, int]],
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.split = split
+        self.batch_size = batch_size
+        self.global_batch_size = batch_size * world_size
+        self.seed = seed
+        self.position = position
+        self.rank = rank
+        if self.global_batch_size > split.size:
+            raise ValueError(
+                f"A global batch of {batch_size} images on each of {world_size} process(es) is larger than the "
+                f"{split.size} training images: lower --data.batch_size to at most {split.size // world_size}."
+            )
+
+    def __len__(self) -> int:
+        return self.split.size // self.global_batch_size
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        epoch, first_batch = self.position()
+        order = random_permutation(self.split.size, self.seed, epoch, device=self.split.images.device)
+        for batch in range(first_batch, len(self)):
+            start = batch * self.global_batch_size + self.rank * self.batch_size
+            yield self.split.batch(order[start : start + self.batch_size], epoch)
+
+    def state_dict(self) -> dict[str, int]:
+        """Returns what fixes the order of the batches, for Lightning to save with a checkpoint."""
+        return {"seed": self.seed, "global_batch_size": self.global_batch_size, "images": self.split.size}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Refuses to go on with batches other than those that the saved run had before it.
+
+        Raises:
+            ValueError: The seed, the global batch or the number of images differs.
+        """
+        current = self.state_dict()
+        changed = [f"{name} {state[name]} → {current[name]}" for name in current if state[name] != current[name]]
+        if changed:
+            raise ValueError(
+                f"The checkpoint was trained on other batches ({', '.join(changed)}): resume with the saved values "
+                "(--seed_everything; --data.batch_size times the number of processes; --data.val_size)."
+            )
+
+
+class EvaluationLoader:
+    """Every image of a split exactly once, over all ranks together.
+
+    Rank r takes images r, r + world_size, … All ranks yield equally many batches of equal sizes, as collective
+    operations need; a rank that runs out fills up with image 0 under the label -1, which no metric may count.
+
+    Args:
+        split: The images.
+        batch_size: Images in a batch of this rank; the last one may have fewer.
+        rank: Global rank of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(self, split: Split, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.split = split
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        return math.ceil(math.ceil(self.split.size / self.world_size) / self.batch_size)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        rows = math.ceil(self.split.size / self.world_size)
+        dealt = torch.arange(rows, device=self.split.images.device) * self.world_size + self.rank
+        for indices in dealt.split(self.batch_size):
+            filler = indices >= self.split.size
+            batch = self.split.batch(indices.masked_fill(filler, 0), epoch=None)
+            yield batch._replace(labels=batch.labels.masked_fill(filler, -1))

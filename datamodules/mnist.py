@@ -1,0 +1,163 @@
+"""MNIST and Fashion-MNIST: 70,000 grey images of 28x28 pixels, in IDX files."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+from urllib.parse import urljoin
+
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision import datasets
+
+from datamodules.checksum import Checksum, verify_files
+from datamodules.download import download_file
+from datamodules.idx import read_idx
+from datamodules.in_memory import InMemoryDataModule
+from datamodules.splits import Split
+
+
+class MNIST(InMemoryDataModule):
+    """MNIST: 60,000 training and 10,000 test images of handwritten digits.
+
+    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-Based Learning Applied to Document Recognition", 1998. Mean and
+    standard deviation are those of the 60,000 training images.
+    """
+
+    name = "mnist"
+    num_classes = 10
+    in_channels = 1
+    class_names = tuple("0123456789")
+    mean = (0.1307,)
+    std = (0.3081,)
+
+    official: ClassVar[type[datasets.MNIST]] = datasets.MNIST
+    unpacked_sha256: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    }
+
+    def __init__(
+        self,
+        root: str = "data",
+        download: bool = True,
+        verify: bool = True,
+        image_size: Literal[28, 32] = 28,
+        val_size: int = 10000,
+        crop_padding: int = 2,
+        horizontal_flip: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Reads the official IDX files, packed or unpacked, in the folders that torchvision keeps them in.
+
+        Args:
+            root: Folder in which MNIST/raw (or FashionMNIST/raw) holds the files or is to hold them.
+            download: Whether to fetch the files (12 MB, Fashion-MNIST 31 MB) that are missing.
+            verify: Whether to refuse files whose checksums differ from the published ones. If not, the run's record
+                says whether they differ.
+            image_size: 28 pixels, or 32: two rows and columns of zeros on each side, for networks that want 32.
+            val_size: Of the 60,000 training images, those held out to select a model with (by default as many as in
+                the maxout and GAN papers); 0 holds out none and validates on the test images, as the run's record then
+                says.
+            crop_padding: Zeros added to each side of a training image, in pixels, before a random crop to its size.
+            horizontal_flip: Whether to mirror half of the training images. A mirrored digit is not a digit.
+            kwargs: Those of every data set in memory.
+        """
+        super().__init__(val_size=val_size, crop_padding=crop_padding, horizontal_flip=horizontal_flip, **kwargs)
+        if image_size not in (28, 32):
+            raise ValueError(f"image_size={image_size} is not offered: --data.image_size must be 28 or 32.")
+        self.root = Path(root).expanduser()
+        self.download = download
+        self.verify = verify
+        self.image_size = image_size
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return self.root / self.official.__name__ / "raw"
+
+    def prepare_data(self) -> None:
+        """Fetches the files that are missing; Lightning calls this in one process of each node.
+
+        Raises:
+            ValueError: A file is missing and may not or cannot be fetched.
+        """
+        for name, md5 in self.official.resources:
+            if self._find(name) is None:
+                if not self.download:
+                    raise self._missing(name)
+                urls = [urljoin(mirror, name) for mirror in self.official.mirrors]
+                download_file(urls, self.folder / name, Checksum("md5", md5))
+
+    def read(self) -> tuple[Split, Split, bool]:
+        """Reads the four files, unpacking them in memory."""
+        paths, checksums, verified = [], {}, True
+        for name, md5 in self.official.resources:
+            path = self._find(name)
+            if path is None:
+                raise self._missing(name)
+            if path.suffix == ".gz":
+                checksums[path] = Checksum("md5", md5)
+            elif path.name in self.unpacked_sha256:
+                checksums[path] = Checksum("sha256", self.unpacked_sha256[path.name])
+            else:
+                verified = False
+            paths.append(path)
+        verified = verify_files(checksums, required=self.verify) and verified
+        train_images, train_labels, test_images, test_labels = map(read_idx, paths)
+        return self._split(train_images, train_labels), self._split(test_images, test_labels), verified
+
+    def _find(self, name: str) -> Path | None:
+        """Locates a file: packed, or unpacked if its checksum is known or not asked for."""
+        packed = self.folder / name
+        if packed.is_file():
+            return packed
+        unpacked = packed.with_suffix("")
+        acceptable = unpacked.name in self.unpacked_sha256 or not self.verify
+        return unpacked if unpacked.is_file() and acceptable else None
+
+    def _missing(self, name: str) -> ValueError:
+        return ValueError(
+            f"{self.folder} lacks {name}: name the folder that holds {self.official.__name__}/raw with --data.root, have "
+            "the file fetched with --data.download=true, or accept an unpacked copy with --data.verify=false."
+        )
+
+    def _split(self, images: Tensor, labels: Tensor) -> Split:
+        border = (self.image_size - 28) // 2
+        return Split(F.pad(images.unsqueeze(1), (border,) * 4), labels.long())
+
+
+class FashionMNIST(MNIST):
+    """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, made to replace MNIST.
+
+    H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
+    Algorithms", 2017. Mean and standard deviation are those of the 60,000 training images.
+    """
+
+    name = "fashion_mnist"
+    class_names = (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    )
+    mean = (0.2860,)
+    std = (0.3530,)
+
+    official = datasets.FashionMNIST
+    unpacked_sha256 = {}
+
+    def __init__(self, horizontal_flip: bool = True, **kwargs: Any) -> None:
+        """Reads the official IDX files, packed or unpacked, in the folder that torchvision keeps them in.
+
+        Args:
+            horizontal_flip: Whether to mirror half of the training images.
+            kwargs: Those of MNIST.
+        """
+        super().__init__(horizontal_flip=horizontal_flip, **kwargs)

@@ -1,0 +1,107 @@
+"""Labelled images in memory: checks, and the division into training and validation."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from datamodules.batch import ImageBatch
+from datamodules.counter_random import Stream, random_permutation
+
+
+class Split(NamedTuple):
+    """All images of one split.
+
+    Attributes:
+        images: uint8. Shape (N, C, H, W).
+        labels: int64. Shape (N,).
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def select(self, indices: Tensor) -> "Split":
+        """Copies the images and labels at `indices`. Shape (M,)."""
+        return Split(self.images.index_select(0, indices), self.labels.index_select(0, indices))
+
+    def batch(self, indices: Tensor, epoch: int | None) -> ImageBatch:
+        """Gathers one batch, with one operation for the images and one for the labels."""
+        return ImageBatch(*self.select(indices), indices, epoch)
+
+    def to(self, device: torch.device) -> "Split":
+        """Moves the split to a device, where its batches are gathered from then on."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+def hold_out(split: Split, size: int, seed: int) -> tuple[Split, Split]:
+    """Divides a split by a permutation that depends on `seed` alone.
+
+    Args:
+        split: The images to divide.
+        size: Number of images to hold out.
+        seed: Key of the permutation.
+
+    Returns:
+        The images kept and the images held out, each in their original order.
+
+    Raises:
+        ValueError: `size` would leave no image to train on.
+    """
+    if size >= split.size:
+        raise ValueError(
+            f"val_size={size} leaves none of the {split.size} training images to train on: "
+            f"hold out fewer with --data.val_size."
+        )
+    order = random_permutation(split.size, seed, stream=Stream.SPLIT)
+    return split.select(order[size:].sort().values), split.select(order[:size].sort().values)
+
+
+def check_split(split: Split, name: str, num_classes: int, image_shape: tuple[int, int, int]) -> None:
+    """Refuses a split that a network would read wrongly or crash on.
+
+    Args:
+        split: The split to check.
+        name: How messages name it.
+        num_classes: Labels must be in [0, num_classes).
+        image_shape: The (C, H, W) that every image must have.
+
+    Raises:
+        ValueError: Wrong type or shape, no images, or a label out of range.
+    """
+    images, labels = split
+    if images.dtype != torch.uint8 or tuple(images.shape[1:]) != image_shape:
+        raise ValueError(
+            f"The {name} images are {images.dtype} of shape {tuple(images.shape[1:])}, not torch.uint8 of shape "
+            f"{image_shape}: check the files under --data.root."
+        )
+    if labels.dtype != torch.int64 or labels.shape != images.shape[:1] or not len(labels):
+        raise ValueError(
+            f"The {name} split has {len(images)} images and {labels.dtype} labels of shape {tuple(labels.shape)}, "
+            "not one int64 label for each image: check the files under --data.root."
+        )
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= num_classes:
+        raise ValueError(
+            f"The {name} labels span {lowest} to {highest}, but {num_classes} classes allow 0 to {num_classes - 1}: "
+            "check that the files under --data.root belong to this data set."
+        )
+
+
+def check_classes_present(split: Split, num_classes: int) -> None:
+    """Refuses training images that lack a whole class, which a network would silently never learn.
+
+    Raises:
+        ValueError: A class has no image.
+    """
+    counts = torch.bincount(split.labels, minlength=num_classes)
+    missing = (counts == 0).nonzero().flatten().tolist()
+    if missing:
+        raise ValueError(
+            f"The {split.size} training images have none of class {', '.join(map(str, missing))}: "
+            "check the files under --data.root, or hold out fewer images with --data.val_size."
+        )

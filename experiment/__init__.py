@@ -1,0 +1,1 @@
+"""A run: its command line, directory, checkpoints, loggers and record."""

@@ -1,0 +1,155 @@
+"""LightningCLI with a directory for every run, exact resume, and one line for every mistake."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from callbacks import StepSeed, Throughput
+from experiment.checkpoint_io import VerifiedCheckpointIO, load_verified, newest_verified, remove_partial_files
+from experiment.resume import (
+    CHECKPOINTS,
+    checkpoint_to_evaluate,
+    checkpoint_to_resume,
+    differences,
+    with_config_of_resumed_run,
+)
+from experiment.run_directory import DEFAULT_ROOT, create_unused, new_run_directory
+from experiment.run_record import RunRecord
+from experiment.usage_errors import ExperimentArgumentParser
+
+FROM_DATA = ("num_classes", "in_channels", "image_size")
+
+
+class ExperimentCLI(LightningCLI):
+    """Train, evaluate and predict with any network of the project on any of its data sets."""
+
+    def __init__(self, args: ArgsType = None) -> None:
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # a checkpoint names no class to import
+            seed_everything_default=42,
+            parser_class=ExperimentArgumentParser,
+            save_config_callback=RunRecord,
+            args=args,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options of a run, the callbacks that every run has, and what follows from the seed and the data."""
+        parser.add_argument(
+            "--run_dir",
+            type=Path | None,
+            default=None,
+            help="Directory of the run; a new one under trainer.default_root_dir (runs) if not given. "
+            "If another run is there, a number is put behind the name.",
+        )
+        parser.add_argument(
+            "--resume",
+            type=Path | None,
+            default=None,
+            help="Directory of a run to go on with, from its newest checkpoint that verifies; without --config its own "
+            "config is used. `auto`: go on with run_dir if it has a checkpoint, else start there.",
+        )
+        parser.add_lightning_class_args(StepSeed, "step_seed")
+        parser.add_lightning_class_args(Throughput, "throughput")
+        parser.link_arguments("seed_everything", "step_seed.seed")
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+        for name in FROM_DATA:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse; `--resume RUN` without a config stands for the run's own."""
+        words = args
+        super().parse_arguments(parser, with_config_of_resumed_run(words) if isinstance(words, list) else args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config alone: the command line wins over a checkpoint's arguments (see `_report_differences`)."""
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse what cannot work before anything is built."""
+        options = self.config[self.subcommand]
+        if options.resume and self.subcommand != "fit":
+            raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
+        if options.resume and options.ckpt_path:
+            raise ValueError("resume and ckpt_path both name a checkpoint: give one of them.")
+        if self.subcommand != "fit" and not options.ckpt_path and not options.trainer.fast_dev_run:
+            raise ValueError(f"{self.subcommand} needs trained weights: name a run or a checkpoint with --ckpt_path.")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Give the run its directory, the loggers that directory, and the Trainer checkpoints that verify."""
+        self._settle_what_follows_from_the_data()
+        settings = self.config_init[self.subcommand].trainer
+        directory = self._run_directory()
+        self.save_config_kwargs = {"directory": directory}
+        settings.default_root_dir = str(directory)
+        for logger in _as_list(settings.logger):
+            if getattr(logger, "save_dir", "") is None:
+                logger.save_dir = str(directory)
+        settings.plugins = [*_as_list(settings.plugins), VerifiedCheckpointIO()]
+        return super().instantiate_trainer(**kwargs)
+
+    def _settle_what_follows_from_the_data(self) -> None:
+        """Refuse a class count or image format that contradicts the data, and put the true ones into the saved config."""
+        arguments = self.config[self.subcommand].model.init_args
+        for name in FROM_DATA:
+            given, actual = arguments.get(name), getattr(self.datamodule, name, None)
+            if actual is None:
+                continue
+            if given not in (None, actual):
+                raise ValueError(
+                    f"model.{name} is {given}, but the data set {self.datamodule.name} has {actual}: leave it out."
+                )
+            if name in arguments:
+                arguments[name] = actual
+
+    def _run_directory(self) -> Path:
+        """The directory of this run, created on rank 0, and in `self.checkpoint` what it starts from."""
+        options = self.config[self.subcommand]
+        root = Path(options.trainer.default_root_dir or DEFAULT_ROOT)
+        self.config_init[self.subcommand].ckpt_path = None
+
+        resumed = options.run_dir if str(options.resume) == "auto" else options.resume
+        if resumed is not None and (str(options.resume) != "auto" or newest_verified(resumed / CHECKPOINTS)):
+            checkpoint = checkpoint_to_resume(resumed)
+            remove_partial_files(checkpoint.parent)
+            rank_zero_info(f"Going on with {resumed} from {checkpoint.name}.")
+            self._load(checkpoint)
+            return resumed
+        if options.ckpt_path:
+            self._load(checkpoint_to_evaluate(options.ckpt_path))
+
+        if options.trainer.fast_dev_run or rank_zero_only.rank != 0:  # nothing is written
+            return options.run_dir or root
+        if options.run_dir:
+            directory = create_unused(options.run_dir)
+        else:
+            architecture = getattr(self.model, "architecture", type(self.model).__name__)
+            data = getattr(self.datamodule, "name", type(self.datamodule).__name__)
+            directory = new_run_directory(root, data, architecture, str(self.subcommand), datetime.now())
+        rank_zero_info(f"This run writes to {directory}.")
+        return directory
+
+    def _load(self, checkpoint: Path) -> None:
+        """Have the Trainer load `checkpoint`; say in what its network differs from the command line's, which wins."""
+        content = load_verified(checkpoint)
+        saved, current = content.get("architecture"), getattr(self.model, "architecture", None)
+        if saved is not None and saved != current:
+            raise ValueError(f"The checkpoint {checkpoint} holds a {saved}, but the command line names a {current}.")
+        for line in differences(content.get("hyper_parameters", {}), self.model.hparams):
+            rank_zero_info(f"Not as in {checkpoint.name}: {line}")
+        self.config_init[self.subcommand].ckpt_path = str(checkpoint)
+
+
+def _as_list(setting: Any) -> list[Any]:
+    if isinstance(setting, list):
+        return setting
+    return [] if setting is None else [setting]

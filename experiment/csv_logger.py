@@ -1,0 +1,154 @@
+"""The metrics of a run as one CSV file that a resumed run continues."""
+
+import csv
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+LEADING_COLUMNS = ("epoch", "step", "images_seen")
+
+Row = dict[str, Any]
+
+
+class ResumableCSVLogger(Logger):
+    """Metrics of a run in ``<save_dir>/metrics.csv``, kept and continued when the run is resumed.
+
+    One row is one log call, so a step may own several rows (the loss of its batch, then the validation after it) and a
+    row has values only for what was logged together. The columns are ``epoch``, ``step``, ``images_seen``, then the
+    metrics in the order in which they first appeared. A row is in the file as soon as it is logged, so a killed process
+    loses none, and it is forced to the disk with every checkpoint.
+
+    A directory belongs to one ``fit``. A resumed run logs again what came after its checkpoint, so with its first row
+    all later rows are dropped; at that row's own step, where some rows may be older than the checkpoint, a row is
+    dropped only once a row with the same columns replaces it.
+
+    Args:
+        save_dir: Directory of the run, which also gets the ``checkpoints`` of every ``ModelCheckpoint`` without a
+            directory of its own. The command line fills it in.
+    """
+
+    def __init__(self, save_dir: str | None = None) -> None:
+        super().__init__()
+        self._save_dir = save_dir
+        self._columns: list[str] | None = None
+        self._resumed_step: int | None = None
+        self._replaceable: list[frozenset[str]] = []
+
+    @property
+    def name(self) -> str:
+        """Empty, so that Lightning adds no folder to ``save_dir``."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Empty, so that Lightning adds no folder to ``save_dir``."""
+        return ""
+
+    @property
+    def save_dir(self) -> str | None:
+        """Directory of the run; the current directory if it was never given."""
+        return self._save_dir
+
+    @save_dir.setter
+    def save_dir(self, directory: str) -> None:
+        self._save_dir = directory
+
+    @property
+    def log_dir(self) -> str | None:
+        """Directory of the run."""
+        return self._save_dir
+
+    @property
+    def metrics_path(self) -> Path:
+        """The CSV file."""
+        return Path(self._save_dir or ".") / "metrics.csv"
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Write nothing: the run's ``config.yaml`` holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append one row.
+
+        Args:
+            metrics: Values by name.
+            step: Optimizer steps before this one; 0 if left out.
+        """
+        row: Row = {"step": step or 0} | {name: _plain(name, value) for name, value in metrics.items()}
+        if self._columns is None:
+            self._columns = self._open(row["step"])
+        if row["step"] == self._resumed_step:
+            self._discard_replaced(row)
+        if new_columns := [name for name in row if name not in self._columns]:
+            self._columns += new_columns
+            _write(self.metrics_path, self._columns, _read(self.metrics_path)[1])
+        with self.metrics_path.open("a", newline="") as file:
+            csv.DictWriter(file, self._columns).writerow(row)
+
+    @rank_zero_only
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        """Force the rows to the disk: a checkpoint must not outlive the metrics that led to it."""
+        if self.metrics_path.exists():
+            with self.metrics_path.open("a") as file:
+                os.fsync(file.fileno())
+
+    def _open(self, first_step: int) -> list[str]:
+        """Start the file, or continue that of the interrupted run from ``first_step``; return its columns."""
+        columns, rows = _read(self.metrics_path)
+        kept = [row for row in rows if int(row["step"]) <= first_step]
+        if kept:
+            self._resumed_step = first_step
+            self._replaceable = [_filled(row) for row in kept if int(row["step"]) == first_step]
+        columns = columns or list(LEADING_COLUMNS)
+        _write(self.metrics_path, columns, kept)
+        return columns
+
+    def _discard_replaced(self, new_row: Row) -> None:
+        """Drop the interrupted run's row of the same step and columns, which ``new_row`` is about to repeat."""
+        filled = _filled(new_row)
+        if filled not in self._replaceable:
+            return
+        self._replaceable.remove(filled)
+        columns, rows = _read(self.metrics_path)
+        replaced = next(row for row in rows if int(row["step"]) == self._resumed_step and _filled(row) == filled)
+        _write(self.metrics_path, columns, [row for row in rows if row is not replaced])
+
+
+def _plain(name: str, value: Any) -> Any:
+    value = value.item() if isinstance(value, Tensor) else value
+    return int(value) if name in LEADING_COLUMNS else value
+
+
+def _filled(row: Row) -> frozenset[str]:
+    return frozenset(name for name, value in row.items() if value != "")
+
+
+def _read(path: Path) -> tuple[list[str], list[Row]]:
+    """Columns and rows of a metrics file without the line that a killed writer left half written."""
+    if not path.exists():
+        return [], []
+    with path.open(newline="") as file:
+        complete_lines = [line for line in file if line.endswith("\n")]
+    reader = csv.DictReader(complete_lines)
+    return list(reader.fieldnames or []), list(reader)
+
+
+def _write(path: Path, columns: list[str], rows: list[Row]) -> None:
+    """Replace the file as a whole: a reader, or a kill, meets either the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

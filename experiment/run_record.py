@@ -1,0 +1,191 @@
+"""What a run writes of itself: `config.yaml`, the whole resolved config, and `summary.json`, what came out and where."""
+
+import json
+import os
+import platform
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from callbacks.throughput import Throughput
+from lightning_modules.classifier import ImageClassifier
+from lightning_modules.model_card import model_card
+
+FORMAT = 1
+PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "wandb")
+BEST = {"val/acc1": max, "val/acc5": max, "val/loss": min}
+COMMANDS = {TrainerFn.FITTING: "fit", TrainerFn.VALIDATING: "validate", TrainerFn.TESTING: "test"}
+
+
+class RunRecord(SaveConfigCallback):
+    """Writes `config.yaml` and `summary.json` into the run's directory, and gives both to the loggers.
+
+    The summary is there from the start, with the status `running`, so that a run that was killed is not taken for one
+    that never was; it is written anew after each validation and at the end.
+    """
+
+    def __init__(self, *args: Any, directory: Path, **kwargs: Any) -> None:
+        super().__init__(*args, save_to_log_dir=False, **kwargs)
+        self.directory = directory
+        self.record: dict[str, Any] = {}
+        self.best: dict[str, dict[str, float]] = {}
+        self.earlier_seconds = 0.0
+        self._start = time.perf_counter()
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the config; an earlier one of the same run that differs is kept under another name."""
+        text = self.parser.dump(self.config, skip_none=False)
+        path = self.directory / self.config_filename
+        if path.exists() and path.read_text() != text:
+            path.rename(create_unused_file(path))
+        path.write_text(text)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write what is known before the first step."""
+        super().setup(trainer, pl_module, stage)
+        if trainer.is_global_zero:
+            self.record = self._opening(trainer, pl_module)
+            self._write(trainer, status="running")
+            for logger in trainer.loggers:
+                if hasattr(logger, "record_config"):
+                    logger.record_config({**yaml.safe_load(self.parser.dump(self.config, skip_none=False)), **self.record})
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the best values so far."""
+        if trainer.sanity_checking:
+            return
+        for name, better in BEST.items():
+            if name in trainer.callback_metrics:
+                value = float(trainer.callback_metrics[name])
+                if name not in self.best or better(value, self.best[name]["value"]) != self.best[name]["value"]:
+                    self.best[name] = {"value": value, "epoch": trainer.current_epoch, "step": trainer.global_step}
+        self._write(trainer, status="running")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Note what ended the run."""
+        interrupted = isinstance(exception, KeyboardInterrupt)
+        error = None if interrupted else f"{type(exception).__name__}: {exception}".splitlines()[0]
+        self._write(trainer, status="interrupted" if interrupted else "failed", error=error)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note the end, if nothing went wrong."""
+        if self.record.get("status") == "running":
+            self._write(trainer, status="completed")
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run carries on."""
+        return {"best": self.best, "seconds": self._seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Carry on with the best values and the time of the run's earlier parts."""
+        self.best = state_dict["best"]
+        self.earlier_seconds = state_dict["seconds"]
+
+    def _opening(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        data = getattr(trainer, "datamodule", None)
+        model: dict[str, Any] = {"class": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}"}
+        if isinstance(pl_module, ImageClassifier):
+            card = model_card(pl_module)
+            rank_zero_info(str(card))
+            model |= card.as_dict()
+        assert trainer.state.fn is not None
+        batch_size = getattr(data, "batch_size", None)
+        return {
+            "format": FORMAT,
+            "command": COMMANDS.get(trainer.state.fn, "predict"),
+            "model": model,
+            "data": data.description() if hasattr(data, "description") else None,
+            "seed": self.config.get("seed_everything"),
+            "global_batch_size": batch_size and batch_size * trainer.world_size * trainer.accumulate_grad_batches,
+            "precision": trainer.precision,
+            "world_size": trainer.world_size,
+            "started": _now(),
+            "hardware": hardware(trainer.num_nodes),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "git": git_state(),
+        }
+
+    def _write(self, trainer: Trainer, status: str, error: str | None = None) -> None:
+        if not trainer.is_global_zero:
+            return
+        speeds = [callback.run.images_per_second for callback in trainer.callbacks if isinstance(callback, Throughput)]  # type: ignore[attr-defined]
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.record |= {
+            "status": status,
+            "error": error,
+            "epochs": trainer.fit_loop.epoch_progress.current.completed,
+            "steps": trainer.global_step,
+            "images_seen": int(metrics.get("images_seen", 0)),
+            "metrics": metrics,
+            "best": self.best,
+            "images_per_second": next((speed for speed in speeds if speed), None),
+            "wall_time_seconds": self._seconds(),
+            "finished": None if status == "running" else _now(),
+        }
+        partial = self.directory / "summary.json.part"
+        partial.write_text(json.dumps(self.record, indent=2) + "\n")
+        os.replace(partial, self.directory / "summary.json")
+
+    def _seconds(self) -> float:
+        return self.earlier_seconds + time.perf_counter() - self._start
+
+
+def create_unused_file(path: Path) -> Path:
+    """`path` with the first number behind its stem that no file has."""
+    number = 1
+    while (candidate := path.with_stem(f"{path.stem}-{number}")).exists():
+        number += 1
+    return candidate
+
+
+def hardware(num_nodes: int) -> dict[str, Any]:
+    """Processor, cores, memory in GiB and accelerators of this machine, and how many machines there are."""
+    gpus = torch.cuda.device_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
+    return {
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": memory and round(memory, 1),
+        "gpu": torch.cuda.get_device_name() if gpus else None,
+        "gpus": gpus,
+        "hosts": num_nodes,
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the checkout and whether tracked files differ from it; None outside a repository or without git."""
+    root = Path(__file__).parent
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,311 @@
+"""Weights & Biases that can neither stop a run nor hold it up: online where it can be, offline otherwise."""
+
+import logging
+import math
+import os
+import shutil
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import wandb
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
+from wandb.errors import AuthenticationError
+from wandb.sdk import wandb_init, wandb_setup
+from wandb.sdk.lib import runid, wbauth
+from wandb.sdk.wandb_run import Run
+
+START_SECONDS = 5.0
+PROBE_SECONDS = 3.0
+OFFLINE_START_SECONDS = 2.0
+FINISH_SECONDS = 25.0
+FLUSH_SECONDS = 2.0
+
+STEP_AXIS = "images_seen"
+METRIC_GROUPS = ("train/*", "val/*", "test/*", "throughput/*", "gradients/*", "lr-*")
+BEST_IS: dict[str, Literal["max", "min"]] = {"val/acc1": "max", "val/acc5": "max", "val/loss": "min"}
+
+Mode = Literal["online", "offline", "shared", "disabled"]
+
+# wandb-core reports its own errors to the server: with one that never answers, that holds up the exit for 22 s.
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+
+
+def choose_mode(
+    configured: str, offline: bool, find_key: Callable[[], bool], server_problem: Callable[[], str | None]
+) -> tuple[Mode, str | None]:
+    """Decide how W&B takes part in a run.
+
+    Args:
+        configured: Mode of ``WANDB_MODE`` or of wandb's settings files; ``"online"`` if neither sets one.
+        offline: Whether the config asks for an offline run.
+        find_key: Whether wandb would find credentials; asked only if the answer matters.
+        server_problem: What keeps the server from being used, or None; asked only if there is a key.
+
+    Returns:
+        The mode, and for an offline run the reason.
+    """
+    if configured == "disabled":
+        return "disabled", None
+    if offline or configured in ("offline", "dryrun"):
+        return "offline", "as configured"
+    if not find_key():
+        return "offline", "no API key was found, see `wandb login`"
+    if problem := server_problem():
+        return "offline", problem
+    return ("shared" if configured == "shared" else "online"), None
+
+
+def better_values(best: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
+    """The values of ``metrics`` that are the best of the run so far.
+
+    Args:
+        best: Best values so far, by metric.
+        metrics: New values, of any metrics.
+
+    Returns:
+        New best values by metric; empty if nothing improved. NaN is never the best.
+    """
+    improved = {}
+    for name, direction in BEST_IS.items():
+        value = float(metrics.get(name, math.nan))
+        sign = 1 if direction == "max" else -1
+        if not math.isnan(value) and (name not in best or sign * value > sign * best[name]):
+            improved[name] = value
+    return improved
+
+
+def server_problem(url: str, timeout: float = PROBE_SECONDS) -> str | None:
+    """Ask the server for an HTTP answer, of any content.
+
+    Args:
+        url: Address of the W&B server.
+        timeout: Longest wait in seconds, name resolution included.
+
+    Returns:
+        What is wrong, or None if the server answers.
+    """
+    problem = [f"{url} did not answer within {timeout:g} s"]
+
+    def probe() -> None:
+        try:
+            urllib.request.urlopen(url, timeout=timeout).close()
+            problem.clear()
+        except urllib.error.HTTPError as error:
+            if error.code < 500:
+                problem.clear()
+            else:
+                problem[0] = f"{url} answered with HTTP status {error.code}"
+        except (OSError, ValueError) as error:
+            if not isinstance(getattr(error, "reason", error), TimeoutError):
+                problem[0] = f"{url} cannot be reached ({getattr(error, 'reason', error)})"
+
+    # A thread, because no timeout of a socket bounds the resolution of its name.
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return problem[0] if problem else None
+
+
+class ResilientWandbLogger(WandbLogger):
+    """Weights & Biases, online with a key and a server that answers, offline otherwise.
+
+    The start of a run is held up by five seconds at most and its end by thirty, and no failure of W&B reaches the
+    training. ``best/val_acc1`` and its like in the summary hold the best value of this segment of the run, whatever
+    the metric was last. A resumed offline run is a second run of the same id, to be synced after the first.
+
+    Args:
+        project: Project of the run.
+        group: Group of the run: what is to be compared.
+        tags: Tags of the run, such as data set and architecture.
+        job_type: Kind of the run within its group.
+        name: Name of the run; chosen by W&B if left out.
+        id: Id of the run to continue; a new one if left out.
+        offline: Write the log without contacting the server; ``wandb sync`` uploads it later.
+        save_dir: Directory of the run, which gets a folder ``wandb``. The command line fills it in.
+        log_model: Upload checkpoints: at the end (true) or each one (``all``). Ignored in an offline run.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str = "landmark-image-networks",
+        group: str | None = None,
+        tags: list[str] | None = None,
+        job_type: str | None = None,
+        name: str | None = None,
+        id: str | None = None,
+        offline: bool = False,
+        save_dir: str | None = None,
+        log_model: Literal["all"] | bool = False,
+    ) -> None:
+        # Lightning is not told of `offline`: it refuses log_model with it, and exports WANDB_MODE to later runs.
+        super().__init__(
+            project=project,
+            group=group,
+            tags=tags,
+            job_type=job_type,
+            name=name,
+            id=id or os.environ.get("WANDB_RUN_ID") or runid.generate_id(),
+            log_model=log_model,
+            resume="allow" if id else None,
+        )
+        del self._wandb_init["anonymous"]  # wandb warns of it whatever its value
+        self.save_dir = save_dir
+        self._offline_requested = offline
+        self._best: dict[str, float] = {}
+
+    @property
+    def save_dir(self) -> str | None:
+        """Directory of the run; the current directory if it was never given."""
+        return self._save_dir
+
+    @save_dir.setter
+    def save_dir(self, directory: str | None) -> None:
+        self._save_dir = self._wandb_init["dir"] = directory
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run, known before the run starts: give it as ``id`` to continue the run."""
+        return str(self._id)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Run:
+        """The wandb run, started on first use; on other ranks a stand-in that ignores every call."""
+        if self._experiment is None:
+            attach_id = getattr(self, "_attach_id", None)
+            self._experiment = wandb_init._attach(attach_id) if attach_id else self._start()
+        return cast(Run, self._experiment)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Add hyperparameters to the config of the run."""
+        self._guard(lambda: super(ResilientWandbLogger, self).log_hyperparams(params))
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log one row, and the best values in the summary.
+
+        Args:
+            metrics: Values by name.
+            step: Optimizer steps before this one.
+        """
+        improved = better_values(self._best, metrics)
+        self._best |= improved
+
+        def log() -> None:
+            self.experiment.log({**metrics} if step is None else {**metrics, "step": step})
+            if improved:
+                self.experiment.summary.update(
+                    {f"best/{name.replace('/', '_')}": value for name, value in improved.items()}
+                )
+
+        self._guard(log)
+
+    @rank_zero_only
+    def record_config(self, config: Mapping[str, Any]) -> None:
+        """Add plain values, such as the resolved config and the model card, to the config of the run."""
+        self._guard(lambda: self.experiment.config.update(dict(config), allow_val_change=True))
+
+    @rank_zero_only
+    def record_summary(self, summary: Mapping[str, Any]) -> None:
+        """Add plain values, such as final metrics, to the summary of the run."""
+        self._guard(lambda: self.experiment.summary.update(dict(summary)))
+
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        """Upload the checkpoint if ``log_model`` asks for it."""
+        self._guard(lambda: super(ResilientWandbLogger, self).after_save_checkpoint(checkpoint_callback))
+
+    def finalize(self, status: str) -> None:
+        """Upload the checkpoints that ``log_model`` asks for."""
+        self._guard(lambda: super(ResilientWandbLogger, self).finalize(status))
+
+    def _guard(self, action: Callable[[], object]) -> None:
+        """Run ``action``; if wandb itself fails, go on without it."""
+        try:
+            action()
+        except Exception as error:
+            rank_zero_warn(f"W&B stopped logging ({_first_line(error)}); the metrics are in the run's metrics.csv.")
+            self._log_model = False
+            self._experiment = wandb.init(mode="disabled")
+
+    def _start(self) -> Run:
+        """Start the run: in the best mode that works, within ``START_SECONDS``."""
+        started = time.monotonic()
+        logging.getLogger("wandb").setLevel(logging.ERROR)
+        settings = wandb_setup.singleton().settings
+        mode, reason = choose_mode(
+            settings.mode,
+            self._offline_requested,
+            lambda: _has_key(settings.base_url),
+            lambda: server_problem(settings.base_url),
+        )
+        os.makedirs(self.save_dir or ".", exist_ok=True)
+        if mode in ("online", "shared"):
+            try:
+                return self._init(mode, START_SECONDS - OFFLINE_START_SECONDS - (time.monotonic() - started))
+            except Exception as error:
+                reason = _first_line(error)
+                self._abandon_failed_start()
+        if mode == "disabled":
+            return wandb.init(mode="disabled")
+        return self._start_offline(str(reason))
+
+    def _start_offline(self, reason: str) -> Run:
+        try:
+            run = self._init("offline", START_SECONDS)
+        except Exception as error:
+            rank_zero_warn(f"W&B is off, it could not start even offline: {_first_line(error)}.")
+            return wandb.init(mode="disabled")
+        same_id = "" if run.id == self.run_id else f"--id {self.run_id} "
+        rank_zero_info(f"W&B is offline ({reason}); upload later with: wandb sync {same_id}{Path(run.dir).parent}")
+        if self._log_model:
+            rank_zero_warn("log_model is ignored: an offline W&B run uploads no checkpoints.")
+            self._log_model = False
+        return run
+
+    def _init(self, mode: Mode, init_timeout: float) -> Run:
+        run = wandb.init(
+            **self._wandb_init,
+            mode=mode,
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=init_timeout,
+                finish_timeout=FINISH_SECONDS,
+                x_transaction_log_flush_interval=FLUSH_SECONDS,
+            ),
+        )
+        run.define_metric(STEP_AXIS)
+        for group in METRIC_GROUPS:
+            run.define_metric(group, step_metric=STEP_AXIS, step_sync=True)
+        for name, direction in BEST_IS.items():
+            run.define_metric(name, step_metric=STEP_AXIS, step_sync=True, summary=f"{direction},last")
+        if mode != "offline":
+            rank_zero_info(f"W&B run: {run.url}")
+        return run
+
+    def _abandon_failed_start(self) -> None:
+        """Free the way for an offline start: wandb still holds the id, and would upload the empty folder some day."""
+        for folder in Path(self.save_dir or ".", "wandb").glob(f"run-*-{self.run_id}"):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._wandb_init["id"] = runid.generate_id()
+
+
+def _has_key(url: str) -> bool:
+    try:
+        return wbauth.authenticate_session(host=url, source="", prompt=False, update_session=False) is not None
+    except AuthenticationError:
+        return False
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

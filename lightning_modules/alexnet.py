@@ -1,0 +1,221 @@
+"""ImageNet Classification with Deep Convolutional Neural Networks (Krizhevsky, Sutskever, Hinton, NIPS 2012).
+
+    layer                     kernel/stride   columns see        out, for a 224x224 crop
+    conv1, LRN, max pool 3/2  11x11/4         the image          96x55x55 → 96x27x27
+    conv2, LRN, max pool 3/2  5x5             their own half     256x27x27 → 256x13x13
+    conv3                     3x3             both               384x13x13
+    conv4                     3x3             their own half     384x13x13
+    conv5, max pool 3/2       3x3             their own half     256x13x13 → 256x6x6
+    fc6, fc7, fc8                             both               4096, 4096, 1000
+
+The two GPUs of the paper are two columns: groups of a convolution that sees its own half (§3.5), and two windows of the
+normalisation across channels, which do not reach into the other column.
+
+Departures:
+    - A 224x224 crop gives 54x54 by the text's arithmetic. `paper`, `one_column` and `torchvision` pad by 2 on all sides
+      (torchvision); `authors2012` by 3 on the right and bottom, which is what the authors' rounding up amounts to;
+      `caffe` does not pad and is fed 227x227 crops for 55x55 (BVLC/caffe, models/bvlc_alexnet).
+    - `authors2012` is the authors' own network (computerhistory/AlexNet-Source-Code, layers/layers-145.cfg): ReLU after
+      the first and last pooling, a second, spatial normalisation in block 2, and sums of squares divided by their number.
+    - `caffe` normalises all 96 or 256 channels as one map, divides the sum by 5 and adds 1 instead of 2.
+    - `torchvision` has other widths, one column, no normalisation, and drops the inputs of fc6 and fc7, not their outputs
+      (pytorch/vision, torchvision/models/alexnet.py, after One Weird Trick, 2014).
+    - The small stem, for 32x32 images, is a 5x5 convolution of stride 1: 32x32 → 15x15 → 7x7 → 3x3 by the three poolings.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_modules.classifier import ImageClassifier
+
+
+class LocalResponseNorm(nn.Module):
+    """x / (k + scale · Σ x²)^0.75, the sum over five neighbouring channels of the same column (§3.3).
+
+    The sum is a product with a matrix of zeros and ones: three times faster than nn.LocalResponseNorm, which has no bf16.
+    """
+
+    window: Tensor
+
+    def __init__(self, channels: int, scale: float, k: float, columns: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.k = k
+        self.columns = columns
+        channel = torch.arange(channels // columns)
+        neighbours = (channel.unsqueeze(1) - channel).abs() <= 2
+        window = neighbours.float().repeat(columns, 1)[:, :, None, None]
+        self.register_buffer("window", window, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) → (B, channels, H, W)."""
+        total = F.conv2d(x.square(), self.window.to(x.dtype), groups=self.columns)
+        # In bf16 the sum would vanish beside k.
+        return x * (self.k + self.scale * total.float()).pow(-0.75).to(x.dtype)
+
+
+class SpatialResponseNorm(nn.Module):
+    """x / (1 + 0.001 · mean x²)^0.75 over 5x5 pixels of the same map, zeros outside (layers-145.cfg, cnorm2)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        mean_square = F.avg_pool2d(x.float().square(), kernel_size=5, stride=1, padding=2)
+        return x * (1 + 0.001 * mean_square).pow(-0.75).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Design:
+    """What differs between the networks that are called AlexNet.
+
+    Attributes:
+        columns: 2: conv2, conv4 and conv5 see their own half of the channels; 1: all see all.
+        widths: Channels of conv1 to conv5.
+        padding: Zeros around a 224x224 crop: left, right, top, bottom.
+        normalization: scale, k and columns of the normalisation across channels, if there is one.
+        weight_std: Standard deviation of the initial weights of conv1 to conv5 and fc6 to fc8; None for PyTorch's.
+        bias: Initial bias of conv2, conv4, conv5, fc6 and fc7; the others start at 0.
+    """
+
+    columns: int = 2
+    widths: tuple[int, ...] = (96, 256, 384, 384, 256)
+    padding: tuple[int, int, int, int] = (2, 2, 2, 2)
+    normalization: tuple[float, float, int] | None = None
+    weight_std: tuple[float, ...] | None = (0.01,) * 8
+    bias: float = 1.0
+
+
+DESIGNS = {
+    # The text's formula does not divide the sum by its five terms; the authors' code and Caffe's do.
+    "paper": Design(normalization=(1e-4, 2, 2)),
+    "one_column": Design(columns=1, normalization=(1e-4, 2, 1)),
+    "authors2012": Design(
+        padding=(0, 3, 0, 3),
+        normalization=(1e-4 / 5, 2, 2),
+        weight_std=(0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01),
+    ),
+    "caffe": Design(
+        padding=(0, 0, 0, 0),
+        normalization=(1e-4 / 5, 1, 1),
+        weight_std=(0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.01),
+        bias=0.1,
+    ),
+    "torchvision": Design(columns=1, widths=(64, 192, 384, 256, 256), weight_std=None),
+}
+
+
+class AlexNet(ImageClassifier):
+    """AlexNet (Krizhevsky, Sutskever, Hinton 2012).
+
+    Args:
+        variant: paper: as printed; one_column: without the split over two GPUs; authors2012: as the authors' own code
+            has it; caffe: bvlc_alexnet; torchvision: other widths, no normalisation.
+        stem: imagenet: 11x11/4; small: 5x5/1, for 32x32 images.
+        image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes it
+            from the data set. By default 224, or 32 for the small stem.
+        fc_width: Outputs of fc6 and of fc7.
+        dropout: Probability of dropping in fc6 and fc7.
+        initialization: design: the variant's own; kaiming: He's, for images of unit variance (the design's constants
+            are made for pixels from 0 to 255).
+        training: Arguments of ImageClassifier.
+
+    Raises:
+        ValueError: The images are too small for the stem.
+    """
+
+    def __init__(
+        self,
+        variant: Literal["paper", "one_column", "authors2012", "caffe", "torchvision"] = "paper",
+        stem: Literal["imagenet", "small"] = "imagenet",
+        image_size: int | None = None,
+        fc_width: int = 4096,
+        dropout: float = 0.5,
+        initialization: Literal["design", "kaiming"] = "design",
+        **training: Any,
+    ) -> None:
+        small = stem == "small"
+        super().__init__(image_size=image_size or (32 if small else 224), **training)
+        design = DESIGNS[variant]
+        self.architecture = "AlexNet" if variant == "paper" else f"AlexNet {variant}"
+
+        self.features = _features(variant, design, self.in_channels, small)
+        height = _output_size(self.features, self.in_channels, self.image_size)
+        if variant == "torchvision" and not small:
+            self.features.append(nn.AdaptiveAvgPool2d(6))
+            height = 6
+        if height < 1:
+            raise ValueError(
+                f"Images of {self.image_size}x{self.image_size} are too small for the {stem} stem: "
+                "set model.stem to small (made for 32x32)."
+            )
+        inputs = design.widths[-1] * height**2
+        self.head = nn.Sequential(nn.Flatten(), *_fully_connected(variant, inputs, fc_width, self.num_classes, dropout))
+        self.reset_parameters(design, initialization)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, in_channels, image_size, image_size) → logits (B, num_classes)."""
+        return self.head(self.features(images))
+
+    def reset_parameters(self, design: Design, initialization: Literal["design", "kaiming"]) -> None:
+        """Normal weights and constant biases (§5), or He initialisation with the last layer at N(0, 0.01²)."""
+        layers = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+        if initialization == "kaiming":
+            for layer in layers[:-1]:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            nn.init.normal_(layers[-1].weight, std=0.01)
+            nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
+        elif design.weight_std is not None:
+            biases = (0.0, design.bias, 0.0, design.bias, design.bias, design.bias, design.bias, 0.0)
+            for layer, std, bias in zip(layers, design.weight_std, biases, strict=True):
+                nn.init.normal_(layer.weight, std=std)
+                nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]
+
+
+def _features(variant: str, design: Design, in_channels: int, small: bool) -> nn.Sequential:
+    """conv1 to conv5 with what stands between them: (B, in_channels, 224, 224) → (B, 256, 6, 6)."""
+    w1, w2, w3, w4, w5 = design.widths
+    if small:
+        conv1 = [nn.Conv2d(in_channels, w1, 5, padding=2)]
+    else:
+        conv1 = [nn.ZeroPad2d(design.padding), nn.Conv2d(in_channels, w1, 11, stride=4)]
+    conv2 = nn.Conv2d(w1, w2, 5, padding=2, groups=design.columns)
+    conv3 = nn.Conv2d(w2, w3, 3, padding=1)
+    conv4 = nn.Conv2d(w3, w4, 3, padding=1, groups=design.columns)
+    conv5 = nn.Conv2d(w4, w5, 3, padding=1, groups=design.columns)
+
+    def pool() -> nn.Module:
+        return nn.MaxPool2d(3, stride=2, ceil_mode=variant == "caffe")
+
+    def normalization(channels: int) -> list[nn.Module]:
+        return [] if design.normalization is None else [LocalResponseNorm(channels, *design.normalization)]
+
+    middle = [conv3, nn.ReLU(), conv4, nn.ReLU(), conv5]
+    if variant == "authors2012":
+        block1 = [*conv1, *normalization(w1), pool(), nn.ReLU()]
+        block2 = [conv2, nn.ReLU(), *normalization(w2), SpatialResponseNorm(), pool()]
+        return nn.Sequential(*block1, *block2, *middle, pool(), nn.ReLU())
+    block1 = [*conv1, nn.ReLU(), *normalization(w1), pool()]
+    block2 = [conv2, nn.ReLU(), *normalization(w2), pool()]
+    return nn.Sequential(*block1, *block2, *middle, nn.ReLU(), pool())
+
+
+def _fully_connected(variant: str, inputs: int, width: int, num_classes: int, dropout: float) -> list[nn.Module]:
+    """fc6, fc7, fc8; dropout after fc6 and fc7 (§4.2), or before them in torchvision's."""
+    fc6, fc7, fc8 = nn.Linear(inputs, width), nn.Linear(width, width), nn.Linear(width, num_classes)
+    if variant == "torchvision":
+        return [nn.Dropout(dropout), fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), fc8]
+    return [fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout), fc8]
+
+
+def _output_size(features: nn.Sequential, in_channels: int, image_size: int) -> int:
+    """Height of the last map, found without computing it; 0 if the images are too small."""
+    images = torch.empty(1, in_channels, image_size, image_size, device="meta")
+    try:
+        return copy.deepcopy(features).to("meta")(images).shape[-1]
+    except RuntimeError:
+        return 0

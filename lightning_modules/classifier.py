@@ -1,0 +1,216 @@
+"""The one base of every classifier: loss, metrics, optimisation and evaluation, so that an architecture holds only its network."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from torch import Tensor, nn
+from torch.optim import SGD
+from torchmetrics import MeanMetric
+
+
+class Batch(Protocol):
+    """What a classifier reads of a batch: normalised images (B, C, H, W) and labels (B,), -1 for rows that do not count."""
+
+    @property
+    def images(self) -> Tensor: ...  # noqa: D102
+
+    @property
+    def labels(self) -> Tensor: ...  # noqa: D102
+
+    @property
+    def indices(self) -> Tensor: ...  # noqa: D102
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss became NaN or infinite; raised before the update, so that the weights are still those of the last step."""
+
+
+class ImageClassifier(LightningModule):
+    """Image classifier.
+
+    An architecture implements `forward(images) → logits`, and `training_outputs` if it has auxiliary classifiers.
+
+    Args:
+        num_classes: Number of classes; the command line takes it from the data set. By default the paper's.
+        in_channels: Channels of the images: 3 for colour (the default), 1 for grey; taken from the data set likewise.
+        image_size: Height and width of the images in pixels; taken from the data set likewise. By default the paper's.
+        label_smoothing: Share of the target that is spread evenly over all classes, 0 to 1.
+        optimizer: Optimiser, given without its parameters.
+        lr_scheduler: Learning rate schedule, given without its optimiser; null keeps the rate constant.
+        lr_scheduler_interval: Whether the schedule counts epochs or steps (updates).
+        decay_norms_and_biases: Whether weight decay also acts on biases and normalisation parameters.
+        channels_last: Keep images and weights in NHWC memory order, which is faster with bf16 and on GPUs.
+        compile: Compile the network with torch.compile; the keys of checkpoints stay the same.
+    """
+
+    architecture: str
+    """Name in tables and charts, such as "ResNet-20"; set by each architecture."""
+
+    def __init__(
+        self,
+        *,
+        num_classes: int | None = None,
+        in_channels: int | None = None,
+        image_size: int | None = None,
+        label_smoothing: float = 0.0,
+        optimizer: OptimizerCallable = lambda parameters: SGD(parameters, lr=0.01, momentum=0.9, weight_decay=1e-4),
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_scheduler_interval: Literal["epoch", "step"] = "epoch",
+        decay_norms_and_biases: bool = False,
+        channels_last: bool = False,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_classes = 1000 if num_classes is None else num_classes
+        self.in_channels = 3 if in_channels is None else in_channels
+        self.image_size = 224 if image_size is None else image_size
+        for name in ("num_classes", "in_channels", "image_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}.")
+        # Callables stay out of the checkpoint, which must load with weights_only.
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"], logger=False)
+        self.label_smoothing = label_smoothing
+        self.make_optimizer = optimizer
+        self.make_lr_scheduler = lr_scheduler
+        self.lr_scheduler_interval = lr_scheduler_interval
+        self.decay_norms_and_biases = decay_norms_and_biases
+        self.channels_last = channels_last
+        self.compile_network = compile
+        self.auxiliary_loss_weights: dict[str, float] = {}
+        self.test_views: Callable[[Tensor], Sequence[Tensor]] = lambda images: (images,)
+        self.evaluation = nn.ModuleDict({stage: _evaluation_metrics() for stage in ("val", "test")})
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, num_classes) of images (B, in_channels, H, W), in training and in evaluation alike."""
+        raise NotImplementedError
+
+    def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits of the network, and of each auxiliary classifier by name (none here)."""
+        return self(images), {}
+
+    def class_probabilities(self, images: Tensor) -> Tensor:
+        """Class probabilities (B, num_classes): softmax averaged over `self.test_views(images)`.
+
+        `test_views` is the one seam for test-time augmentation: it maps a batch to a sequence of batches, one a view.
+        The papers average probabilities, not logits (AlexNet §4.1, VGG §3.2, GoogLeNet §7).
+        """
+        views = [self(view).float().softmax(-1) for view in self.test_views(images)]
+        return views[0] if len(views) == 1 else torch.stack(views).mean(0)
+
+    def setup(self, stage: str) -> None:
+        """Check the network against the data, then arrange its memory and compile it.
+
+        Raises:
+            ValueError: The data set has other classes, channels or sizes than the network.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        for name in ("num_classes", "in_channels", "image_size"):
+            expected = getattr(data, name, None)
+            if expected is not None and expected != getattr(self, name):
+                raise ValueError(
+                    f"The data set {data.name} has {name}={expected}, the network {getattr(self, name)}: "
+                    f"set model.{name} to {expected} or leave it out."
+                )
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.compile_network:
+            for network in self.children():
+                if network is not self.evaluation:
+                    network.compile()  # in place: unlike torch.compile(network), it leaves the keys alone
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one batch.
+
+        Raises:
+            NonFiniteLossError: The loss is NaN or infinite.
+        """
+        logits, auxiliary = self.training_outputs(self._arranged(batch.images))
+        loss = total = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        for head, head_logits in auxiliary.items():
+            head_loss = F.cross_entropy(head_logits, batch.labels, label_smoothing=self.label_smoothing)
+            total = total + self.auxiliary_loss_weights[head] * head_loss
+            self.log(f"train/loss_aux_{head}", head_loss)
+        if not total.isfinite():
+            raise NonFiniteLossError(
+                f"The training loss is {total.item()} at step {self.global_step} of epoch {self.current_epoch} "
+                f"(rank {self.global_rank}); the weights were not updated: "
+                "lower the learning rate or use more precision, then resume from the last checkpoint."
+            )
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/acc1", (logits.argmax(-1) == batch.labels).float().mean())
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one batch of the validation split."""
+        self._evaluation_step("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one batch of the test split."""
+        self._evaluation_step("test", batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Indices (B,) of the images in their split, and class probabilities (B, num_classes)."""
+        counted = batch.labels >= 0
+        probabilities = self.class_probabilities(self._arranged(batch.images))
+        return {"indices": batch.indices[counted], "probabilities": probabilities[counted]}
+
+    def configure_optimizers(self) -> Any:
+        """The injected optimiser over `parameter_groups`, with the injected schedule."""
+        optimizer = self.make_optimizer(self.parameter_groups())
+        if self.make_lr_scheduler is None:
+            return optimizer
+        scheduler = self.make_lr_scheduler(optimizer)
+        config: dict[str, Any] = {"scheduler": scheduler, "interval": self.lr_scheduler_interval}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            config["monitor"] = scheduler.monitor
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the network's name into the checkpoint, so that another network refuses it by name."""
+        checkpoint["architecture"] = self.architecture
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Weights, which decay, and biases and normalisation parameters, which do not unless `decay_norms_and_biases`."""
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if self.decay_norms_and_biases:
+            return [{"params": parameters}]
+        groups = [
+            {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+            {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def _evaluation_step(self, stage: str, batch: Batch) -> None:
+        counted = batch.labels >= 0
+        probabilities = self.class_probabilities(self._arranged(batch.images))[counted]
+        labels = batch.labels[counted]
+        likelihood = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
+        ranking = probabilities.topk(min(5, self.num_classes)).indices
+        hits = ranking == labels.unsqueeze(1)
+        values = {
+            "loss": -likelihood.clamp_min(torch.finfo(torch.float32).tiny).log(),
+            "acc1": hits[:, 0].float(),
+            "acc5": hits.any(1).float(),
+        }
+        metrics = self.evaluation[stage]
+        assert isinstance(metrics, nn.ModuleDict)
+        for name, value in values.items():
+            metric = metrics[name]
+            assert isinstance(metric, MeanMetric)
+            metric.update(value)
+            # Logged as an object: torchmetrics adds up the counts of all ranks once, at the end of the epoch.
+            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "acc1")
+
+    def _arranged(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+
+
+def _evaluation_metrics() -> nn.ModuleDict:
+    """Means over single images. A sum of zeros and ones is exact in any order, so accuracy is too, on any number of ranks."""
+    return nn.ModuleDict({name: MeanMetric() for name in ("loss", "acc1", "acc5")})

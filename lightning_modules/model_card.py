@@ -1,0 +1,132 @@
+"""What a network costs, counted and not estimated: parameters by kind of layer, multiply-adds and depth."""
+
+import copy
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from lightning_modules.classifier import ImageClassifier
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Numbers of parameters: of convolutions, fully connected layers, normalisation, anything else, and all."""
+
+    conv: int
+    fc: int
+    norm: int
+    other: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a network costs.
+
+    Attributes:
+        architecture: Name for tables and charts.
+        parameters: By kind of layer.
+        multiply_adds: Of the convolutions and fully connected layers, for one image, as the papers count.
+        depth: Layers with weights on the longest path from image to logits.
+        input_shape: (channels, height, width) for which the multiply-adds hold.
+    """
+
+    architecture: str
+    parameters: Parameters
+    multiply_adds: int
+    depth: int
+    input_shape: tuple[int, int, int]
+
+    def __str__(self) -> str:
+        """One line for the terminal."""
+        parameters = self.parameters
+        return (
+            f"{self.architecture}: {parameters.total:,} parameters ({parameters.conv:,} conv, {parameters.fc:,} fc), "
+            f"{self.multiply_adds:,} multiply-adds for {'x'.join(map(str, self.input_shape))}, depth {self.depth}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, for a run's record."""
+        return {**asdict(self), "input_shape": list(self.input_shape)}
+
+
+def model_card(network: ImageClassifier) -> ModelCard:
+    """Count `network` on one image of its own size. Its weights and mode stay as they are."""
+    shape = (network.in_channels, network.image_size, network.image_size)
+    multiply_adds, depth = _trace(network, shape)
+    return ModelCard(network.architecture, count_parameters(network), multiply_adds, depth, shape)
+
+
+def count_parameters(network: nn.Module) -> Parameters:
+    """Parameters by the kind of layer that owns them; a shared parameter counts once."""
+    counts = {"conv": 0, "fc": 0, "norm": 0, "other": 0}
+    counted: set[int] = set()
+    for module in network.modules():
+        for parameter in module.parameters(recurse=False):
+            if id(parameter) not in counted:
+                counted.add(id(parameter))
+                counts[_kind(module)] += parameter.numel()
+    return Parameters(**counts, total=sum(counts.values()))
+
+
+def _kind(module: nn.Module) -> str:
+    if isinstance(module, nn.modules.conv._ConvNd):
+        return "conv"
+    if isinstance(module, nn.Linear):
+        return "fc"
+    if isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm):
+        return "norm"
+    return "other"
+
+
+def _trace(network: ImageClassifier, shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Multiply-adds and depth, from one forward pass on the meta device, where nothing is computed."""
+    # The Trainer's references are of no use to a copy, and some cannot be copied.
+    trainer, network._trainer = network._trainer, None
+    try:
+        meta = copy.deepcopy(network).to("meta").eval()
+    finally:
+        network._trainer = trainer
+    multiply_adds = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal multiply_adds
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        # Each output needs one multiply-add per weight of its filter.
+        multiply_adds += output.numel() * weight[0].numel()
+
+    for module in meta.modules():
+        if _kind(module) in ("conv", "fc"):
+            module.register_forward_hook(count)
+    for parameter in meta.parameters():
+        parameter.requires_grad_(True)
+    with torch.enable_grad():
+        logits = meta.forward(torch.empty(1, *shape, device="meta"))
+    return multiply_adds, _longest_path(logits.grad_fn)
+
+
+def _longest_path(node: Any) -> int:
+    """Most convolutions and matrix products on a path through the graph that autograd has recorded."""
+    lengths: dict[Any, int] = {}
+    stack = [node]
+    while stack:
+        node = stack[-1]
+        parents = [parent for parent, _ in node.next_functions if parent is not None]
+        unknown = [parent for parent in parents if parent not in lengths]
+        if unknown:
+            stack.extend(unknown)
+            continue
+        lengths[node] = _has_weights(node) + max((lengths[parent] for parent in parents), default=0)
+        stack.pop()
+    return lengths[node]
+
+
+def _has_weights(node: Any) -> bool:
+    """Whether the operation is a fully connected layer, or a convolution whose filter is a parameter and not a constant."""
+    if node.name().startswith("ConvolutionBackward"):
+        return node.next_functions[1][0] is not None
+    return node.name().startswith(("AddmmBackward", "MmBackward"))

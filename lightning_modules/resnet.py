@@ -1,0 +1,193 @@
+"""Deep Residual Learning for Image Recognition (Kaiming He, Xiangyu Zhang, Shaoqing Ren, Jian Sun, 2015; CVPR 2016).
+
+ImageNet (Table 1), 224x224              18        34        50         101         152
+    stem      7x7/2 64, 3x3/2 max pool → 56x56
+    stage 1   64, 56x56                  2 basic   3 basic   3 bottlen. 3           3
+    stage 2   128, 28x28                 2         4         4          4           8
+    stage 3   256, 14x14                 2         6         6          23          36
+    stage 4   512, 7x7                   2         3         3          3           3
+    head      global average, fc
+
+CIFAR (§4.2), 32x32: 3x3 16, then n basic blocks each of 16 at 32x32, 32 at 16x16, 64 at 8x8; depth 6n + 2.
+
+Departures:
+    - `v1.5` strides in the 3x3 of a bottleneck, not in its first 1x1 (facebook/fb.resnet.torch, torchvision).
+    - The max pool of the stem is padded by 1 and rounds down (torchvision); the authors' Caffe pools without padding and
+      rounds up. Both give 56x56, one pixel apart.
+    - Normalisation uses running averages; the authors recomputed the statistics over a large batch after training
+      (KaimingHe/deep-residual-networks).
+    - The zeros of shortcut A stand after the channels (facebook/fb.resnet.torch, models/resnet.lua).
+"""
+
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_modules.classifier import ImageClassifier
+
+IMAGENET_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+Shortcut = Literal["A", "B", "C", "none"]
+
+
+def conv_norm(in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
+    """Convolution that keeps the size but for its stride, and batch normalisation (§3.4)."""
+    padding = kernel_size // 2
+    convolution = nn.Conv2d(in_channels, channels, kernel_size, stride, padding, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels))
+
+
+class ZeroPadding(nn.Module):
+    """Shortcut A: every stride-th pixel, and zeros for the channels that are new; no parameters (§3.3)."""
+
+    def __init__(self, new_channels: int, stride: int) -> None:
+        super().__init__()
+        self.new_channels = new_channels
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C + new_channels, H / stride, W / stride)."""
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+
+
+def make_shortcut(kind: Shortcut, in_channels: int, channels: int, stride: int) -> nn.Module | None:
+    """The shortcut of a block: identity where the shape stays, else by kind (§3.3, §4.1); None in a plain network."""
+    if kind == "none":
+        return None
+    same_shape = in_channels == channels and stride == 1
+    if kind == "C" or (kind == "B" and not same_shape):
+        return conv_norm(in_channels, channels, kernel_size=1, stride=stride)
+    return nn.Identity() if same_shape else ZeroPadding(channels - in_channels, stride)
+
+
+class Block(nn.Module):
+    """ReLU(branch(x) + shortcut(x)), or ReLU(branch(x)) in a plain network (Fig. 2)."""
+
+    def __init__(self, branch: nn.Sequential, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.branch = branch
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, channels, H / stride, W / stride)."""
+        y = self.branch(x)
+        return F.relu(y if self.shortcut is None else y + self.shortcut(x))
+
+
+def basic_block(in_channels: int, width: int, stride: int, shortcut: Shortcut) -> Block:
+    """3x3, 3x3 (Fig. 5, left)."""
+    branch = nn.Sequential(conv_norm(in_channels, width, 3, stride), nn.ReLU(), conv_norm(width, width, 3))
+    return Block(branch, make_shortcut(shortcut, in_channels, width, stride))
+
+
+def bottleneck_block(in_channels: int, width: int, stride: int, shortcut: Shortcut, stride_in_3x3: bool) -> Block:
+    """1x1, 3x3, 1x1 with four times the channels (Fig. 5, right)."""
+    strides = (1, stride) if stride_in_3x3 else (stride, 1)
+    branch = nn.Sequential(
+        conv_norm(in_channels, width, 1, strides[0]),
+        nn.ReLU(),
+        conv_norm(width, width, 3, strides[1]),
+        nn.ReLU(),
+        conv_norm(width, 4 * width, 1),
+    )
+    return Block(branch, make_shortcut(shortcut, in_channels, 4 * width, stride))
+
+
+class ResNet(ImageClassifier):
+    """Residual network (He et al. 2015), and the plain network that it is compared with.
+
+    Args:
+        depth: Layers with weights: 18, 34, 50, 101 or 152; 6n + 2 (20, 32, 44, 56, 110, 1202) for the CIFAR variant.
+        variant: original: the paper's ImageNet network; v1.5: strides in the 3x3 of a bottleneck; cifar: §4.2.
+        shortcut: A: zero padding; B: projection where the shape changes; C: projection everywhere; none: the plain
+            network. By default A for the CIFAR variant (§4.2), else B (Table 4).
+        stem: imagenet: 7x7/2 and a max pool; small: one 3x3, for 32x32 images. By default as the variant.
+        num_classes: Number of classes; by default 10 for the CIFAR variant, else 1000.
+        image_size: Height and width of the images in pixels; any from 32 on. By default 32 for the small stem, else 224.
+        initialization: fan_in: He's, as the paper; fan_out: as torchvision. By default fan_out for v1.5, else fan_in.
+        zero_init_residual: Start each residual branch at zero (Goyal et al. 2017, §5.1).
+        training: Arguments of ImageClassifier.
+
+    Raises:
+        ValueError: The variant has no network of this depth.
+    """
+
+    def __init__(
+        self,
+        depth: int = 50,
+        variant: Literal["original", "v1.5", "cifar"] = "original",
+        shortcut: Shortcut | None = None,
+        stem: Literal["imagenet", "small"] | None = None,
+        num_classes: int | None = None,
+        image_size: int | None = None,
+        initialization: Literal["fan_in", "fan_out"] | None = None,
+        zero_init_residual: bool = False,
+        **training: Any,
+    ) -> None:
+        cifar = variant == "cifar"
+        shortcut = shortcut or ("A" if cifar else "B")
+        stem = stem or ("small" if cifar else "imagenet")
+        super().__init__(
+            num_classes=num_classes or (10 if cifar else 1000),
+            image_size=image_size or (32 if stem == "small" else 224),
+            **training,
+        )
+        if cifar:
+            if depth < 8 or (depth - 2) % 6:
+                raise ValueError(f"A CIFAR ResNet has 6n + 2 layers, such as 20, 56 or 110: depth cannot be {depth}.")
+            blocks: tuple[int, ...] = ((depth - 2) // 6,) * 3
+            widths: tuple[int, ...] = (16, 32, 64)
+        else:
+            if depth not in IMAGENET_STAGES:
+                raise ValueError(f"depth must be one of {[*IMAGENET_STAGES]} for variant {variant}, not {depth}.")
+            blocks = IMAGENET_STAGES[depth]
+            widths = (64, 128, 256, 512)
+        self.architecture = _architecture(depth, variant, shortcut)
+
+        width = widths[0]
+        if stem == "imagenet":
+            # (B, C, 224, 224) → (B, 64, 56, 56)
+            pool = nn.MaxPool2d(3, stride=2, padding=1)
+            self.stem = nn.Sequential(conv_norm(self.in_channels, width, 7, stride=2), nn.ReLU(), pool)
+        else:
+            self.stem = nn.Sequential(conv_norm(self.in_channels, width, 3), nn.ReLU())
+
+        channels = width
+        stages = []
+        for stage, (count, width) in enumerate(zip(blocks, widths, strict=True)):
+            stage_blocks = []
+            for index in range(count):
+                stride = 2 if stage > 0 and index == 0 else 1
+                if cifar or depth < 50:
+                    stage_blocks.append(basic_block(channels, width, stride, shortcut))
+                    channels = width
+                else:
+                    stage_blocks.append(bottleneck_block(channels, width, stride, shortcut, variant == "v1.5"))
+                    channels = 4 * width
+            stages.append(nn.Sequential(*stage_blocks))
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Linear(channels, self.num_classes)
+        self.reset_parameters(initialization or ("fan_out" if variant == "v1.5" else "fan_in"), zero_init_residual)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) → logits (B, num_classes); any H and W from 32 on."""
+        features = self.stages(self.stem(images))
+        return self.head(features.mean((2, 3)))
+
+    def reset_parameters(self, initialization: Literal["fan_in", "fan_out"], zero_init_residual: bool) -> None:
+        """He initialisation (He et al. 2015, Delving Deep into Rectifiers, §2.2); the last layer keeps PyTorch's."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode=initialization, nonlinearity="relu")
+            elif zero_init_residual and isinstance(module, Block):
+                last_norm = module.branch[-1][-1]
+                nn.init.zeros_(last_norm.weight)
+
+
+def _architecture(depth: int, variant: str, shortcut: Shortcut) -> str:
+    """ResNet-20, ResNet-50 v1.5, ResNet-34 C, plain-18: the network's name, with what differs from the paper's usual."""
+    if shortcut == "none":
+        return f"plain-{depth}"
+    name = f"ResNet-{depth}" + (" v1.5" if variant == "v1.5" else "")
+    usual = "A" if variant == "cifar" else "B"
+    return name if shortcut == usual else f"{name} {shortcut}"

@@ -1,0 +1,41 @@
+"""What tests of several packages share."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Set before W&B is imported: no test talks to a server that is not its own, and none reads a key of the user's.
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_ERROR_REPORTING"] = "false"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with real images: cifar-10-batches-py, MNIST/raw and imagenet-sample."""
+    unpack = ROOT.parent / "shared" / "data" / "unpack.py"
+    if not unpack.exists():
+        pytest.skip("real images need ../shared/data, which is not here")
+    folder = Path(tempfile.gettempdir()) / "landmark-image-networks-data"
+    subprocess.run([sys.executable, str(unpack), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture
+def run_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run the real command line in an empty folder: `run_main("fit", "--config", …)`, configs relative to the project."""
+    from main import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["main.py"])
+
+    def run(*words: object) -> None:
+        main([str(ROOT / word) if str(word).startswith("configs/") else str(word) for word in words])
+
+    return run
