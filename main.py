@@ -1,20 +1,24 @@
-"""Train, evaluate and compare the landmark image networks: `python main.py fit --config configs/base.yaml --config …`."""
+"""Train and evaluate the landmark image networks: `python main.py fit --config configs/base.yaml --config …`."""
 
-import sys
+from experiment.installation import explained_imports
 
-from experiment.installation import check_installation
+with explained_imports():
+    # The command line knows the classes of these packages by their short names: `--model ResNet`, `--data CIFAR10`.
+    import callbacks  # noqa: F401
+    import datamodules  # noqa: F401
+    import lightning_modules  # noqa: F401
+    from experiment.cli import ExperimentCLI
+    from experiment.usage_errors import one_line_for_usage_errors
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run one command; a mistake of the user's ends it with one line and exit code 2."""
-    check_installation()
-    # Imported for their short names: `--model ResNet`, `--data CIFAR10`.
-    import callbacks
-    import datamodules
-    import lightning_modules
-    from experiment.cli import ExperimentCLI
+    """Run `fit`, `validate`, `test` or `predict`; a user's mistake ends it with one line and exit code 2.
 
-    ExperimentCLI(args)
+    Args:
+        args: Words of the command line; by default those of the process.
+    """
+    with one_line_for_usage_errors():
+        ExperimentCLI(args)
 
 
 if __name__ == "__main__":

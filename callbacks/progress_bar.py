@@ -15,7 +15,9 @@ class ProgressBar(TQDMProgressBar):
     def __init__(self, refresh_rate: int = 5, leave: bool = True) -> None:
         super().__init__(refresh_rate=refresh_rate, leave=leave)
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, int | str | float | dict[str, float]]:
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
         """What stands behind the bar."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)

@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 def seed_of_step(seed: int, rank: int, epoch: int, batch: int) -> int:
-    """A 63-bit seed for one batch on one rank: a polynomial of the four, scrambled as in SplitMix64 (Steele et al. 2014)."""
+    """A 63-bit seed for one batch on one rank: the four mixed by SplitMix64's finaliser (Steele et al. 2014)."""
     mask = (1 << 64) - 1
     value = seed & mask
     for part in (rank, epoch, batch):
@@ -32,5 +32,6 @@ class StepSeed(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed the generators of the processor and of every accelerator."""
-        epoch = trainer.fit_loop.epoch_progress.current.processed
+        # not trainer.current_epoch, which lags after a resume at an epoch's end if the run is counted in steps
+        epoch = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         torch.manual_seed(seed_of_step(self.seed, trainer.global_rank, epoch, batch_idx))

@@ -47,8 +47,9 @@ def cost_chart(groups: Sequence[Group], cost: str) -> dict[str, Any] | None:
             "y_low": max(1 - group.best.high, floor),
             "y_high": max(1 - group.best.low, floor),
             "value": human_percent(group.best.mean),
-            "cost": human_duration(value) if cost == "seconds" else human_count(value),
+            "cost": _human(cost, value),
             "front": position in front,
+            "spoken": f"{group.label}: {human_percent(group.best.mean)} at {_human(cost, value)} {COSTS[cost]}",
         }
         for position, (group, value) in enumerate(known)
     ]
@@ -61,15 +62,18 @@ def cost_chart(groups: Sequence[Group], cost: str) -> dict[str, Any] | None:
         alt.Tooltip("value:N", title="validation accuracy"),
         alt.Tooltip("cost:N", title=COSTS[cost]),
     ]
+    front_line = base.mark_line(
+        interpolate="step-after", stroke="var(--faint)", strokeWidth=1.5, strokeDash=[4, 3], aria=False
+    )
+    interval = base.mark_rule(strokeWidth=1.5, aria=False)
+    point = base.mark_point(filled=True, size=90)
     chart = alt.layer(
-        base.transform_filter("datum.front")
-        .mark_line(interpolate="step-after", stroke="var(--faint)", strokeWidth=1.5, strokeDash=[4, 3])
-        .encode(order="x:Q"),
-        base.mark_rule(strokeWidth=1.5).encode(y="y_low:Q", y2="y_high:Q", stroke=colour, opacity=highlighted(0.75)),
-        base.mark_point(filled=True, size=90).encode(fill=colour, tooltip=details, opacity=highlighted(1.0)),
+        front_line.transform_filter("datum.front").encode(order="x:Q"),
+        interval.encode(y="y_low:Q", y2="y_high:Q", stroke=colour, opacity=highlighted(0.75)),
+        point.encode(fill=colour, description="spoken:N", tooltip=details, opacity=highlighted(1.0)),
         *(
             base.transform_filter(f"datum.place === {place}")
-            .mark_text(align=align, dx=dx, dy=dy, fontSize=12, baseline="middle")
+            .mark_text(align=align, dx=dx, dy=dy, fontSize=12, baseline="middle", aria=False)
             .encode(text="label:N", fill=alt.value("var(--ink)"), opacity=highlighted(1.0))
             for place, (align, dx, dy) in enumerate(placed)
         ),
@@ -99,6 +103,10 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
         if not front or points[position][1] < points[front[-1]][1]:
             front.append(position)
     return front
+
+
+def _human(cost: str, value: float) -> str:
+    return human_duration(value) if cost == "seconds" else human_count(value)
 
 
 def _cost_axis(cost: str, domain: tuple[float, float]) -> alt.X:

@@ -56,7 +56,7 @@ def accuracy_axis(rows: Sequence[dict[str, Any]]) -> alt.Y:
         "y:Q",
         title=None,
         scale=alt.Scale(type="log", domain=[high, low], nice=False, clamp=True),
-        axis=alt.Axis(values=log_ticks(low, high, 8), labelExpr="format(1 - datum.value, '.3~%')"),
+        axis=alt.Axis(values=log_ticks(low, high, 8), labelExpr="format(100 - 100 * datum.value, '.4~f') + ' %'"),
     )
 
 
@@ -79,7 +79,8 @@ def finish(chart: Any, rows: Sequence[dict[str, Any]], height: int, description:
         height: Height in pixels, axes included.
         description: What a screen reader says.
     """
-    labels = {"labelColor": "var(--muted)", "labelFont": FONT, "labelFontSize": 12, "labelPadding": 6}
+    # Axes are silent: a screen reader would read out errors where the labels show accuracies.
+    labels = {"aria": False, "labelColor": "var(--muted)", "labelFont": FONT, "labelFontSize": 12, "labelPadding": 6}
     specification: dict[str, Any] = (
         chart.add_params(alt.param(name="highlight", value=""))
         .properties(

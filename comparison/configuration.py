@@ -13,7 +13,10 @@ NOT_PART_OF_THE_EXPERIMENT = frozenset(
         "seed_everything",
         "seed",
         "ckpt_path",
+        "run_dir",
+        "resume",
         "logger",
+        "log_every_n_steps",
         "root",
         "default_root_dir",
         "enable_progress_bar",
@@ -33,7 +36,8 @@ def parse_configuration(text: str, run_name: str) -> Mapping[str, str]:
         ValueError: If the text is not a YAML mapping.
     """
     # Seeds and names go before parsing, so that runs of one experiment share one parse.
-    return _parse(re.sub(r"(?m)^seed_everything:.*$", "", text.replace(run_name, "")))
+    text = re.sub(rf"(?<=[/\\]){re.escape(run_name)}(?![\w.-])", "", text)
+    return _parse(re.sub(r"(?m)^seed_everything:.*$", "", text))
 
 
 @lru_cache(maxsize=4096)

@@ -66,31 +66,37 @@ def read_curve(path: Path) -> tuple[CurvePoint, ...]:
 
 
 def _points_by_epoch(header: list[str], rows: Iterable[list[str]], name: str) -> tuple[CurvePoint, ...]:
-    epoch_at, images_at, accuracy_at = (header.index(c) for c in ("epoch", "images_seen", ACCURACY_COLUMN))
+    epoch_at, step_at, images_at, accuracy_at = (header.index(c) for c in (*POSITION_COLUMNS, ACCURACY_COLUMN))
     loss_at = header.index(LOSS_COLUMN) if LOSS_COLUMN in header else None
-    images: dict[int, int] = {}
+    last_steps: dict[int, int] = {}
     accuracies: dict[int, float] = {}
     losses: dict[int, list[float]] = {}
+    images_per_step = 0.0
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ValueError(f"line {line} of {name} has {len(row)} cells instead of {len(header)}")
+        if not row[epoch_at]:  # logged between epochs, such as a learning rate
+            continue
         try:
-            epoch = int(row[epoch_at])
-            images[epoch] = max(images.get(epoch, 0), int(row[images_at]))
+            epoch, step = int(float(row[epoch_at])), int(float(row[step_at]))
+            last_steps[epoch] = max(last_steps.get(epoch, 0), step)
+            if row[images_at]:
+                images_per_step = float(row[images_at]) / (step + 1)
             if row[accuracy_at]:
                 accuracies[epoch] = float(row[accuracy_at])
             if loss_at is not None and row[loss_at]:
                 losses.setdefault(epoch, []).append(float(row[loss_at]))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ValueError(f"line {line} of {name} holds something else than numbers") from error
     return tuple(
         CurvePoint(
             epoch=epoch + 1,
-            images_seen=images[epoch],
+            # Not every row says how many images were seen, but every row has its step.
+            images_seen=round(images_per_step * (last_steps[epoch] + 1)),
             accuracy=_finite(accuracies.get(epoch)),
             train_loss=_finite(statistics.fmean(losses[epoch])) if epoch in losses else None,
         )
-        for epoch in sorted(images)
+        for epoch in sorted(last_steps)
     )
 
 

@@ -7,6 +7,7 @@ from comparison.groups import Comparison, Group
 from comparison.runs import Run
 from comparison.units import count_of
 
+NOT_RECORDED = "not recorded"
 # What may differ, how its values are read off a run, and what the difference does to the comparison.
 DIFFERENCES: tuple[tuple[str, Callable[[Run], object], str], ...] = (
     (
@@ -46,11 +47,13 @@ def fairness_notes(groups: Sequence[Group]) -> list[str]:
             "so it is too high."
         )
     for subject, value_of, consequence in DIFFERENCES:
-        values = Counter(str(value) for run in runs if (value := value_of(run)) is not None)
+        values = Counter(_recorded(value_of(run)) for run in runs)
         if len(values) > 1:
-            listed = "; ".join(f"{value} ({count_of(number, 'run')})" for value, number in values.most_common(4))
+            commonest = sorted(values.items(), key=lambda item: (-item[1], item[0]))[:4]
+            listed = "; ".join(f"{value} ({count_of(number, 'run')})" for value, number in commonest)
             more = f"; and {len(values) - 4} more" if len(values) > 4 else ""
-            notes.append(f"{subject} differ{'' if subject.endswith('s') else 's'}: {listed}{more}. So {consequence}.")
+            verb = "differ" if subject.endswith("s") else "differs"
+            notes.append(f"{subject} {verb}: {listed}{more}. So {consequence}.")
     if any(not run.data.verified for run in runs):
         notes.append(
             "The images are a copy whose checksums are not the official ones, so published figures may differ."
@@ -66,3 +69,17 @@ def fairness_notes(groups: Sequence[Group]) -> list[str]:
             f"{count_of(repeats, 'older run')} with a seed that a newer run has too: only the newer one counts."
         )
     return notes
+
+
+def shared_conditions(groups: Sequence[Group]) -> list[str]:
+    """What all runs of one data set demonstrably have in common."""
+    runs = [run for group in groups for run in group.runs]
+    return [
+        subject
+        for subject, value_of, _ in DIFFERENCES
+        if len(values := {_recorded(value_of(run)) for run in runs}) == 1 and NOT_RECORDED not in values
+    ]
+
+
+def _recorded(value: object) -> str:
+    return NOT_RECORDED if value is None else str(value)

@@ -12,7 +12,8 @@ from comparison.runs import Run, UnreadableRun, read_runs
 from comparison.statistics import Estimate, estimate_accuracy
 from comparison.summary import printable
 
-DIFFERENCES_IN_A_LABEL = 3
+DIFFERENCES_IN_A_LABEL = 2
+MOST_TELLING_SECTIONS = ("model", "data", "trainer")
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,7 @@ def _group(architecture: str, same: Sequence[Run]) -> Group:
 
 
 def _fingerprint(run: Run) -> str:
-    # The images count too: a config may be satisfied by two versions of a data set.
-    images = (run.data.train_images, run.data.val_images, run.data.selection_split)
-    identity = json.dumps([images, sorted(run.configuration.items())])
-    return hashlib.sha256(identity.encode()).hexdigest()
+    return hashlib.sha256(json.dumps(sorted(run.configuration.items())).encode()).hexdigest()
 
 
 def _label(groups: Sequence[Group]) -> list[Group]:
@@ -135,7 +133,7 @@ def _label(groups: Sequence[Group]) -> list[Group]:
 
 
 def _difference(group: Group, same: Sequence[Group]) -> str:
-    paths = sorted({path for other in same for path in other.example.configuration})
+    paths = sorted({path for other in same for path in other.example.configuration}, key=_telling_first)
     differing = [path for path in paths if len({other.example.configuration.get(path) for other in same}) > 1]
     if not differing:
         return ""
@@ -144,6 +142,12 @@ def _difference(group: Group, same: Sequence[Group]) -> str:
         for path in differing[:DIFFERENCES_IN_A_LABEL]
     ]
     return f" ({', '.join(shown)}{', …' if len(differing) > len(shown) else ''})"
+
+
+def _telling_first(path: str) -> tuple[int, str]:
+    section = path.partition(".")[0]
+    known = section in MOST_TELLING_SECTIONS
+    return MOST_TELLING_SECTIONS.index(section) if known else len(MOST_TELLING_SECTIONS), path
 
 
 def _short_key(path: str) -> str:

@@ -1,56 +1,38 @@
 """How fast does each learn? Validation accuracy and training loss against epochs, images seen or time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
 
 from comparison.chart_parts import ROWS, accuracy_axis, finish, highlighted, log_ticks, series_colour, smallest_error
-from comparison.curves import BandPoint, join_seeds, thin
+from comparison.curves import join_seeds, thin
 from comparison.groups import Group
 from comparison.palette import SeriesStyle
 from comparison.units import human_percent
 
 POINTS_IN_A_CHART = 4_000
 HEIGHT = 320
-PROGRESS_LABEL = (
-    "progress !== 'seconds' ? format(datum.value, '~s') "
-    ": datum.value === 0 ? '0' : datum.value < 120 ? datum.value + ' s' "
-    ": datum.value < 7200 ? format(datum.value / 60, '.2~f') + ' min' : format(datum.value / 3600, '.2~f') + ' h'"
-)
+PROGRESS_LABEL = "progress === 'images' ? format(datum.value, '~s') : format(datum.value, ',')"
+
+
+def time_unit(groups: Sequence[Group]) -> tuple[str, int]:
+    """The unit for training time in which the longest run has readable numbers, and its seconds."""
+    longest = max((seconds for group in groups if (seconds := group.mean("wall_time_seconds"))), default=0.0)
+    return ("s", 1) if longest < 180 else ("min", 60) if longest < 3 * 3_600 else ("h", 3_600)
 
 
 def accuracy_curves(groups: Sequence[Group], styles: Sequence[SeriesStyle]) -> dict[str, Any]:
     """Validation accuracy: a line a group, a band from the lowest to the highest of its seeds."""
     floor = smallest_error(groups)
-    rows = [
-        {
-            **_position(group, point),
-            "y": _rounded(max(1 - point.mean, floor)),
-            "y_low": _rounded(max(1 - point.high, floor)),
-            "y_high": _rounded(max(1 - point.low, floor)),
-            "value": human_percent(point.mean),
-        }
-        for group in groups
-        for point in _band(group, "accuracy", len(groups))
-    ]
+    rows = _rows(groups, "accuracy", lambda accuracy: max(1 - accuracy, floor), human_percent)
     return _curves(rows, accuracy_axis(rows), "validation accuracy", groups, styles)
 
 
 def loss_curves(groups: Sequence[Group], styles: Sequence[SeriesStyle]) -> dict[str, Any]:
     """Training loss on a logarithmic scale: a line a group, a band from the lowest to the highest of its seeds."""
-    rows = [
-        {
-            **_position(group, point),
-            "y": _rounded(point.mean),
-            "y_low": _rounded(point.low),
-            "y_high": _rounded(point.high),
-            "value": f"{point.mean:.4g}",
-        }
-        for group in groups
-        for point in _band(group, "train_loss", len(groups))
-        if point.low > 0
-    ]
+    rows = _rows(groups, "train_loss", lambda loss: loss, lambda loss: f"{loss:.4g}")
+    rows = [row for row in rows if row["y_low"] > 0]
     low = min((row["y_low"] for row in rows), default=0.1)
     high = max((row["y_high"] for row in rows), default=1.0)
     y = alt.Y(
@@ -62,24 +44,36 @@ def loss_curves(groups: Sequence[Group], styles: Sequence[SeriesStyle]) -> dict[
     return _curves(rows, y, "training loss", groups, styles)
 
 
-def _band(group: Group, quantity: str, groups: int) -> list[BandPoint]:
-    seconds = [run.wall_time_seconds for run in group.runs if run.wall_time_seconds is not None]
-    band = join_seeds([run.curve for run in group.runs], seconds, quantity)
-    return thin(band, max(12, min(200, POINTS_IN_A_CHART // groups)))
+def _rows(
+    groups: Sequence[Group], quantity: str, height: Callable[[float], float], text: Callable[[float], str]
+) -> list[dict[str, Any]]:
+    _, seconds_per_unit = time_unit(groups)
+    rows = []
+    for group in groups:
+        seconds = [run.wall_time_seconds for run in group.runs if run.wall_time_seconds is not None]
+        band = join_seeds([run.curve for run in group.runs], seconds, quantity)
+        points = thin(band, max(12, min(200, POINTS_IN_A_CHART // len(groups))))
+        for point in points:
+            y_low, y_high = sorted((height(point.low), height(point.high)))
+            rows.append(
+                {
+                    "label": group.label,
+                    "value": text(point.mean),
+                    "epoch": point.epoch,
+                    "images": round(point.images_seen),
+                    "time": _four_digits(point.seconds / seconds_per_unit),
+                    "y": _four_digits(height(point.mean)),
+                    "y_low": _four_digits(y_low),
+                    "y_high": _four_digits(y_high),
+                    "alone": len(points) == 1,
+                }
+            )
+    return rows
 
 
-def _rounded(value: float) -> float:
-    """Four digits: more than a plot shows, in a page half as large."""
-    return float(f"{value:.4g}")
-
-
-def _position(group: Group, point: BandPoint) -> dict[str, Any]:
-    return {
-        "label": group.label,
-        "epoch": point.epoch,
-        "images": round(point.images_seen),
-        "seconds": round(point.seconds, 1),
-    }
+def _four_digits(number: float) -> float:
+    """More than a plot shows, in a page half as large."""
+    return float(f"{number:.4g}")
 
 
 def _curves(
@@ -99,19 +93,21 @@ def _curves(
     base = alt.Chart(ROWS).transform_calculate(x="datum[progress]").encode(x=x, y=y)
     colour = series_colour(groups)
     dash = alt.StrokeDash("label:N", scale=alt.Scale(domain=labels, range=dashes), legend=None)
-    details = [
-        alt.Tooltip("label:N", title="architecture"),
-        alt.Tooltip("value:N", title=quantity),
-        alt.Tooltip("epoch:Q", title="epoch"),
-        alt.Tooltip("images:Q", title="images seen", format=","),
-    ]
+    # The nearest point is found through a cell around it, whose datum holds the point's. Vega-Lite 6.4 forgets this in
+    # tooltips on text fields, so the tooltip is spelt out.
+    found = "(datum.datum || datum)"
+    details = (
+        f"{{architecture: {found}.label, '{quantity}': {found}.value, epoch: {found}.epoch, "
+        f"'images seen': format({found}.images, ',')}}"
+    )
+    # A line through a single epoch is invisible, so its point is not.
+    shown = alt.when(nearest).then(alt.value(1)).when("datum.alone").then(alt.value(1)).otherwise(alt.value(0))
+    band = base.mark_area(aria=False).encode(y="y_low:Q", y2="y_high:Q", fill=colour, opacity=highlighted(0.15))
+    line = base.mark_line(strokeWidth=2, strokeJoin="round", aria=False)
+    point = base.mark_point(filled=True, size=55, aria=False, tooltip=alt.ExprRef(details))
     chart = alt.layer(
-        base.mark_area().encode(y="y_low:Q", y2="y_high:Q", fill=colour, opacity=highlighted(0.15)),
-        base.mark_line(strokeWidth=2, strokeJoin="round").encode(
-            stroke=colour, strokeDash=dash, opacity=highlighted(1.0)
-        ),
-        base.mark_point(filled=True, size=55)
-        .encode(fill=colour, tooltip=details, opacity=alt.condition(nearest, alt.value(1), alt.value(0)))
-        .add_params(nearest),
+        band,
+        line.encode(stroke=colour, strokeDash=dash, opacity=highlighted(1.0)),
+        point.encode(fill=colour, opacity=shown).add_params(nearest),
     ).add_params(progress)
     return finish(chart, rows, HEIGHT, f"{quantity.capitalize()} of {', '.join(labels)} during training.")

@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from comparison.fairness import general_notes
 from comparison.groups import Comparison
-from comparison.sections import PAGE_HEADINGS, PROGRESS_AXES, data_set_section, link_to
+from comparison.sections import PAGE_HEADINGS, data_set_section, link_to
+from comparison.summary import printable
 from comparison.units import count_of
 
 HERE = Path(__file__).parent
@@ -23,10 +24,12 @@ def write_page(comparison: Comparison, output: Path) -> None:
     Raises:
         ValueError: If the page cannot be written there.
     """
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder: name a file with --output.")
     html = render_page(comparison, output)
+    unfinished = output.with_name(f".{output.name}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = output.with_name(f".{output.name}.part")
         unfinished.write_text(html, encoding="utf-8")
         unfinished.replace(output)
     except OSError as error:
@@ -58,9 +61,8 @@ def render_page(comparison: Comparison, output: Path) -> str:
         general_notes=general_notes(comparison),
         sections=sections,
         headings=PAGE_HEADINGS,
-        progress_axes=PROGRESS_AXES,
         left_out=[
-            {"link": link_to(run.directory, output), "name": run.directory.as_posix(), "problem": run.problem}
+            (link_to(run.directory, output), printable(run.directory.as_posix()), run.problem)
             for run in comparison.excluded
         ],
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),

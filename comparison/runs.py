@@ -30,7 +30,7 @@ class DataSet:
 class Run:
     """One `fit`, as its directory tells it; None where it does not.
 
-    `config` is the text of config.yaml and `configuration` what it says about the experiment, as `path: value`.
+    `config` is the text of config.yaml and `configuration` what makes it this experiment, as `path: value`.
     `problem` says in a few words why the run cannot count in statistics; it is None for a run that counts.
     Accuracies are fractions, times seconds, epochs counted from 1.
     """
@@ -141,7 +141,13 @@ def _run(directory: Path, summary: Summary) -> Run:
         versions=summary.texts("versions"),
         commit=_commit(summary),
         config=config,
-        configuration=configuration,
+        # The images count too: a config may be satisfied by two versions of a data set.
+        configuration={
+            **configuration,
+            "data.train_images": str(data.train_images),
+            "data.val_images": str(data.val_images),
+            "data.selection_split": data.selection_split,
+        },
         curve=curve,
     )
 

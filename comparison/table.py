@@ -2,6 +2,7 @@
 
 import csv
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ from comparison.fairness import fairness_notes, general_notes
 from comparison.groups import Comparison, Group
 from comparison.runs import Run
 from comparison.statistics import Estimate
+from comparison.summary import printable
 from comparison.units import ABSENT, human_count, human_duration, human_percent, human_rate
 
+TEXT_WIDTH = 116
 HEADINGS = (
     "architecture",
     "conv params",
@@ -133,10 +136,10 @@ def text_table(comparison: Comparison) -> str:
         groups = comparison.groups.get(data_set, [])
         lines = [data_set_line(comparison, data_set), "", *_aligned(table_rows(comparison, data_set))]
         if groups:
-            lines += ["", explain_uncertainty(groups)]
-        lines += [f"Note: {note}" for note in fairness_notes(groups)]
+            lines += ["", _wrapped(explain_uncertainty(groups))]
+        lines += [_wrapped(f"Note: {note}") for note in fairness_notes(groups)]
         blocks.append("\n".join(lines))
-    tail = [f"Note: {note}" for note in general_notes(comparison)]
+    tail = [_wrapped(f"Note: {note}") for note in general_notes(comparison)]
     tail += [f"Left out: {line}" for line in left_out_lines(comparison)]
     return "\n\n".join([*blocks, *(["\n".join(tail)] if tail else [])])
 
@@ -172,13 +175,17 @@ def data_set_line(comparison: Comparison, data_set: str) -> str:
     data = run.data
     return (
         f"{data.name}: {data.train_images:,} training and {data.val_images:,} validation images, "
-        f"selected on {data.selection_split}"
+        f"best epoch selected on {data.selection_split}"
     )
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:
     """One line for each run that does not count, with the reason."""
-    return [f"{run.directory.as_posix()}: {run.problem}" for run in comparison.excluded]
+    return [f"{printable(run.directory.as_posix())}: {run.problem}" for run in comparison.excluded]
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, TEXT_WIDTH, subsequent_indent="  ")
 
 
 def _whole(number: float | None) -> str:

@@ -33,10 +33,10 @@ def human_duration(seconds: float | None) -> str:
 
 
 def human_rate(rate: float | None) -> str:
-    """Images per second, as a whole number with thousands separated by a thin gap."""
+    """Images per second: 0.5, 731, 2,150."""
     if rate is None:
         return ABSENT
-    return f"{rate:.1f}" if rate < 10 else f"{rate:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{rate:.1f}" if rate < 10 else f"{rate:,.0f}"
 
 
 def count_of(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 import torch
@@ -23,15 +23,26 @@ from datamodules.splits import Split
 class CIFAR10(InMemoryDataModule):
     """CIFAR-10: 50,000 training and 10,000 test photographs of 10 classes.
 
-    A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. Mean and standard deviation are those of
-    the 50,000 training images.
+    A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. The mean and standard deviation are
+    those of the 50,000 training images.
     """
 
     name = "cifar10"
     num_classes = 10
     in_channels = 3
     image_size = 32
-    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    class_names: tuple[str, ...] = (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
 
@@ -41,6 +52,7 @@ class CIFAR10(InMemoryDataModule):
 
     def __init__(
         self,
+        *,
         root: str = "data",
         download: bool = True,
         verify: bool = True,
@@ -70,7 +82,7 @@ class CIFAR10(InMemoryDataModule):
     @property
     def folder(self) -> Path:
         """What the archive unpacks to."""
-        return self.root / self.official.base_folder
+        return self.root / str(self.official.base_folder)
 
     def prepare_data(self) -> None:
         """Fetches and unpacks the archive if needed; Lightning calls this in one process of each node.
@@ -114,11 +126,12 @@ class CIFAR10(InMemoryDataModule):
         return self._read_split(list(train_files)), self._read_split(list(test_files)), verified
 
     def _read_split(self, names: Sequence[str]) -> Split:
-        images, labels = [], []
+        images: list[np.ndarray[Any, Any]] = []
+        labels: list[int] = []
         for name in names:
             content = read_pickle(self.folder / name)
             pixels, targets = content.get("data"), content.get(self.labels_key)
-            if not isinstance(pixels, np.ndarray) or pixels.shape[1] != 3072 or not _are_labels(targets, len(pixels)):
+            if not _are_pixels(pixels) or not _are_labels(targets, len(pixels)):
                 raise ValueError(
                     f"{self.folder / name} does not hold rows of 3072 pixels under 'data' and a label for each under "
                     f"'{self.labels_key}': check that --data.root holds {self.name}."
@@ -145,21 +158,112 @@ class CIFAR100(CIFAR10):
     """CIFAR-100: 50,000 training and 10,000 test photographs of 100 classes.
 
     The 100 fine labels; the 20 coarse ones are not read. A. Krizhevsky, "Learning Multiple Layers of Features from Tiny
-    Images", 2009. Mean and standard deviation are those of the 50,000 training images.
+    Images", 2009. The mean and standard deviation are those of the 50,000 training images.
     """
 
     name = "cifar100"
     num_classes = 100
-    class_names = tuple(
-        """
-        apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
-        caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
-        flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man
-        maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
-        plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
-        snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train
-        trout tulip turtle wardrobe whale willow_tree wolf woman worm
-        """.split()
+    class_names = (
+        "apple",
+        "aquarium_fish",
+        "baby",
+        "bear",
+        "beaver",
+        "bed",
+        "bee",
+        "beetle",
+        "bicycle",
+        "bottle",
+        "bowl",
+        "boy",
+        "bridge",
+        "bus",
+        "butterfly",
+        "camel",
+        "can",
+        "castle",
+        "caterpillar",
+        "cattle",
+        "chair",
+        "chimpanzee",
+        "clock",
+        "cloud",
+        "cockroach",
+        "couch",
+        "crab",
+        "crocodile",
+        "cup",
+        "dinosaur",
+        "dolphin",
+        "elephant",
+        "flatfish",
+        "forest",
+        "fox",
+        "girl",
+        "hamster",
+        "house",
+        "kangaroo",
+        "keyboard",
+        "lamp",
+        "lawn_mower",
+        "leopard",
+        "lion",
+        "lizard",
+        "lobster",
+        "man",
+        "maple_tree",
+        "motorcycle",
+        "mountain",
+        "mouse",
+        "mushroom",
+        "oak_tree",
+        "orange",
+        "orchid",
+        "otter",
+        "palm_tree",
+        "pear",
+        "pickup_truck",
+        "pine_tree",
+        "plain",
+        "plate",
+        "poppy",
+        "porcupine",
+        "possum",
+        "rabbit",
+        "raccoon",
+        "ray",
+        "road",
+        "rocket",
+        "rose",
+        "sea",
+        "seal",
+        "shark",
+        "shrew",
+        "skunk",
+        "skyscraper",
+        "snail",
+        "snake",
+        "spider",
+        "squirrel",
+        "streetcar",
+        "sunflower",
+        "sweet_pepper",
+        "table",
+        "tank",
+        "telephone",
+        "television",
+        "tiger",
+        "tractor",
+        "train",
+        "trout",
+        "tulip",
+        "turtle",
+        "wardrobe",
+        "whale",
+        "willow_tree",
+        "wolf",
+        "woman",
+        "worm",
     )
     mean = (0.5071, 0.4865, 0.4409)
     std = (0.2673, 0.2564, 0.2762)
@@ -169,5 +273,9 @@ class CIFAR100(CIFAR10):
     labels_key = "fine_labels"
 
 
-def _are_labels(targets: object, count: int) -> bool:
-    return isinstance(targets, list) and len(targets) == count and all(type(target) is int for target in targets)
+def _are_pixels(value: object) -> TypeGuard[np.ndarray[Any, Any]]:
+    return isinstance(value, np.ndarray) and value.shape[1] == 3072
+
+
+def _are_labels(value: object, count: int) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and len(value) == count and all(type(label) is int for label in value)

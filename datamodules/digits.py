@@ -20,7 +20,7 @@ class Digits(InMemoryDataModule):
     """Digits: the 1,797 real 8x8 handwritten digits inside scikit-learn, enlarged to 32x32.
 
     1,200 to train, 297 to validate, 300 to test, by permutations that never change.
-    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
+    E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
     """
 
     name = "digits"
@@ -32,12 +32,13 @@ class Digits(InMemoryDataModule):
     std = (0.3243,)
 
     def __init__(
-        self, val_size: int = 297, crop_padding: int = 2, horizontal_flip: bool = False, **kwargs: Any
+        self, *, val_size: int = 297, crop_padding: int = 2, horizontal_flip: bool = False, **kwargs: Any
     ) -> None:
         """Takes no folder: the images come with scikit-learn.
 
         Args:
-            val_size: Of the 1,497 training images, those held out to select a model with; 0 validates on the test images.
+            val_size: Of the 1,497 training images, those held out to select a model with; 0 holds out none and validates
+                on the test images, as the run's record then says.
             crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to 32x32.
             horizontal_flip: Whether to mirror half of the training images. A mirrored digit is not a digit.
             kwargs: Those of every data set in memory.

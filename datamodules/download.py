@@ -16,7 +16,7 @@ _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
 
 
-class _DownloadFailure(Exception):
+class _DownloadError(Exception):
     """One source could not deliver the file; the next may."""
 
 
@@ -40,7 +40,7 @@ def download_file(urls: Sequence[str], destination: Path, checksum: Checksum) ->
         try:
             _download_from(url, destination, checksum)
             return
-        except _DownloadFailure as failure:
+        except _DownloadError as failure:
             failures.append(f"{url}: {failure}")
     raise ValueError(
         f"Could not download {destination.name} ({'; '.join(failures)}): check the network, "
@@ -55,7 +55,7 @@ def _download_from(url: str, destination: Path, checksum: Checksum) -> None:
         with os.fdopen(handle, "wb") as file:
             found = _write(_chunks(url), file, checksum)
         if found != checksum.digest:
-            raise _DownloadFailure(f"{checksum.algorithm} is {found}, expected {checksum.digest}")
+            raise _DownloadError(f"{checksum.algorithm} is {found}, expected {checksum.digest}")
         part.chmod(0o644)  # mkstemp lets only the owner read; data folders are shared
         part.replace(destination)
     finally:
@@ -84,6 +84,6 @@ def _chunks(url: str) -> Iterator[bytes]:
                     progress.update(len(chunk))
                     yield chunk
             if total is not None and received != total:
-                raise _DownloadFailure(f"the connection ended after {received:,} of {total:,} bytes")
+                raise _DownloadError(f"the connection ended after {received:,} of {total:,} bytes")
     except (OSError, http.client.HTTPException) as error:
-        raise _DownloadFailure(str(error) or type(error).__name__) from error
+        raise _DownloadError(str(error) or type(error).__name__) from error

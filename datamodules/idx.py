@@ -14,8 +14,8 @@ _MAGIC_UINT8 = b"\x00\x00\x08"
 def read_idx(path: Path) -> Tensor:
     """Reads a uint8 array.
 
-    Layout: two zero bytes, the type code 8, the number of dimensions as a byte, each size as a big-endian 32-bit integer,
-    the values row by row.
+    Layout: two zero bytes, the type code 8, the number of dimensions as a byte, each size as a big-endian 32-bit
+    integer, the values row by row.
 
     Args:
         path: The file, compressed if its name ends in `.gz`.

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
-import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -32,7 +31,7 @@ class InMemoryDataModule(LightningDataModule):
         ValueError: An argument is out of its range.
     """
 
-    name: ClassVar[str]
+    name: str
     num_classes: ClassVar[int]
     in_channels: ClassVar[int]
     class_names: ClassVar[tuple[str, ...]]
@@ -42,6 +41,7 @@ class InMemoryDataModule(LightningDataModule):
 
     def __init__(
         self,
+        *,
         batch_size: int = 128,
         eval_batch_size: int = 500,
         val_size: int = 0,
@@ -143,7 +143,9 @@ class InMemoryDataModule(LightningDataModule):
         return self.train_dataloader().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuses to resume training on other batches. (The loader's own state is only loaded in mid-epoch.)
+        """Refuses to resume training on other batches.
+
+        Lightning restores the loader's own state only in mid-epoch, this one at an epoch's end too.
 
         Raises:
             ValueError: The seed, the global batch or the number of images differs from the checkpoint's.

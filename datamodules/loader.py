@@ -34,6 +34,7 @@ class TrainingLoader:
         self,
         split: Split,
         batch_size: int,
+        *,
         seed: int,
         position: Callable[[], tuple[int, int]],
         rank: int = 0,
@@ -93,7 +94,7 @@ class EvaluationLoader:
         world_size: Number of processes.
     """
 
-    def __init__(self, split: Split, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, split: Split, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
         self.split = split
         self.batch_size = batch_size
         self.rank = rank

@@ -18,8 +18,8 @@ from datamodules.splits import Split
 class MNIST(InMemoryDataModule):
     """MNIST: 60,000 training and 10,000 test images of handwritten digits.
 
-    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-Based Learning Applied to Document Recognition", 1998. Mean and
-    standard deviation are those of the 60,000 training images.
+    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-Based Learning Applied to Document Recognition", 1998. The
+    mean and standard deviation are those of the 60,000 training images.
     """
 
     name = "mnist"
@@ -39,6 +39,7 @@ class MNIST(InMemoryDataModule):
 
     def __init__(
         self,
+        *,
         root: str = "data",
         download: bool = True,
         verify: bool = True,
@@ -118,8 +119,8 @@ class MNIST(InMemoryDataModule):
 
     def _missing(self, name: str) -> ValueError:
         return ValueError(
-            f"{self.folder} lacks {name}: name the folder that holds {self.official.__name__}/raw with --data.root, have "
-            "the file fetched with --data.download=true, or accept an unpacked copy with --data.verify=false."
+            f"{self.folder} lacks {name}: name the folder that holds {self.official.__name__}/raw with --data.root, "
+            "have the file fetched with --data.download=true, or accept an unpacked copy with --data.verify=false."
         )
 
     def _split(self, images: Tensor, labels: Tensor) -> Split:
@@ -131,7 +132,7 @@ class FashionMNIST(MNIST):
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, made to replace MNIST.
 
     H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
-    Algorithms", 2017. Mean and standard deviation are those of the 60,000 training images.
+    Algorithms", 2017. The mean and standard deviation are those of the 60,000 training images.
     """
 
     name = "fashion_mnist"
@@ -151,9 +152,9 @@ class FashionMNIST(MNIST):
     std = (0.3530,)
 
     official = datasets.FashionMNIST
-    unpacked_sha256 = {}
+    unpacked_sha256: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, horizontal_flip: bool = True, **kwargs: Any) -> None:
+    def __init__(self, *, horizontal_flip: bool = True, **kwargs: Any) -> None:
         """Reads the official IDX files, packed or unpacked, in the folder that torchvision keeps them in.
 
         Args:

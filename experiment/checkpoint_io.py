@@ -2,14 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from io import BufferedRandom
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.fabric.utilities.types import _PATH
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 
 PARTIAL = ".part"
 DIGEST = ".sha256"
@@ -106,7 +107,7 @@ def _digest_path(path: Path) -> Path:
     return path.with_name(path.name + DIGEST)
 
 
-def _write_atomically(target: Path, write: Any) -> str:
+def _write_atomically(target: Path, write: Callable[[BufferedRandom], Any]) -> str:
     """Write a file so that `target` holds the old or the new content at every instant. Returns the SHA-256 in hex."""
     partial = target.with_name(target.name + PARTIAL)
     try:
@@ -121,7 +122,7 @@ def _write_atomically(target: Path, write: Any) -> str:
     return digest
 
 
-def _flush_and_digest(file: BinaryIO) -> str:
+def _flush_and_digest(file: BufferedRandom) -> str:
     file.flush()
     os.fsync(file.fileno())
     file.seek(0)

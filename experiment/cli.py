@@ -1,14 +1,12 @@
 """LightningCLI with a directory for every run, exact resume, and one line for every mistake."""
 
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from callbacks import StepSeed, Throughput
 from experiment.checkpoint_io import VerifiedCheckpointIO, load_verified, newest_verified, remove_partial_files
@@ -81,6 +79,8 @@ class ExperimentCLI(LightningCLI):
             raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
         if options.resume and options.ckpt_path:
             raise ValueError("resume and ckpt_path both name a checkpoint: give one of them.")
+        if str(options.resume) == "auto" and not options.run_dir:
+            raise ValueError("resume=auto looks for checkpoints in the run's directory: name that with --run_dir.")
         if self.subcommand != "fit" and not options.ckpt_path and not options.trainer.fast_dev_run:
             raise ValueError(f"{self.subcommand} needs trained weights: name a run or a checkpoint with --ckpt_path.")
 
@@ -98,7 +98,7 @@ class ExperimentCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _settle_what_follows_from_the_data(self) -> None:
-        """Refuse a class count or image format that contradicts the data, and put the true ones into the saved config."""
+        """Refuse a class count or image format that contradicts the data; put the true ones into the saved config."""
         arguments = self.config[self.subcommand].model.init_args
         for name in FROM_DATA:
             given, actual = arguments.get(name), getattr(self.datamodule, name, None)
@@ -112,22 +112,27 @@ class ExperimentCLI(LightningCLI):
                 arguments[name] = actual
 
     def _run_directory(self) -> Path:
-        """The directory of this run, created on rank 0, and in `self.checkpoint` what it starts from."""
+        """The directory of this run, created on rank 0; sets the checkpoint from which the Trainer starts."""
         options = self.config[self.subcommand]
         root = Path(options.trainer.default_root_dir or DEFAULT_ROOT)
         self.config_init[self.subcommand].ckpt_path = None
 
-        resumed = options.run_dir if str(options.resume) == "auto" else options.resume
-        if resumed is not None and (str(options.resume) != "auto" or newest_verified(resumed / CHECKPOINTS)):
-            checkpoint = checkpoint_to_resume(resumed)
-            remove_partial_files(checkpoint.parent)
-            rank_zero_info(f"Going on with {resumed} from {checkpoint.name}.")
-            self._load(checkpoint)
-            return resumed
+        if options.resume:
+            automatic = str(options.resume) == "auto"
+            directory = options.run_dir if automatic else options.resume
+            folder = directory / CHECKPOINTS
+            checkpoint = newest_verified(folder) if automatic else checkpoint_to_resume(directory)
+            if getattr(rank_zero_only, "rank", 0) == 0:
+                folder.mkdir(parents=True, exist_ok=True)
+                remove_partial_files(folder)
+            if checkpoint is not None:
+                rank_zero_info(f"Going on with {directory} from {checkpoint.name}.")
+                self._load(checkpoint)
+            return directory
         if options.ckpt_path:
             self._load(checkpoint_to_evaluate(options.ckpt_path))
 
-        if options.trainer.fast_dev_run or rank_zero_only.rank != 0:  # nothing is written
+        if options.trainer.fast_dev_run or getattr(rank_zero_only, "rank", 0) != 0:  # nothing is written
             return options.run_dir or root
         if options.run_dir:
             directory = create_unused(options.run_dir)

@@ -128,7 +128,8 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _filled(row: Row) -> frozenset[str]:
-    return frozenset(name for name, value in row.items() if value != "")
+    # The first rows of a run, resumed or not, have no speed yet.
+    return frozenset(name for name, value in row.items() if value != "" and not name.startswith("throughput/"))
 
 
 def _read(path: Path) -> tuple[list[str], list[Row]]:

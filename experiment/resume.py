@@ -47,7 +47,9 @@ def checkpoint_to_evaluate(path: str) -> Path:
         raise ValueError(f"Checkpoints are read from files, not from {path}: download it first.")
     if not Path(path).is_dir():
         if not Path(path).is_file():
-            raise ValueError(f"There is no checkpoint or run {path}: --ckpt_path names a run's directory or a .ckpt file.")
+            raise ValueError(
+                f"There is no checkpoint or run {path}: --ckpt_path names a run's directory or a .ckpt file."
+            )
         return Path(path)
     best = sorted(Path(path, CHECKPOINTS).glob("best*.ckpt"))
     if len(best) != 1:

@@ -1,4 +1,4 @@
-"""What a run writes of itself: `config.yaml`, the whole resolved config, and `summary.json`, what came out and where."""
+"""What a run writes of itself: `config.yaml`, its whole resolved config, and `summary.json`, what came out."""
 
 import json
 import os
@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.throughput import Throughput
 from lightning_modules.classifier import ImageClassifier
@@ -34,8 +35,8 @@ class RunRecord(SaveConfigCallback):
     that never was; it is written anew after each validation and at the end.
     """
 
-    def __init__(self, *args: Any, directory: Path, **kwargs: Any) -> None:
-        super().__init__(*args, save_to_log_dir=False, **kwargs)
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, directory: Path) -> None:
+        super().__init__(parser, config, save_to_log_dir=False)
         self.directory = directory
         self.record: dict[str, Any] = {}
         self.best: dict[str, dict[str, float]] = {}
@@ -58,7 +59,9 @@ class RunRecord(SaveConfigCallback):
             self._write(trainer, status="running")
             for logger in trainer.loggers:
                 if hasattr(logger, "record_config"):
-                    logger.record_config({**yaml.safe_load(self.parser.dump(self.config, skip_none=False)), **self.record})
+                    logger.record_config(
+                        {**yaml.safe_load(self.parser.dump(self.config, skip_none=False)), **self.record}
+                    )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the best values so far."""
@@ -104,7 +107,7 @@ class RunRecord(SaveConfigCallback):
             "format": FORMAT,
             "command": COMMANDS.get(trainer.state.fn, "predict"),
             "model": model,
-            "data": data.description() if hasattr(data, "description") else None,
+            "data": data.description() if data is not None and hasattr(data, "description") else None,
             "seed": self.config.get("seed_everything"),
             "global_batch_size": batch_size and batch_size * trainer.world_size * trainer.accumulate_grad_batches,
             "precision": trainer.precision,

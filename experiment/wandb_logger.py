@@ -1,6 +1,5 @@
 """Weights & Biases that can neither stop a run nor hold it up: online where it can be, offline otherwise."""
 
-import logging
 import math
 import os
 import shutil
@@ -239,7 +238,6 @@ class ResilientWandbLogger(WandbLogger):
     def _start(self) -> Run:
         """Start the run: in the best mode that works, within ``START_SECONDS``."""
         started = time.monotonic()
-        logging.getLogger("wandb").setLevel(logging.ERROR)
         settings = wandb_setup.singleton().settings
         mode, reason = choose_mode(
             settings.mode,

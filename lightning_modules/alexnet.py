@@ -12,15 +12,15 @@ The two GPUs of the paper are two columns: groups of a convolution that sees its
 normalisation across channels, which do not reach into the other column.
 
 Departures:
-    - A 224x224 crop gives 54x54 by the text's arithmetic. `paper`, `one_column` and `torchvision` pad by 2 on all sides
-      (torchvision); `authors2012` by 3 on the right and bottom, which is what the authors' rounding up amounts to;
+    - A 224x224 crop gives 54x54 by the text's arithmetic. `paper`, `one_column` and `torchvision` pad by 2 on all
+      sides (torchvision); `authors2012` by 3 on the right and bottom, to which the authors' rounding up amounts;
       `caffe` does not pad and is fed 227x227 crops for 55x55 (BVLC/caffe, models/bvlc_alexnet).
     - `authors2012` is the authors' own network (computerhistory/AlexNet-Source-Code, layers/layers-145.cfg): ReLU after
-      the first and last pooling, a second, spatial normalisation in block 2, and sums of squares divided by their number.
+      the first and last pooling, a second, spatial normalisation in block 2, sums of squares divided by their number.
     - `caffe` normalises all 96 or 256 channels as one map, divides the sum by 5 and adds 1 instead of 2.
-    - `torchvision` has other widths, one column, no normalisation, and drops the inputs of fc6 and fc7, not their outputs
-      (pytorch/vision, torchvision/models/alexnet.py, after One Weird Trick, 2014).
-    - The small stem, for 32x32 images, is a 5x5 convolution of stride 1: 32x32 → 15x15 → 7x7 → 3x3 by the three poolings.
+    - `torchvision` has other widths, one column, no normalisation, and drops the inputs of fc6 and fc7, not their
+      outputs (pytorch/vision, torchvision/models/alexnet.py, after One Weird Trick, 2014).
+    - The small stem, for 32x32 images, is a 5x5 convolution of stride 1; the poolings give 15x15, 7x7 and 3x3.
 """
 
 import copy
@@ -37,7 +37,8 @@ from lightning_modules.classifier import ImageClassifier
 class LocalResponseNorm(nn.Module):
     """x / (k + scale · Σ x²)^0.75, the sum over five neighbouring channels of the same column (§3.3).
 
-    The sum is a product with a matrix of zeros and ones: three times faster than nn.LocalResponseNorm, which has no bf16.
+    The sum is a product with a matrix of zeros and ones, three times faster than nn.LocalResponseNorm, which besides
+    does not know bf16 on a CPU.
     """
 
     window: Tensor
@@ -115,8 +116,8 @@ class AlexNet(ImageClassifier):
         variant: paper: as printed; one_column: without the split over two GPUs; authors2012: as the authors' own code
             has it; caffe: bvlc_alexnet; torchvision: other widths, no normalisation.
         stem: imagenet: 11x11/4; small: 5x5/1, for 32x32 images.
-        image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes it
-            from the data set. By default 224, or 32 for the small stem.
+        image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
+            it from the data set. By default 224, or 32 for the small stem.
         fc_width: Outputs of fc6 and of fc7.
         dropout: Probability of dropping in fc6 and fc7.
         initialization: design: the variant's own; kaiming: He's, for images of unit variance (the design's constants
@@ -180,7 +181,7 @@ def _features(variant: str, design: Design, in_channels: int, small: bool) -> nn
     """conv1 to conv5 with what stands between them: (B, in_channels, 224, 224) → (B, 256, 6, 6)."""
     w1, w2, w3, w4, w5 = design.widths
     if small:
-        conv1 = [nn.Conv2d(in_channels, w1, 5, padding=2)]
+        conv1: list[nn.Module] = [nn.Conv2d(in_channels, w1, 5, padding=2)]
     else:
         conv1 = [nn.ZeroPad2d(design.padding), nn.Conv2d(in_channels, w1, 11, stride=4)]
     conv2 = nn.Conv2d(w1, w2, 5, padding=2, groups=design.columns)

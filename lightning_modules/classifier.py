@@ -1,4 +1,4 @@
-"""The one base of every classifier: loss, metrics, optimisation and evaluation, so that an architecture holds only its network."""
+"""The one base of every classifier: loss, metrics, optimisation, evaluation. An architecture adds only its network."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric
 
 
 class Batch(Protocol):
-    """What a classifier reads of a batch: normalised images (B, C, H, W) and labels (B,), -1 for rows that do not count."""
+    """What a classifier reads of a batch: images (B, C, H, W), labels (B,), -1 for rows that do not count."""
 
     @property
     def images(self) -> Tensor: ...  # noqa: D102
@@ -35,9 +35,9 @@ class ImageClassifier(LightningModule):
     An architecture implements `forward(images) → logits`, and `training_outputs` if it has auxiliary classifiers.
 
     Args:
-        num_classes: Number of classes; the command line takes it from the data set. By default the paper's.
+        num_classes: Number of classes; the command line takes it from the data set.
         in_channels: Channels of the images: 3 for colour (the default), 1 for grey; taken from the data set likewise.
-        image_size: Height and width of the images in pixels; taken from the data set likewise. By default the paper's.
+        image_size: Height and width of the images in pixels; taken from the data set likewise.
         label_smoothing: Share of the target that is spread evenly over all classes, 0 to 1.
         optimizer: Optimiser, given without its parameters.
         lr_scheduler: Learning rate schedule, given without its optimiser; null keeps the rate constant.
@@ -111,14 +111,14 @@ class ImageClassifier(LightningModule):
         """
         data = getattr(self.trainer, "datamodule", None)
         for name in ("num_classes", "in_channels", "image_size"):
-            expected = getattr(data, name, None)
-            if expected is not None and expected != getattr(self, name):
+            expected, own = getattr(data, name, None), getattr(self, name)
+            if expected not in (None, own):
                 raise ValueError(
-                    f"The data set {data.name} has {name}={expected}, the network {getattr(self, name)}: "
+                    f"The data set {getattr(data, 'name', '')} has {name}={expected}, the network {own}: "
                     f"set model.{name} to {expected} or leave it out."
                 )
         if self.channels_last:
-            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.to(memory_format=torch.channels_last)
         if self.compile_network:
             for network in self.children():
                 if network is not self.evaluation:
@@ -176,11 +176,11 @@ class ImageClassifier(LightningModule):
         checkpoint["architecture"] = self.architecture
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Weights, which decay, and biases and normalisation parameters, which do not unless `decay_norms_and_biases`."""
+        """Weights, which decay; biases and normalisation, which do not unless `decay_norms_and_biases`."""
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if self.decay_norms_and_biases:
             return [{"params": parameters}]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
             {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
         ]
@@ -212,5 +212,5 @@ class ImageClassifier(LightningModule):
 
 
 def _evaluation_metrics() -> nn.ModuleDict:
-    """Means over single images. A sum of zeros and ones is exact in any order, so accuracy is too, on any number of ranks."""
+    """Means over images. A sum of zeros and ones is exact in any order, so accuracy is, on any number of ranks."""
     return nn.ModuleDict({name: MeanMetric() for name in ("loss", "acc1", "acc5")})

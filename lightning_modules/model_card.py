@@ -126,7 +126,7 @@ def _longest_path(node: Any) -> int:
 
 
 def _has_weights(node: Any) -> bool:
-    """Whether the operation is a fully connected layer, or a convolution whose filter is a parameter and not a constant."""
+    """Whether the operation is a fully connected layer, or a convolution whose filter is a parameter."""
     if node.name().startswith("ConvolutionBackward"):
         return node.next_functions[1][0] is not None
     return node.name().startswith(("AddmmBackward", "MmBackward"))

@@ -14,7 +14,7 @@ Departures:
     - `v1.5` strides in the 3x3 of a bottleneck, not in its first 1x1 (facebook/fb.resnet.torch, torchvision).
     - The max pool of the stem is padded by 1 and rounds down (torchvision); the authors' Caffe pools without padding and
       rounds up. Both give 56x56, one pixel apart.
-    - Normalisation uses running averages; the authors recomputed the statistics over a large batch after training
+    - Normalisation uses running averages; the authors took the statistics of a large batch after training
       (KaimingHe/deep-residual-networks).
     - The zeros of shortcut A stand after the channels (facebook/fb.resnet.torch, models/resnet.lua).
 """
@@ -103,7 +103,7 @@ class ResNet(ImageClassifier):
             network. By default A for the CIFAR variant (§4.2), else B (Table 4).
         stem: imagenet: 7x7/2 and a max pool; small: one 3x3, for 32x32 images. By default as the variant.
         num_classes: Number of classes; by default 10 for the CIFAR variant, else 1000.
-        image_size: Height and width of the images in pixels; any from 32 on. By default 32 for the small stem, else 224.
+        image_size: Height and width of the images in pixels, any from 32 on; by default 32 for the small stem, or 224.
         initialization: fan_in: He's, as the paper; fan_out: as torchvision. By default fan_out for v1.5, else fan_in.
         zero_init_residual: Start each residual branch at zero (Goyal et al. 2017, §5.1).
         training: Arguments of ImageClassifier.
@@ -180,12 +180,11 @@ class ResNet(ImageClassifier):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode=initialization, nonlinearity="relu")
             elif zero_init_residual and isinstance(module, Block):
-                last_norm = module.branch[-1][-1]
-                nn.init.zeros_(last_norm.weight)
+                nn.init.zeros_(module.branch[-1][-1].weight)  # type: ignore[index]
 
 
 def _architecture(depth: int, variant: str, shortcut: Shortcut) -> str:
-    """ResNet-20, ResNet-50 v1.5, ResNet-34 C, plain-18: the network's name, with what differs from the paper's usual."""
+    """ResNet-20, ResNet-50 v1.5, ResNet-34 C, plain-18: the name, with what differs from the paper's usual."""
     if shortcut == "none":
         return f"plain-{depth}"
     name = f"ResNet-{depth}" + (" v1.5" if variant == "v1.5" else "")

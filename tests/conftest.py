@@ -29,7 +29,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def run_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Run the real command line in an empty folder: `run_main("fit", "--config", …)`, configs relative to the project."""
+    """Run the real command line in an empty folder, with configs relative to the project."""
     from main import main
 
     monkeypatch.chdir(tmp_path)

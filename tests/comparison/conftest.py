@@ -70,24 +70,25 @@ def write_run(
     train_images, val_images = images
     steps = max(1, train_images // batch_size)
     folder = "".join(c if c.isalnum() else "-" for c in architecture.lower())
-    directory = (
-        root / data / folder / f"2026-11-24_10-00-{seed:02d}-{abs(hash((status, learning_rate, started))) % 10**6}"
-    )
+    parent = root / data / folder
+    siblings = len(list(parent.iterdir())) if parent.exists() else 0
+    directory = parent / (f"2026-11-24_10-00-00-{siblings + 1}" if siblings else "2026-11-24_10-00-00")
     directory.mkdir(parents=True)
 
-    lines = ["epoch,step,images_seen,train/loss,val/loss,val/acc1,val/acc5,throughput/images_per_second"]
+    lines = ["epoch,step,images_seen,lr-SGD,train/loss,throughput/images_per_second,val/loss,val/acc1,val/acc5"]
     accuracies = []
     pace = 0.25 + 3.0 / depth
     for epoch in range(epochs):
+        lines.append(f",{epoch * steps},,{learning_rate},,,,,")
         for row in range(1, rows_per_epoch + 1):
             step = epoch * steps + steps * row // rows_per_epoch
             loss = 2.3 * math.exp(-pace * (epoch + row / rows_per_epoch)) + 0.01 + 0.02 * noise.random()
-            lines.append(f"{epoch},{step - 1},{step * batch_size},{loss:.5f},,,,")
+            lines.append(f"{epoch},{step - 1},{step * batch_size},,{loss:.5f},{rate},,,")
         reached = final - (final - 0.1) * math.exp(-pace * (epoch + 1)) + noise.gauss(0, 0.002)
         value = round(min(max(reached, 0.1), 1.0) * val_images) / val_images
         accuracies.append(value)
         step = (epoch + 1) * steps
-        lines.append(f"{epoch},{step - 1},{step * batch_size},,{1 - value + 0.02:.5f},{value!r},1.0,{rate}")
+        lines.append(f"{epoch},{step - 1},,,,,{1 - value + 0.02:.5f},{value!r},1.0")
     (directory / "metrics.csv").write_text("\n".join(lines) + "\n")
 
     best = max(range(epochs), key=lambda e: accuracies[e]) if epochs else 0

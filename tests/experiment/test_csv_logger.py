@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from torch.utils.data import DataLoader, Dataset
 
 from experiment.csv_logger import ResumableCSVLogger
@@ -12,7 +12,7 @@ from experiment.csv_logger import ResumableCSVLogger
 IMAGES, BATCH, EPOCHS = 40, 4, 3  # 10 steps an epoch
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -22,7 +22,7 @@ class KillAt(Callback):
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == self.step:
-            raise Killed
+            raise KilledError
 
 
 class OrderedByStep(Dataset):
@@ -70,7 +70,8 @@ class Regression(LightningModule):
         self.log("train/weight", self.layer.weight.sum())
 
     def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)]
 
 
 def fit(directory, *, kill_at=None, checkpoint=None, log_every_n_steps=2, **checkpoint_options):
@@ -85,7 +86,11 @@ def fit(directory, *, kill_at=None, checkpoint=None, log_every_n_steps=2, **chec
         max_epochs=EPOCHS,
         accelerator="cpu",
         logger=ResumableCSVLogger(str(directory)),
-        callbacks=[ModelCheckpoint(save_top_k=-1, **checkpoint_options), *([KillAt(kill_at)] if kill_at else [])],
+        callbacks=[
+            LearningRateMonitor(),
+            ModelCheckpoint(save_top_k=-1, **checkpoint_options),
+            *([KillAt(kill_at)] if kill_at else []),
+        ],
         log_every_n_steps=log_every_n_steps,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -94,7 +99,7 @@ def fit(directory, *, kill_at=None, checkpoint=None, log_every_n_steps=2, **chec
     validation = DataLoader(OrderedByStep(), batch_size=BATCH)
     try:
         trainer.fit(Regression(), loader, validation, ckpt_path=checkpoint)
-    except Killed:
+    except KilledError:
         return False
     return True
 
@@ -117,7 +122,7 @@ SAVES = {
 
 
 @pytest.mark.parametrize("save", SAVES)
-@pytest.mark.parametrize("kill_at", [11, 14, 20, 25])
+@pytest.mark.parametrize("kill_at", [11, 20, 25])
 @pytest.mark.parametrize("log_every_n_steps", [1, 3])
 def test_resumed_run_has_the_rows_of_an_undisturbed_one(tmp_path, save, kill_at, log_every_n_steps):
     options = {"log_every_n_steps": log_every_n_steps, **SAVES[save]}
@@ -130,9 +135,9 @@ def test_resumed_run_has_the_rows_of_an_undisturbed_one(tmp_path, save, kill_at,
 def test_columns_start_with_the_position_and_end_with_the_newest_metric(tmp_path):
     fit(tmp_path)
     header, *rows = read(tmp_path)
-    assert header == ["epoch", "step", "images_seen", "train/loss", "val/loss", "train/weight"]
-    assert [row[1] for row in rows if row[4]] == ["9", "19", "29"]  # validation: the last step of each epoch
-    assert [row[2] for row in rows if row[4]] == ["40", "80", "120"]  # whole numbers, although Lightning logs floats
+    assert header == ["epoch", "step", "images_seen", "lr-SGD", "train/loss", "val/loss", "train/weight"]
+    assert [row[1] for row in rows if row[5]] == ["9", "19", "29"]  # validation: the last step of each epoch
+    assert [row[2] for row in rows if row[5]] == ["40", "80", "120"]  # whole numbers, although Lightning logs floats
 
 
 def test_checkpoints_lie_in_the_directory_of_the_run(tmp_path):

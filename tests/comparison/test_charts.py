@@ -1,0 +1,107 @@
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from comparison.accuracy_cost import PLOT_SIZE, cost_chart, pareto_front
+from comparison.chart_parts import log_ticks
+from comparison.groups import compare
+from comparison.label_placement import LINE_HEIGHT, PLACES, place_labels
+from comparison.learning_curves import accuracy_curves, loss_curves, time_unit
+from comparison.palette import FAMILIES, series_styles
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.004, 0.6, [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]),
+        (0.02, 0.024, [0.02, 0.021, 0.022, 0.023, 0.024]),
+        (3e5, 2e7, [3e5, 1e6, 3e6, 1e7]),
+        (1.0, 1e12, [1.0, 1e2, 1e4, 1e6, 1e8, 1e10, 1e12]),
+    ],
+)
+def test_log_ticks_are_round_and_few(low: float, high: float, ticks: list[float]) -> None:
+    assert log_ticks(low, high, 7 if high != 2e7 else 4) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize("low", [3.7e-4, 0.011, 0.2])
+@pytest.mark.parametrize("ratio", [1.45, 3.0, 20.0, 3_000.0])
+def test_log_ticks_never_leave_an_axis_bare(low: float, ratio: float) -> None:
+    assert 2 <= len(log_ticks(low, low * ratio, 8)) <= 8
+
+
+def test_pareto_front_is_what_nothing_beats() -> None:
+    points = [(3.0, 0.10), (1.0, 0.30), (2.0, 0.30), (4.0, 0.20), (3.0, 0.12)]
+    assert pareto_front(points) == [1, 0]
+    assert pareto_front([]) == []
+
+
+def test_labels_do_not_hide_each_other() -> None:
+    places = place_labels([(120.0, 120.0)] * 12, ["ResNet-20"] * 12, [], PLOT_SIZE)
+    assert places[0] == PLACES[0]
+    assert places[-1] is None  # no room left: silent
+    placed = [place for place in places if place is not None]
+    for (side, _, down), (other_side, _, other_down) in itertools.combinations(placed, 2):
+        assert side != other_side or abs(down - other_down) >= LINE_HEIGHT
+
+
+def test_a_label_evades_an_interval() -> None:
+    bar_on_the_right = (120.0, 0.0, 122.0, 240.0)
+    assert place_labels([(100.0, 100.0)], ["AlexNet"], [bar_on_the_right], PLOT_SIZE) == [PLACES[1]]
+
+
+def test_an_architecture_has_its_colour_in_any_company(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "alone", "ResNet-20")
+    for architecture in ("AlexNet", "ResNet-20", "VGG-16", "GoogLeNet", "Unheard-Of"):
+        make_run(tmp_path / "company", architecture)
+    colours = []
+    for folder in ("alone", "company"):
+        groups = compare([tmp_path / folder]).groups["digits"]
+        styles = dict(zip([group.label for group in groups], series_styles(groups), strict=True))
+        colours.append((styles["ResNet-20"].light, styles["ResNet-20"].dark))
+        assert len({style.light for style in styles.values()}) == len(styles)
+    assert colours[0] == colours[1]
+
+
+def luminance(colour: str) -> float:
+    channels = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("family", FAMILIES.values())
+def test_colours_stand_out_from_both_backgrounds(family: object) -> None:
+    light, dark = luminance(family.light), luminance(family.dark)  # type: ignore[attr-defined]
+    assert (luminance("#fdfdfc") + 0.05) / (light + 0.05) >= 2.8
+    assert (dark + 0.05) / (luminance("#15171a") + 0.05) >= 4.0
+
+
+def test_accuracies_are_drawn_by_their_error(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed in (1, 2):
+        make_run(tmp_path, "ResNet-20", seed, epochs=4)
+    groups = compare([tmp_path]).groups["digits"]
+    rows = accuracy_curves(groups, series_styles(groups))["datasets"]["rows"]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    for row in rows:
+        assert row["y_low"] <= row["y"] <= row["y_high"]
+        assert float(row["value"].removesuffix(" %")) == pytest.approx(100 * (1 - row["y"]), abs=0.02)
+    assert time_unit(groups)[0] == "s"
+    assert len(loss_curves(groups, series_styles(groups))["datasets"]["rows"]) == 4
+
+
+def test_a_perfect_accuracy_fits_on_a_logarithmic_scale(tmp_path: Path, make_run: MakeRun) -> None:
+    def perfect(summary: dict[str, dict[str, dict[str, float]]]) -> None:
+        summary["best"]["val/acc1"]["value"] = 1.0
+
+    make_run(tmp_path, change=perfect)
+    chart = cost_chart(compare([tmp_path]).groups["digits"], "parameters")
+    assert chart is not None
+    assert chart["datasets"]["rows"][0]["y"] == 0.5 / 360
+
+
+def test_an_unknown_cost_leaves_its_chart_out(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path, change=lambda summary: summary["model"].update(multiply_adds=None))
+    assert cost_chart(compare([tmp_path]).groups["digits"], "multiply_adds") is None

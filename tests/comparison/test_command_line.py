@@ -1,0 +1,86 @@
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from comparison.__main__ import main
+
+MakeRun = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("runs"), "ResNet-20")
+    make_run(Path("runs"), "AlexNet")
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_without_arguments_the_table_is_printed_and_the_page_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("architecture")
+    assert lines[-1] == str(Path("runs/comparison.html"))
+    assert Path(lines[-1]).is_file()
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_options_need_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--output", "elsewhere/page.html"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(Path("elsewhere/page.html"))
+    assert 'href="../runs/digits/' in Path("elsewhere/page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_table_only_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "--format", "csv", "runs/digits/alexnet"]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.startswith("data_set,architecture,")
+    assert row.startswith("digits,AlexNet,completed,")
+    assert not Path("runs/comparison.html").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["table"], ["report", "nowhere"], ["table", "."]])
+def test_no_runs_is_one_sentence_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert "make quickstart" in captured.err
+
+
+def test_only_damaged_runs_are_no_failure(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (make_run(Path("runs")) / "summary.json").write_text("{")
+    assert main([]) == 0
+    assert "summary.json is not valid JSON" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_the_table_needs_neither_training_nor_drawing_libraries() -> None:
+    code = (
+        "import sys; from comparison.__main__ import main; status = main(['table']);"
+        "heavy = {'torch', 'lightning', 'altair', 'numpy', 'pandas'} & set(sys.modules); print(heavy);"
+        "sys.exit(status or bool(heavy))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT)}, timeout=60)
+
+
+def test_many_runs_are_read_quickly(tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(200):
+        make_run(tmp_path, "ResNet-20", seed=number % 5, learning_rate=0.001 * (1 + number // 5), epochs=50)
+    start = time.perf_counter()
+    assert main(["table", str(tmp_path)]) == 0
+    # A fifth of the 1,000 runs for which ten seconds are allowed, on a machine that may be busy.
+    assert time.perf_counter() - start < 2.0
+    assert capsys.readouterr().out.count("ResNet-20 (lr ") == 40

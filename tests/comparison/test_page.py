@@ -1,0 +1,188 @@
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, unquote_to_bytes
+
+import pytest
+
+from comparison.groups import compare
+from comparison.page import inline_json, write_page
+from comparison.table import text_table
+from comparison.wording import finding
+
+MakeRun = Callable[..., Path]
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+HOSTILE = """</script><script>document.title="taken"</script><img src=x onerror='document.title="taken"'>"""
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and the text of every style and script."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.styles = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "style":
+            self.styles += data
+
+
+@pytest.fixture
+def comparison_page(tmp_path: Path, make_run: MakeRun) -> Path:
+    for seed in (1, 2, 3):
+        make_run(tmp_path / "runs", "ResNet-20", seed)
+        make_run(tmp_path / "runs", "AlexNet", seed, batch_size=64)
+    make_run(tmp_path / "runs", "VGG-16", status="failed", error="train/loss is NaN")
+    output = tmp_path / "runs" / "comparison.html"
+    write_page(compare([tmp_path / "runs"]), output)
+    return output
+
+
+@pytest.fixture
+def hostile_page(tmp_path: Path, make_run: MakeRun) -> Path:
+    def rename(summary: dict[str, dict[str, str]]) -> None:
+        summary["model"]["architecture"] = HOSTILE
+        summary["hardware"]["cpu"] = HOSTILE
+
+    directory = make_run(tmp_path / "it's <b>&", data="data <i>", change=rename)
+    with (directory / "config.yaml").open("a") as config:
+        config.write(f"note: |\n  {HOSTILE}\n")
+    output = tmp_path / "page.html"
+    write_page(compare([tmp_path]), output)
+    return output
+
+
+def test_the_page_loads_nothing(comparison_page: Path) -> None:
+    elements = Elements(comparison_page.read_text(encoding="utf-8"))
+    for tag, attributes in elements.tags:
+        assert tag not in ("iframe", "object", "embed", "base")
+        assert "src" not in attributes
+        assert not re.match(r"(?i)\s*(https?:|//|file:|javascript:)", attributes.get("href", ""))
+        assert tag != "link" or attributes["href"] == "data:,"
+    assert "url(" not in elements.styles
+    assert "@import" not in elements.styles
+    policies = [a["content"] for tag, a in elements.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policies and policies[0].startswith("default-src 'none'")  # noqa: PT018
+    assert comparison_page.stat().st_size < 1_500_000
+
+
+def test_links_lead_to_the_runs(comparison_page: Path) -> None:
+    elements = Elements(comparison_page.read_text(encoding="utf-8"))
+    links = [a["href"] for tag, a in elements.tags if tag == "a" and not a["href"].startswith("#")]
+    assert len(links) == 4 * 6 + 1  # directory, config, metrics, summary of each run that counts; the failed run
+    for link in links:
+        assert (comparison_page.parent / unquote(link)).exists()
+
+
+def test_every_anchor_has_its_target(comparison_page: Path) -> None:
+    elements = Elements(comparison_page.read_text(encoding="utf-8"))
+    identifiers = [a["id"] for _, a in elements.tags if "id" in a]
+    assert len(identifiers) == len(set(identifiers))
+    anchors = {a["href"][1:] for tag, a in elements.tags if tag == "a" and a["href"].startswith("#")}
+    assert anchors
+    assert anchors <= set(identifiers)
+
+
+def test_the_page_says_what_a_reader_must_know(comparison_page: Path) -> None:
+    html = comparison_page.read_text(encoding="utf-8")
+    for text in (
+        "How fast does each learn?",
+        "What does accuracy cost?",
+        "Global batch differs",
+        "bands reach from the lowest to the highest seed",
+        "VGG-16",
+        "failed: train/loss is NaN",
+        "AMD EPYC 9R14, 2 cores",
+        "momentum: 0.9",
+        "torch 2.15.0",
+    ):
+        assert text in html
+
+
+def test_the_finding_is_no_stronger_than_the_intervals(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path, "ResNet-20", epochs=30, accuracy=0.98)
+    make_run(tmp_path, "AlexNet", epochs=30, accuracy=0.97)
+    make_run(tmp_path, "NiN", epochs=30, accuracy=0.60)
+    groups = compare([tmp_path]).groups["digits"]
+    assert finding(groups).endswith("Its interval overlaps with that of AlexNet, so their order is not settled.")
+    assert finding([groups[0], groups[2]]).endswith("No other interval overlaps with its own.")
+    assert finding(groups[:1]).startswith("ResNet-20 reaches ")
+    assert finding([]) == ""
+
+
+def test_hostile_names_stay_text(hostile_page: Path) -> None:
+    elements = Elements(hostile_page.read_text(encoding="utf-8"))
+    assert not [tag for tag, _ in elements.tags if tag in ("img", "i")]
+    scripts = [attributes for tag, attributes in elements.tags if tag == "script"]
+    assert len(scripts) == 5 + 2  # one for each chart, the library, the page's own
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such file names exist on POSIX alone")
+def test_any_folder_name_can_be_linked(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed, name in enumerate((b"\xff", b"\x1b[31m", b"100%? #1")):
+        make_run(tmp_path / "plain", seed=seed)
+        make_run(tmp_path / "plain", status="failed")
+        (tmp_path / "plain").rename(tmp_path / os.fsdecode(name))
+    write_page(compare([tmp_path]), tmp_path / "page.html")
+    elements = Elements((tmp_path / "page.html").read_text(encoding="utf-8"))
+    links = [a["href"] for tag, a in elements.tags if tag == "a" and not a["href"].startswith("#")]
+    assert links
+    assert all((tmp_path / os.fsdecode(unquote_to_bytes(link))).exists() for link in links)
+    assert "\x1b" not in text_table(compare([tmp_path]))
+
+
+def test_json_cannot_leave_its_script() -> None:
+    text = inline_json({"name": "</script><!--"})
+    assert "<" not in text
+    assert json.loads(text) == {"name": "</script><!--"}
+
+
+@pytest.mark.parametrize("output", ["folder", "file/page.html"])
+def test_a_page_that_cannot_be_written_is_refused(tmp_path: Path, make_run: MakeRun, output: str) -> None:
+    make_run(tmp_path / "runs")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="with --output"):
+        write_page(compare([tmp_path / "runs"]), tmp_path / output)
+
+
+def rendered(page: Path, profile: Path) -> tuple[str, str]:
+    """The page's DOM after its scripts have run in a browser without a network, and what the console said."""
+    assert CHROMIUM is not None
+    completed = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", "--enable-logging=stderr",
+            "--virtual-time-budget=5000", "--dump-dom", page.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return completed.stdout, "\n".join(line for line in completed.stderr.splitlines() if "CONSOLE" in line)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_browser_draws_every_chart(comparison_page: Path, tmp_path: Path) -> None:
+    dom, console = rendered(comparison_page, tmp_path / "profile")
+    assert console == ""
+    assert dom.count('<svg xmlns="http://www.w3.org/2000/svg"') == 5
+    assert re.search('aria-label="Validation accuracy of [^"]*ResNet-20[^"]* during training."', dom)
+    assert re.search(r'aria-label="AlexNet: [\d.]+ % at 38.5 M multiply-adds per image"', dom)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_browser_runs_nothing_of_a_name(hostile_page: Path, tmp_path: Path) -> None:
+    dom, console = rendered(hostile_page, tmp_path / "profile")
+    assert console == ""
+    assert "<title>1 architecture on data &lt;i&gt;</title>" in dom

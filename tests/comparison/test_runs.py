@@ -1,0 +1,128 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comparison.runs import find_run_directories, read_runs
+
+MakeRun = Callable[..., Path]
+
+
+def test_a_run_is_read_whole(tmp_path: Path, make_run: MakeRun) -> None:
+    directory = make_run(tmp_path, "ResNet-20", 7, epochs=10)
+    (run,), unreadable = read_runs([tmp_path])
+    assert unreadable == []
+    assert run.problem is None
+    assert (run.directory, run.architecture, run.seed, run.epochs) == (directory, "ResNet-20", 7, 10)
+    assert run.parameters == {"conv": 267_696, "fc": 650, "total": 269_722}
+    assert run.multiply_adds == 40_551_040
+    assert run.best_accuracy == max(point.accuracy for point in run.curve if point.accuracy is not None)
+    assert run.best_epoch == next(point.epoch for point in run.curve if point.accuracy == run.best_accuracy)
+    assert run.hardware == "AMD EPYC 9R14, 2 cores"
+    assert run.commit == "0123456789"
+    assert len(run.curve) == 10
+
+
+def test_run_directories_are_found_once_and_never_inside_one(tmp_path: Path, make_run: MakeRun) -> None:
+    directory = make_run(tmp_path)
+    for inner in ("wandb/run-1/files", "checkpoints/old"):
+        (directory / inner).mkdir(parents=True)
+        (directory / inner / "config.yaml").write_text("a: 1\n")
+    assert list(find_run_directories([tmp_path, directory, tmp_path / "digits"])) == [directory]
+
+
+def test_a_stray_file_hides_no_runs(tmp_path: Path, make_run: MakeRun) -> None:
+    (tmp_path / "config.yaml").write_text("a: 1\n")
+    directory = make_run(tmp_path)
+    assert list(find_run_directories([tmp_path])) == [tmp_path, directory]
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_only_training_is_compared(tmp_path: Path, make_run: MakeRun, command: str) -> None:
+    make_run(tmp_path, change=lambda summary: summary.update(command=command))
+    assert read_runs([tmp_path]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "summary.json is missing"),
+        (b"", "summary.json is not valid JSON"),
+        (b'{"format": 1, "status": "comp', "summary.json is not valid JSON"),
+        (b"\x00\xff" * 40, "summary.json is not valid JSON"),
+        (b"[" * 100_000, "summary.json is not valid JSON"),
+        (b"[]", "summary.json is not a JSON object"),
+        (b'{"format": 2, "command": "fit"}', "summary.json has format 2; this version reads 1"),
+        (b'{"format": 1, "command": "fit"}', "summary.json has no usable data.name"),
+    ],
+)
+def test_a_damaged_summary_is_named(tmp_path: Path, make_run: MakeRun, content: bytes | None, problem: str) -> None:
+    path = make_run(tmp_path) / "summary.json"
+    path.unlink() if content is None else path.write_bytes(content)
+    runs, (unreadable,) = read_runs([tmp_path])
+    assert runs == []
+    assert (unreadable.directory, unreadable.problem) == (path.parent, problem)
+
+
+def without_best(summary: dict[str, Any]) -> None:
+    summary["best"] = {}
+
+
+def impossible_best(summary: dict[str, Any]) -> None:
+    summary["best"]["val/acc1"]["value"] = 98.6
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"status": "running"}, "still running, or killed before it could say so"),
+        ({"status": "failed", "error": "loss is\n  NaN"}, "failed: loss is NaN"),
+        ({"status": "interrupted"}, "interrupted"),
+        ({"change": without_best}, "summary.json has no best val/acc1 between 0 and 1 on at least one image"),
+        ({"change": impossible_best}, "summary.json has no best val/acc1 between 0 and 1 on at least one image"),
+    ],
+)
+def test_a_run_that_does_not_count_says_why(
+    tmp_path: Path, make_run: MakeRun, options: dict[str, Any], problem: str
+) -> None:
+    make_run(tmp_path, **options)
+    (run,), _ = read_runs([tmp_path])
+    assert run.problem == problem
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("metrics.csv", b"", "metrics.csv is empty"),
+        ("metrics.csv", b"epoch,step,images_seen,val/acc1\n0,1,2,0.5\n1,", "metrics.csv ends in the middle of a line"),
+        ("metrics.csv", b"epoch,step,images_seen,val/acc1\n", "metrics.csv holds no val/acc1"),
+        ("config.yaml", b"trainer: [1", "config.yaml is not valid YAML"),
+        ("config.yaml", b"a: !!python/object/apply:os.getcwd []\n", "config.yaml is not valid YAML"),
+        ("config.yaml", b"- 1\n", "config.yaml is not a mapping"),
+        ("config.yaml", b"\xff\xfe", "config.yaml cannot be read"),
+    ],
+)
+def test_a_damaged_file_beside_the_summary_is_named(
+    tmp_path: Path, make_run: MakeRun, name: str, content: bytes, problem: str
+) -> None:
+    (make_run(tmp_path) / name).write_bytes(content)
+    (run,), _ = read_runs([tmp_path])
+    assert run.problem == problem
+
+
+def test_any_prefix_of_any_file_is_survived(tmp_path: Path, make_run: MakeRun) -> None:
+    directory = make_run(tmp_path, epochs=2)
+    for name in ("summary.json", "metrics.csv", "config.yaml"):
+        whole = (directory / name).read_bytes()
+        for length in range(0, len(whole), 37):
+            (directory / name).write_bytes(whole[:length])
+            runs, unreadable = read_runs([tmp_path])
+            assert len(runs) + len(unreadable) == 1
+        (directory / name).write_bytes(whole)
+
+
+def test_control_characters_do_not_reach_a_terminal(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path, change=lambda summary: summary["model"].update(architecture="Net\x1b[31m\u202e\nX"))
+    (run,), _ = read_runs([tmp_path])
+    assert run.architecture == "Net\ufffd[31m\ufffd X"

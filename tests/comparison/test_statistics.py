@@ -1,0 +1,45 @@
+import pytest
+
+from comparison.statistics import estimate_accuracy, wilson_interval
+
+
+@pytest.mark.parametrize(
+    ("successes", "count", "low", "high"),
+    # Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval_agrees_with_published_values(successes: int, count: int, low: float, high: float) -> None:
+    assert wilson_interval(successes / count, count) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@pytest.mark.parametrize("proportion", [0.0, 0.001, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("count", [1, 7, 360, 10_000])
+def test_wilson_interval_holds_the_proportion_and_stays_inside(proportion: float, count: int) -> None:
+    low, high = wilson_interval(proportion, count)
+    assert 0.0 <= low <= proportion <= high <= 1.0
+    mirrored_low, mirrored_high = wilson_interval(1 - proportion, count)
+    assert (low, high) == (pytest.approx(1 - mirrored_high), pytest.approx(1 - mirrored_low))
+
+
+@pytest.mark.parametrize(("proportion", "count"), [(98.3, 360), (-0.1, 360), (float("nan"), 360), (0.5, 0)])
+def test_wilson_interval_refuses_what_is_no_proportion(proportion: float, count: int) -> None:
+    with pytest.raises(ValueError, match="pass"):
+        wilson_interval(proportion, count)
+
+
+def test_one_seed_has_the_interval_over_images() -> None:
+    estimate = estimate_accuracy([0.98], images=10_000)
+    assert (estimate.low, estimate.high) == wilson_interval(0.98, 10_000)
+    assert (estimate.seeds, estimate.standard_deviation) == (1, None)
+
+
+def test_several_seeds_have_the_sample_standard_deviation() -> None:
+    estimate = estimate_accuracy([0.90, 0.92, 0.94], images=10_000)
+    assert estimate.mean == pytest.approx(0.92)
+    assert estimate.standard_deviation == pytest.approx(0.02)  # divided by n - 1
+    assert (estimate.low, estimate.high) == (pytest.approx(0.90), pytest.approx(0.94))
+    assert estimate.seeds == 3
+
+
+def test_spread_over_seeds_stays_a_fraction() -> None:
+    assert estimate_accuracy([1.0, 0.9], images=10).high == 1.0
