@@ -1,8 +1,8 @@
 """What is neither network nor data, one thing a file."""
 
+from callbacks.epoch_progress_bar import EpochProgressBar
 from callbacks.latest_checkpoint import LatestCheckpoint
-from callbacks.progress_bar import ProgressBar
 from callbacks.step_seed import StepSeed
 from callbacks.throughput import Throughput
 
-__all__ = ["LatestCheckpoint", "ProgressBar", "StepSeed", "Throughput"]
+__all__ = ["EpochProgressBar", "LatestCheckpoint", "StepSeed", "Throughput"]

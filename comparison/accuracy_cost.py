@@ -25,7 +25,12 @@ COSTS = {"multiply_adds": "multiply-adds per image", "parameters": "parameters",
 HEIGHT = 270
 # The narrowest plot area that the page gives a chart; labels that keep apart here do so everywhere.
 PLOT_SIZE = (270.0, 240.0)
-DURATION_TICKS = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 18000, 36000, 86400, 172800, 432000, 864000)
+DURATION_TICKS = (
+    *(1, 2, 5, 10, 20, 30),
+    *(60 * minutes for minutes in (1, 2, 3, 5, 10, 20, 30)),
+    *(3_600 * hours for hours in (1, 2, 3, 5, 10)),
+    *(86_400 * days for days in (1, 2, 5, 10)),
+)
 DURATION_LABEL = (
     "datum.value < 60 ? datum.value + ' s' : datum.value < 3600 ? datum.value / 60 + ' min' "
     ": datum.value < 86400 ? datum.value / 3600 + ' h' : datum.value / 86400 + ' d'"

@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from experiment.csv_logger import ResumableCSVLogger
 
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory")
+
 IMAGES, BATCH, EPOCHS = 40, 4, 3  # 10 steps an epoch
 
 

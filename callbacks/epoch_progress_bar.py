@@ -4,7 +4,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 
-class ProgressBar(TQDMProgressBar):
+class EpochProgressBar(TQDMProgressBar):
     """Progress of the epoch, with the loss and the accuracy.
 
     Args:

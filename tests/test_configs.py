@@ -1,0 +1,68 @@
+"""Every config that is shipped opens with its goal and command, parses, and runs for a step."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules import CIFAR10, MNIST
+from datamodules.splits import Split
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
+DATA = [path for path in CONFIGS if path.parent.name == "data"]
+MODELS = [path for path in CONFIGS if path.parent.name == "model"]
+OVERLAYS = [path for path in CONFIGS if path.parent.name in ("configs", "experiment") and path.name != "base.yaml"]
+
+
+@pytest.fixture
+def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random images in the place of the files of CIFAR and MNIST."""
+
+    def read(data: CIFAR10) -> tuple[Split, Split, bool]:
+        shape = (data.in_channels, data.image_size, data.image_size)
+        labels = torch.arange(600) % data.num_classes
+        split = Split(torch.randint(256, (600, *shape), dtype=torch.uint8), labels)
+        return split, split, False
+
+    for data_class in (CIFAR10, MNIST):
+        monkeypatch.setattr(data_class, "read", read)
+        monkeypatch.setattr(data_class, "prepare_data", lambda _: None)
+
+
+def command(*configs: Path) -> list[str]:
+    words = [word for config in ("configs/base.yaml", *configs) for word in ("--config", str(config))]
+    return ["fit", *words, "--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu", "--data.batch_size", "8"]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_a_config_says_what_it_is_for(config: Path) -> None:
+    text = (ROOT / config).read_text()
+    assert text.startswith("# ")
+    if config.parent.name == "model":
+        assert "python main.py fit" in text
+
+
+@pytest.mark.parametrize("config", MODELS, ids=lambda path: path.stem)
+def test_a_model_trains_for_a_step(config: Path, run_main: Callable[..., None]) -> None:
+    run_main(*command(Path("configs/data/digits.yaml"), config))
+
+
+@pytest.mark.usefixtures("small_data")
+@pytest.mark.parametrize("config", DATA, ids=lambda path: path.stem)
+def test_a_data_set_trains_for_a_step(config: Path, run_main: Callable[..., None]) -> None:
+    words = command(config, Path("configs/model/resnet20.yaml"))
+    run_main(*words, *(["--data.val_size", "60"] if "digits" not in config.stem else []))
+
+
+@pytest.mark.usefixtures("small_data")
+@pytest.mark.parametrize("config", OVERLAYS, ids=lambda path: path.stem)
+def test_an_overlay_trains_for_a_step(config: Path, run_main: Callable[..., None]) -> None:
+    run_main(*command(Path("configs/data/digits.yaml"), Path("configs/model/resnet20.yaml"), config))
+
+
+def test_base_names_no_model() -> None:
+    text = (ROOT / "configs/base.yaml").read_text()
+    assert "\nmodel:" not in text
+    assert "\ndata:" not in text

@@ -1,0 +1,50 @@
+"""Imports run one way: main → experiment → networks, data, callbacks, which do not know each other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("experiment", "comparison", "lightning_modules", "datamodules", "callbacks", "benchmarks", "main", "tests")
+ALLOWED = {
+    "lightning_modules": {"lightning_modules"},
+    "datamodules": {"datamodules"},
+    "callbacks": {"callbacks", "lightning_modules.classifier"},
+    "experiment": {"experiment", "lightning_modules", "datamodules", "callbacks"},
+    "comparison": {"comparison", "experiment", "lightning_modules", "datamodules", "callbacks"},
+}
+SHARED_BY_ARCHITECTURES = {"lightning_modules.classifier"}
+NO_ARCHITECTURE = {"__init__", "classifier", "model_card"}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of this project that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(str(node.module))
+    return {name for name in names if name.split(".")[0] in PACKAGES}
+
+
+FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    allowed = ALLOWED[path.relative_to(ROOT).parts[0]]
+    wrong = {name for name in imported(path) if not any((name + ".").startswith(prefix + ".") for prefix in allowed)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lightning_modules").glob("*.py")), ids=lambda path: path.stem)
+def test_an_architecture_imports_no_sibling(path: Path) -> None:
+    if path.stem not in NO_ARCHITECTURE:
+        assert imported(path) <= SHARED_BY_ARCHITECTURES
+
+
+def test_no_folder_of_utilities() -> None:
+    assert not [path for path in ROOT.glob("*/") if path.name in ("utils", "util", "helpers", "common")]
