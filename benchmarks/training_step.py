@@ -79,7 +79,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compile", action="store_true", help="measure torch.compile too; its first step takes a minute")
+    parser.add_argument(
+        "--compile", action="store_true", help="measure torch.compile too; its first step takes a minute"
+    )
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     seed_everything(0, verbose=False)

@@ -3,8 +3,10 @@
 import time
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 
 
 class StopWatch:
@@ -59,7 +61,7 @@ class Throughput(Callback):
         """Count the step."""
         images = len(batch.images) * trainer.world_size
         self.images_seen = images * trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        pl_module.log("images_seen", float(self.images_seen))
+        pl_module.log("images_seen", self._exactly(self.images_seen))
         self._steps += 1
         if self._steps < self.skip_steps:
             return
@@ -77,4 +79,9 @@ class Throughput(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the row of the validation its place on the axis."""
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            pl_module.log("images_seen", float(self.images_seen))
+            pl_module.log("images_seen", self._exactly(self.images_seen))
+
+    @staticmethod
+    def _exactly(count: int) -> Tensor:
+        """A count as float64; Lightning would make it float32, which holds no odd number above 16.7 million."""
+        return torch.tensor(count, dtype=torch.float64)

@@ -4,12 +4,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
-from callbacks import StepSeed, Throughput
+from callbacks import EpochProgressBar, StepSeed, Throughput
 from experiment.checkpoint_io import VerifiedCheckpointIO, load_verified, newest_verified, remove_partial_files
+from experiment.quiet import silence_unhelpful_messages
 from experiment.resume import (
     CHECKPOINTS,
     checkpoint_to_evaluate,
@@ -18,8 +20,9 @@ from experiment.resume import (
     with_config_of_resumed_run,
 )
 from experiment.run_directory import DEFAULT_ROOT, create_unused, new_run_directory
-from experiment.run_record import RunRecord
+from experiment.run_record import RunRecord, recorded_wandb_id
 from experiment.usage_errors import ExperimentArgumentParser
+from experiment.wandb_logger import ResilientWandbLogger
 
 FROM_DATA = ("num_classes", "in_channels", "image_size")
 
@@ -28,6 +31,7 @@ class ExperimentCLI(LightningCLI):
     """Train, evaluate and predict with any network of the project on any of its data sets."""
 
     def __init__(self, args: ArgsType = None) -> None:
+        silence_unhelpful_messages()
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -75,6 +79,8 @@ class ExperimentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Refuse what cannot work before anything is built."""
         options = self.config[self.subcommand]
+        if not isinstance(options.trainer, Namespace):
+            raise ValueError(f"trainer holds options, such as max_epochs: it cannot be {options.trainer}.")
         if options.resume and self.subcommand != "fit":
             raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
         if options.resume and options.ckpt_path:
@@ -94,6 +100,12 @@ class ExperimentCLI(LightningCLI):
         for logger in _as_list(settings.logger):
             if getattr(logger, "save_dir", "") is None:
                 logger.save_dir = str(directory)
+            if isinstance(logger, ResilientWandbLogger):
+                data, architecture = self._names()
+                name = f"{architecture} on {data}, seed {self.config[self.subcommand].seed_everything}"
+                logger.fill_in(data, [data, architecture], name, recorded_wandb_id(directory))
+        if settings.enable_progress_bar in (None, True):
+            settings.callbacks = [*_as_list(settings.callbacks), EpochProgressBar()]
         settings.plugins = [*_as_list(settings.plugins), VerifiedCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
 
@@ -137,17 +149,20 @@ class ExperimentCLI(LightningCLI):
         if options.run_dir:
             directory = create_unused(options.run_dir)
         else:
-            architecture = getattr(self.model, "architecture", type(self.model).__name__)
-            data = getattr(self.datamodule, "name", type(self.datamodule).__name__)
-            directory = new_run_directory(root, data, architecture, str(self.subcommand), datetime.now())
+            directory = new_run_directory(root, *self._names(), str(self.subcommand), datetime.now())
         rank_zero_info(f"This run writes to {directory}.")
         return directory
+
+    def _names(self) -> tuple[str, str]:
+        """Names of the data set and of the architecture; those of their classes if they have no other."""
+        data, model = self.datamodule, self.model
+        return getattr(data, "name", type(data).__name__), getattr(model, "architecture", type(model).__name__)
 
     def _load(self, checkpoint: Path) -> None:
         """Have the Trainer load `checkpoint`; say in what its network differs from the command line's, which wins."""
         content = load_verified(checkpoint)
-        saved, current = content.get("architecture"), getattr(self.model, "architecture", None)
-        if saved is not None and saved != current:
+        saved, current = content.get("architecture"), self._names()[1]
+        if saved not in (None, current):
             raise ValueError(f"The checkpoint {checkpoint} holds a {saved}, but the command line names a {current}.")
         for line in differences(content.get("hyper_parameters", {}), self.model.hparams):
             rank_zero_info(f"Not as in {checkpoint.name}: {line}")

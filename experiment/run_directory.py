@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 DEFAULT_ROOT = Path("runs")
+SUMMARY = "summary.json"
 
 
 def new_run_directory(root: Path, data: str, architecture: str, command: str, now: datetime) -> Path:
@@ -18,24 +19,25 @@ def new_run_directory(root: Path, data: str, architecture: str, command: str, no
 
 
 def create_unused(wanted: Path) -> Path:
-    """Create `wanted`, or `wanted-2`, `wanted-3`, … if something is there. Returns the directory that was created.
+    """Take `wanted`, or `wanted-2`, `wanted-3`, … if something is in it. Returns the directory.
 
     Raises:
-        ValueError: The directory cannot be created.
+        ValueError: The directory cannot be created or written to.
     """
     number = 1
     while True:
         candidate = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
         try:
-            candidate.mkdir(parents=True)  # atomic: of two runs that start at once, one goes on to the next number
-        except FileExistsError:
-            if number == 1 and candidate.is_dir() and not any(candidate.iterdir()):
+            candidate.mkdir(parents=True, exist_ok=True)
+            if not any(candidate.iterdir()):
+                # The first file takes the directory: of two runs that start at once, only one can create it.
+                (candidate / SUMMARY).touch(exist_ok=False)
                 return candidate
-            number += 1
+        except FileExistsError:
+            pass
         except OSError as error:
-            raise ValueError(f"The run directory {candidate} cannot be created ({error.strerror}).") from error
-        else:
-            return candidate
+            raise ValueError(f"The run directory {candidate} cannot be written to ({error.strerror}).") from error
+        number += 1
 
 
 def slug(name: str) -> str:

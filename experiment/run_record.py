@@ -19,6 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.throughput import Throughput
+from experiment.run_directory import SUMMARY
 from lightning_modules.classifier import ImageClassifier
 from lightning_modules.model_card import model_card
 
@@ -59,9 +60,9 @@ class RunRecord(SaveConfigCallback):
             self._write(trainer, status="running")
             for logger in trainer.loggers:
                 if hasattr(logger, "record_config"):
-                    logger.record_config(
-                        {**yaml.safe_load(self.parser.dump(self.config, skip_none=False)), **self.record}
-                    )
+                    text = self.parser.dump(self.config, skip_none=False, skip_link_targets=False)
+                    logger.record_config({"config": yaml.safe_load(text), **self.record})
+                    logger.record_summary({"model": self.record["model"]})
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the best values so far."""
@@ -73,6 +74,13 @@ class RunRecord(SaveConfigCallback):
                 if name not in self.best or better(value, self.best[name]["value"]) != self.best[name]["value"]:
                     self.best[name] = {"value": value, "epoch": trainer.current_epoch, "step": trainer.global_step}
         self._write(trainer, status="running")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put what only the record measures into the loggers' summaries."""
+        self._write(trainer, status="running")
+        for logger in trainer.loggers:
+            if hasattr(logger, "record_summary") and trainer.is_global_zero:
+                logger.record_summary({name: self.record[name] for name in ("images_per_second", "wall_time_seconds")})
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Note what ended the run."""
@@ -116,6 +124,7 @@ class RunRecord(SaveConfigCallback):
             "hardware": hardware(trainer.num_nodes),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "git": git_state(),
+            "wandb_id": next((logger.run_id for logger in trainer.loggers if hasattr(logger, "run_id")), None),
         }
 
     def _write(self, trainer: Trainer, status: str, error: str | None = None) -> None:
@@ -135,12 +144,20 @@ class RunRecord(SaveConfigCallback):
             "wall_time_seconds": self._seconds(),
             "finished": None if status == "running" else _now(),
         }
-        partial = self.directory / "summary.json.part"
+        partial = self.directory / f"{SUMMARY}.part"
         partial.write_text(json.dumps(self.record, indent=2) + "\n")
-        os.replace(partial, self.directory / "summary.json")
+        os.replace(partial, self.directory / SUMMARY)
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self._start
+
+
+def recorded_wandb_id(directory: Path) -> str | None:
+    """Id of the W&B run that an earlier part of the run in `directory` belongs to, if there is one."""
+    try:
+        return json.loads((directory / SUMMARY).read_text())["wandb_id"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def create_unused_file(path: Path) -> Path:

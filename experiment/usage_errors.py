@@ -31,7 +31,10 @@ class ExperimentArgumentParser(LightningArgumentParser):
         """Parse, and remember the words in order to name the config that holds a mistake."""
         self._words = list(sys.argv[1:] if args is None else args)
         self._directory = Path.cwd()  # that of a config while the config is read
-        return super().parse_args(args, *more, **kwargs)
+        try:
+            return super().parse_args(args, *more, **kwargs)
+        except UnicodeDecodeError as error:
+            self.error("Unexpected config: not a text", error)
 
     def add_class_arguments(
         self, theclass: type, nested_key: str | None = None, *more: Any, **kwargs: Any
@@ -105,7 +108,9 @@ def with_file(sentence: str, words: Sequence[str], directory: Path = Path()) -> 
         return sentence
     key = re.split(r"[: ]", sentence)[0]
     quoted = re.split(r"[ :,;]+", sentence.partition("; did you mean")[0])
-    if any(re.sub(r"\.init_args|\+?=.*|^--", "", word).rstrip("+") == key for word in words if word.startswith("--")):
+    if any(
+        re.sub(r"\.init_args|\.help|\+?=.*|^--", "", word).rstrip("+") == key for word in words if word.startswith("--")
+    ):
         return sentence
     holders, unreadable = [], []
     for option, value in zip(words, [*words[1:], ""], strict=False):

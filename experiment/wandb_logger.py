@@ -3,10 +3,7 @@
 import math
 import os
 import shutil
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,13 +12,13 @@ import wandb
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
-from wandb.errors import AuthenticationError
 from wandb.sdk import wandb_init, wandb_setup
-from wandb.sdk.lib import runid, wbauth
+from wandb.sdk.lib import runid
 from wandb.sdk.wandb_run import Run
 
+from experiment.wandb_connection import Mode, choose_mode, has_key, server_problem
+
 START_SECONDS = 5.0
-PROBE_SECONDS = 3.0
 OFFLINE_START_SECONDS = 2.0
 FINISH_SECONDS = 25.0
 FLUSH_SECONDS = 2.0
@@ -30,35 +27,8 @@ STEP_AXIS = "images_seen"
 METRIC_GROUPS = ("train/*", "val/*", "test/*", "throughput/*", "gradients/*", "lr-*")
 BEST_IS: dict[str, Literal["max", "min"]] = {"val/acc1": "max", "val/acc5": "max", "val/loss": "min"}
 
-Mode = Literal["online", "offline", "shared", "disabled"]
-
 # wandb-core reports its own errors to the server: with one that never answers, that holds up the exit for 22 s.
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-
-
-def choose_mode(
-    configured: str, offline: bool, find_key: Callable[[], bool], server_problem: Callable[[], str | None]
-) -> tuple[Mode, str | None]:
-    """Decide how W&B takes part in a run.
-
-    Args:
-        configured: Mode of ``WANDB_MODE`` or of wandb's settings files; ``"online"`` if neither sets one.
-        offline: Whether the config asks for an offline run.
-        find_key: Whether wandb would find credentials; asked only if the answer matters.
-        server_problem: What keeps the server from being used, or None; asked only if there is a key.
-
-    Returns:
-        The mode, and for an offline run the reason.
-    """
-    if configured == "disabled":
-        return "disabled", None
-    if offline or configured in ("offline", "dryrun"):
-        return "offline", "as configured"
-    if not find_key():
-        return "offline", "no API key was found, see `wandb login`"
-    if problem := server_problem():
-        return "offline", problem
-    return ("shared" if configured == "shared" else "online"), None
 
 
 def better_values(best: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
@@ -80,44 +50,13 @@ def better_values(best: Mapping[str, float], metrics: Mapping[str, float]) -> di
     return improved
 
 
-def server_problem(url: str, timeout: float = PROBE_SECONDS) -> str | None:
-    """Ask the server for an HTTP answer, of any content.
-
-    Args:
-        url: Address of the W&B server.
-        timeout: Longest wait in seconds, name resolution included.
-
-    Returns:
-        What is wrong, or None if the server answers.
-    """
-    problem = [f"{url} did not answer within {timeout:g} s"]
-
-    def probe() -> None:
-        try:
-            urllib.request.urlopen(url, timeout=timeout).close()
-            problem.clear()
-        except urllib.error.HTTPError as error:
-            if error.code < 500:
-                problem.clear()
-            else:
-                problem[0] = f"{url} answered with HTTP status {error.code}"
-        except (OSError, ValueError) as error:
-            if not isinstance(getattr(error, "reason", error), TimeoutError):
-                problem[0] = f"{url} cannot be reached ({getattr(error, 'reason', error)})"
-
-    # A thread, because no timeout of a socket bounds the resolution of its name.
-    thread = threading.Thread(target=probe, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    return problem[0] if problem else None
-
-
 class ResilientWandbLogger(WandbLogger):
     """Weights & Biases, online with a key and a server that answers, offline otherwise.
 
     The start of a run is held up by five seconds at most and its end by thirty, and no failure of W&B reaches the
-    training. ``best/val_acc1`` and its like in the summary hold the best value of this segment of the run, whatever
-    the metric was last. A resumed offline run is a second run of the same id, to be synced after the first.
+    training. ``best/val_acc1`` and its like in the summary hold the best value since the start or resumption,
+    whatever the metric was last. What an offline run logs after it is resumed becomes a run of its own, grouped with
+    the first: wandb numbers the rows of each log from zero, and of two logs of one id would lose rows when syncing.
 
     Args:
         project: Project of the run.
@@ -155,6 +94,7 @@ class ResilientWandbLogger(WandbLogger):
             log_model=log_model,
             resume="allow" if id else None,
         )
+        self._id_given = bool(id or os.environ.get("WANDB_RUN_ID"))
         del self._wandb_init["anonymous"]  # wandb warns of it whatever its value
         self.save_dir = save_dir
         self._offline_requested = offline
@@ -171,8 +111,23 @@ class ResilientWandbLogger(WandbLogger):
 
     @property
     def run_id(self) -> str:
-        """Id of the run, known before the run starts: give it as ``id`` to continue the run."""
+        """Id of the run: give it as ``id`` to continue the run."""
         return str(self._id)
+
+    def fill_in(self, group: str, tags: list[str], name: str, id: str | None) -> None:
+        """Set what the config left open; to be called before the run starts.
+
+        Args:
+            group: Group of the run.
+            tags: Tags of the run.
+            name: Name of the run.
+            id: Id of the run to continue, or None.
+        """
+        for option, value in {"group": group, "tags": tags, "name": name}.items():
+            if not self._wandb_init.get(option):
+                self._wandb_init[option] = value
+        if id is not None and not self._id_given:
+            self._id = self._wandb_init["id"] = id
 
     @property
     @rank_zero_experiment
@@ -242,7 +197,7 @@ class ResilientWandbLogger(WandbLogger):
         mode, reason = choose_mode(
             settings.mode,
             self._offline_requested,
-            lambda: _has_key(settings.base_url),
+            lambda: has_key(settings.base_url),
             lambda: server_problem(settings.base_url),
         )
         os.makedirs(self.save_dir or ".", exist_ok=True)
@@ -257,13 +212,15 @@ class ResilientWandbLogger(WandbLogger):
         return self._start_offline(str(reason))
 
     def _start_offline(self, reason: str) -> Run:
+        if self._wandb_init["resume"]:
+            group = self._wandb_init["group"] or self.run_id
+            self._wandb_init.update(id=runid.generate_id(), resume=None, group=group)
         try:
             run = self._init("offline", START_SECONDS)
         except Exception as error:
             rank_zero_warn(f"W&B is off, it could not start even offline: {_first_line(error)}.")
             return wandb.init(mode="disabled")
-        same_id = "" if run.id == self.run_id else f"--id {self.run_id} "
-        rank_zero_info(f"W&B is offline ({reason}); upload later with: wandb sync {same_id}{Path(run.dir).parent}")
+        rank_zero_info(f"W&B is offline ({reason}); upload later with: wandb sync {Path(run.dir).parent}")
         if self._log_model:
             rank_zero_warn("log_model is ignored: an offline W&B run uploads no checkpoints.")
             self._log_model = False
@@ -295,14 +252,8 @@ class ResilientWandbLogger(WandbLogger):
         """Free the way for an offline start: wandb still holds the id, and would upload the empty folder some day."""
         for folder in Path(self.save_dir or ".", "wandb").glob(f"run-*-{self.run_id}"):
             shutil.rmtree(folder, ignore_errors=True)
-        self._wandb_init["id"] = runid.generate_id()
-
-
-def _has_key(url: str) -> bool:
-    try:
-        return wbauth.authenticate_session(host=url, source="", prompt=False, update_session=False) is not None
-    except AuthenticationError:
-        return False
+        if not self._wandb_init["resume"]:
+            self._id = self._wandb_init["id"] = runid.generate_id()
 
 
 def _first_line(error: BaseException) -> str:

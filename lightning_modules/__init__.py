@@ -1,7 +1,7 @@
 """The landmark image networks, one paper a file."""
 
 from lightning_modules.alexnet import AlexNet
-from lightning_modules.classifier import ImageClassifier
+from lightning_modules.classifier import ImageClassifier, NonFiniteLossError
 from lightning_modules.resnet import ResNet
 
-__all__ = ["AlexNet", "ImageClassifier", "ResNet"]
+__all__ = ["AlexNet", "ImageClassifier", "NonFiniteLossError", "ResNet"]

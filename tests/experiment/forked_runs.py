@@ -1,6 +1,6 @@
 """Runs a plan of training runs, each killed at a given instant, in processes forked from one that has done the imports.
 
-    python killed_runs.py PLAN.json
+    python forked_runs.py PLAN.json
 
 The plan is a list of {"words": the command line, "ranks": 1 or 2, "kill": null or {"rank", "point", "count"}}: the
 process of that rank gets SIGKILL when it reaches the point for the count-th time. Prints nothing; exits with 1 if a run

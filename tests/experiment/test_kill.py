@@ -112,7 +112,7 @@ def test_killed_run_ends_like_an_undisturbed_one(ranks: int, last: str, tmp_path
     plan.append({"words": [*words, str(killed), "--resume", "auto"], "ranks": ranks, "kill": None})
     (tmp_path / "plan.json").write_text(json.dumps(plan))
 
-    script = Path(__file__).with_name("killed_runs.py")
+    script = Path(__file__).with_name("forked_runs.py")
     done = subprocess.run([sys.executable, str(script), str(tmp_path / "plan.json")], check=False, timeout=590)
     logs = sorted(tmp_path.glob("run-*.log"), key=lambda path: int(path.stem[4:]))
     assert done.returncode == 0, logs[-1].read_text()[-3000:]

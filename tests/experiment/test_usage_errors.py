@@ -190,6 +190,11 @@ def test_config_that_does_not_exist(complaint):
     )
 
 
+def test_config_that_is_no_text(complaint, tmp_path):
+    (tmp_path / "image.yaml").write_bytes(b"\xff\xd8\xff\xe0")
+    assert complaint("fit", "--config", "image.yaml") == "image.yaml: a config holds options, such as `trainer:`"
+
+
 def test_arguments_beside_class_path(complaint):
     config = "model: {class_path: Staircase, depth: 20}"
     assert complaint("fit", "--data=Shapes", "--config=model.yaml", model=config) == (

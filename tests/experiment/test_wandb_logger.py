@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import wandb
 
-from experiment.wandb_logger import START_SECONDS, ResilientWandbLogger, better_values, choose_mode, server_problem
+from experiment.wandb_connection import choose_mode, server_problem
+from experiment.wandb_logger import START_SECONDS, ResilientWandbLogger, better_values
 
 KEY = "a" * 40
 SLACK = 1.0  # seconds: the machine that runs the tests may be busy
@@ -166,6 +167,16 @@ def unusable_servers(serve_http, silent_server, closed_port):
     }
 
 
+@pytest.mark.filterwarnings("ignore:W&B stopped logging")
+@pytest.mark.parametrize(
+    ("name", "value"), [("WANDB_MODE", "onlin"), ("WANDB_BASE_URL", "nowhere"), ("WANDB_API_KEY", " ")]
+)
+def test_senseless_environment_does_not_stop_the_run(name, value, wandb_environment, tmp_path):
+    wandb_environment.setenv("WANDB_API_KEY", KEY)
+    wandb_environment.setenv(name, value)
+    assert start_seconds(tmp_path) < START_SECONDS
+
+
 @pytest.mark.parametrize("server", ["no key", "closed port", "silent", "error 500", "hangs after the first answer"])
 def test_start_without_a_usable_server_is_offline_within_five_seconds(
     server, unusable_servers, wandb_environment, tmp_path, caplog
@@ -212,7 +223,6 @@ def test_offline_log_holds_config_metrics_and_summary(wandb_environment, tmp_pat
         tags=["ResNet"],
         job_type="fit",
         name="first",
-        id="abcd1234",
         offline=True,
     )
     logger.record_config({"model": {"class_path": "ResNet", "init_args": {"depth": 20}}, "trainer": {"max_epochs": 3}})
@@ -220,7 +230,6 @@ def test_offline_log_holds_config_metrics_and_summary(wandb_environment, tmp_pat
         logger.log_metrics({"images_seen": 128 * step, "val/acc1": accuracy, "val/loss": 1 - accuracy}, step=step)
     logger.log_metrics({"test/acc1": 0.8}, step=2)
     logger.record_summary({"wall_time_seconds": 3.5})
-    assert logger.run_id == "abcd1234"
     logger.experiment.finish()
 
     log = json.loads(inspect(tmp_path, "--summary"))
@@ -228,7 +237,7 @@ def test_offline_log_holds_config_metrics_and_summary(wandb_environment, tmp_pat
     assert log["config"]["trainer"] == {"max_epochs": 3}
     assert (log["project"], log["run_id"], log["name"], log["tags"]) == (
         "landmark-image-networks",
-        "abcd1234",
+        logger.run_id,
         "first",
         ["ResNet"],
     )
@@ -243,6 +252,16 @@ def test_offline_log_holds_config_metrics_and_summary(wandb_environment, tmp_pat
     rows = [record["history"]["item"] for record in records if record["type"] == "history"]
     assert [row.get("val/acc1") for row in rows] == [0.5, 0.9, 0.7, None]
     assert rows[-1]["images_seen"] == 256  # the axis is known although the call did not give it
+
+
+def test_resumed_offline_run_is_grouped_with_the_first(wandb_environment, tmp_path):
+    first = ResilientWandbLogger(save_dir=str(tmp_path / "first"), offline=True)
+    resumed = ResilientWandbLogger(save_dir=str(tmp_path / "resumed"), id=first.run_id, offline=True)
+    for logger in (first, resumed):
+        logger.log_metrics({"val/acc1": 0.5}, step=0)
+    assert resumed.run_id == first.run_id
+    assert resumed.experiment.id != first.experiment.id == first.run_id
+    assert resumed.experiment.group == first.run_id
 
 
 def test_every_logger_has_a_run_of_its_own(wandb_environment, tmp_path):

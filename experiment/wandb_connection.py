@@ -1,0 +1,86 @@
+"""Whether a run can talk to the server of Weights & Biases, found out in seconds and without raising."""
+
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Literal
+
+from wandb.errors import AuthenticationError
+from wandb.sdk.lib import wbauth
+
+PROBE_SECONDS = 3.0
+
+Mode = Literal["online", "offline", "shared", "disabled"]
+
+
+def choose_mode(
+    configured: str, offline: bool, find_key: Callable[[], bool], server_problem: Callable[[], str | None]
+) -> tuple[Mode, str | None]:
+    """Decide how W&B takes part in a run.
+
+    Args:
+        configured: Mode of ``WANDB_MODE`` or of wandb's settings files; ``"online"`` if neither sets one.
+        offline: Whether the config asks for an offline run.
+        find_key: Whether wandb would find credentials; asked only if the answer matters.
+        server_problem: What keeps the server from being used, or None; asked only if there is a key.
+
+    Returns:
+        The mode, and for an offline run the reason.
+    """
+    if configured == "disabled":
+        return "disabled", None
+    if offline or configured in ("offline", "dryrun"):
+        return "offline", "as configured"
+    if not find_key():
+        return "offline", "no API key was found, see `wandb login`"
+    if problem := server_problem():
+        return "offline", problem
+    return ("shared" if configured == "shared" else "online"), None
+
+
+def server_problem(url: str, timeout: float = PROBE_SECONDS) -> str | None:
+    """Ask the server for an HTTP answer, of any content.
+
+    Args:
+        url: Address of the W&B server.
+        timeout: Longest wait in seconds, name resolution included.
+
+    Returns:
+        What is wrong, or None if the server answers.
+    """
+    problem = [f"{url} did not answer within {timeout:g} s"]
+
+    def probe() -> None:
+        try:
+            urllib.request.urlopen(url, timeout=timeout).close()
+            problem.clear()
+        except urllib.error.HTTPError as error:
+            if error.code < 500:
+                problem.clear()
+            else:
+                problem[0] = f"{url} answered with HTTP status {error.code}"
+        except (OSError, ValueError) as error:
+            if not isinstance(getattr(error, "reason", error), TimeoutError):
+                problem[0] = f"{url} cannot be reached ({getattr(error, 'reason', error)})"
+
+    # A thread, because no timeout of a socket bounds the resolution of its name.
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return next(iter(problem), None)
+
+
+def has_key(url: str) -> bool:
+    """Whether wandb would find usable credentials for a server: in the environment, a netrc file or its settings.
+
+    Args:
+        url: Address of the W&B server.
+
+    Returns:
+        False for a key that is not one, too.
+    """
+    try:
+        return wbauth.authenticate_session(host=url, source="", prompt=False, update_session=False) is not None
+    except AuthenticationError:
+        return False
