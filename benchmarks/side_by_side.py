@@ -1,4 +1,4 @@
-"""Contestants measured in turns, so that a machine whose speed drifts slows them all alike; what counts is the ratio."""
+"""Contestants measured in turns, so that a machine whose speed drifts slows all alike; what counts is the ratio."""
 
 import platform
 import statistics
@@ -47,7 +47,7 @@ def report(title: str, speeds: Mapping[str, list[float]], peer: str) -> str:
         f"## {title}",
         "",
         f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, torch {torch.__version__}, "
-        f"Python {platform.python_version()}, {date.today()}, n = {rounds} interleaved rounds; medians (least to most).",
+        f"Python {platform.python_version()}, {date.today()}; medians (least to most) of {rounds} interleaved rounds.",
         "",
         "| | images/s | ratio |",
         "|---|--:|--:|",

@@ -1,4 +1,4 @@
-"""Images in the shape of CIFAR-10 and of random content: how fast they are handled does not depend on what they show."""
+"""Images in the shape of CIFAR-10 and of random content, on which the speed of handling does not depend."""
 
 import torch
 

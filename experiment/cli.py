@@ -24,6 +24,13 @@ from experiment.run_record import RunRecord, recorded_wandb_id
 from experiment.usage_errors import ExperimentArgumentParser
 from experiment.wandb_logger import ResilientWandbLogger
 
+COMMANDS = {
+    "fit": "Train a network, and validate it after each epoch.",
+    "validate": "Measure a trained network on the validation images.",
+    "test": "Measure a trained network on the test images.",
+    "predict": "Class probabilities of a trained network for the test images.",
+}
+HELP = "Options of a class: --model.help ResNet, --data.help CIFAR10; what is in force: --print_config."
 FROM_DATA = ("num_classes", "in_channels", "image_size")
 
 
@@ -42,6 +49,10 @@ class ExperimentCLI(LightningCLI):
             seed_everything_default=42,
             parser_class=ExperimentArgumentParser,
             save_config_callback=RunRecord,
+            parser_kwargs={
+                "description": "The landmark image networks as experiments: COMMAND --config FILE … [--option value …]",
+                **{command: {"description": f"{purpose} {HELP}"} for command, purpose in COMMANDS.items()},
+            },
             args=args,
         )
 

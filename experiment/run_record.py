@@ -20,6 +20,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks.throughput import Throughput
 from experiment.run_directory import SUMMARY
+from experiment.wandb_logger import ResilientWandbLogger
 from lightning_modules.classifier import ImageClassifier
 from lightning_modules.model_card import model_card
 
@@ -58,11 +59,10 @@ class RunRecord(SaveConfigCallback):
         if trainer.is_global_zero:
             self.record = self._opening(trainer, pl_module)
             self._write(trainer, status="running")
-            for logger in trainer.loggers:
-                if hasattr(logger, "record_config"):
-                    text = self.parser.dump(self.config, skip_none=False, skip_link_targets=False)
-                    logger.record_config({"config": yaml.safe_load(text), **self.record})
-                    logger.record_summary({"model": self.record["model"]})
+            for logger in _wandb_loggers(trainer):
+                text = self.parser.dump(self.config, skip_none=False, skip_link_targets=False)
+                logger.record_config({"config": yaml.safe_load(text), **self.record})
+                logger.record_summary({"model": self.record["model"]})
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the best values so far."""
@@ -78,9 +78,8 @@ class RunRecord(SaveConfigCallback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put what only the record measures into the loggers' summaries."""
         self._write(trainer, status="running")
-        for logger in trainer.loggers:
-            if hasattr(logger, "record_summary") and trainer.is_global_zero:
-                logger.record_summary({name: self.record[name] for name in ("images_per_second", "wall_time_seconds")})
+        for logger in _wandb_loggers(trainer):
+            logger.record_summary({name: self.record.get(name) for name in ("images_per_second", "wall_time_seconds")})
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Note what ended the run."""
@@ -124,7 +123,7 @@ class RunRecord(SaveConfigCallback):
             "hardware": hardware(trainer.num_nodes),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "git": git_state(),
-            "wandb_id": next((logger.run_id for logger in trainer.loggers if hasattr(logger, "run_id")), None),
+            "wandb_id": next((logger.run_id for logger in _wandb_loggers(trainer)), None),
         }
 
     def _write(self, trainer: Trainer, status: str, error: str | None = None) -> None:
@@ -150,6 +149,10 @@ class RunRecord(SaveConfigCallback):
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self._start
+
+
+def _wandb_loggers(trainer: Trainer) -> list[ResilientWandbLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, ResilientWandbLogger)]
 
 
 def recorded_wandb_id(directory: Path) -> str | None:

@@ -26,7 +26,7 @@ class Batch(Protocol):
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; raised before the update, so that the weights are still those of the last step."""
+    """The loss became NaN or infinite; raised before the update, so the weights are still those of the last step."""
 
 
 class ImageClassifier(LightningModule):

@@ -12,8 +12,8 @@ CIFAR (§4.2), 32x32: 3x3 16, then n basic blocks each of 16 at 32x32, 32 at 16x
 
 Departures:
     - `v1.5` strides in the 3x3 of a bottleneck, not in its first 1x1 (facebook/fb.resnet.torch, torchvision).
-    - The max pool of the stem is padded by 1 and rounds down (torchvision); the authors' Caffe pools without padding and
-      rounds up. Both give 56x56, one pixel apart.
+    - The max pool of the stem is padded by 1 and rounds down (torchvision); the authors' Caffe pools without padding
+      and rounds up. Both give 56x56, one pixel apart.
     - Normalisation uses running averages; the authors took the statistics of a large batch after training
       (KaimingHe/deep-residual-networks).
     - The zeros of shortcut A stand after the channels (facebook/fb.resnet.torch, models/resnet.lua).

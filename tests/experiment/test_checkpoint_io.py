@@ -86,7 +86,7 @@ def test_one_that_does_not_verify_is_named_and_left_out(tmp_path: Path) -> None:
     torn.write_bytes(torn.read_bytes()[:500])
     unsigned = save(tmp_path / "last-3.ckpt", step=3)
     (tmp_path / "last-3.ckpt.sha256").unlink()
-    with pytest.warns(UserWarning) as warnings:
+    with pytest.warns(UserWarning, match="does not verify") as warnings:
         assert newest_verified(tmp_path) == older
     assert {path.name for path in (torn, unsigned) for warning in warnings if path.name in str(warning.message)} == {
         "last-2.ckpt",
