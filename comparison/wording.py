@@ -15,6 +15,8 @@ def finding(groups: Sequence[Group]) -> str:
     accuracy = human_percent(first.best.mean)
     if not others:
         return f"{first.label} reaches {accuracy} validation accuracy."
+    if ties := [group.label for group in others if group.best.mean == first.best.mean]:
+        return f"{listed([first.label, *ties])} reach the same highest validation accuracy: {accuracy}."
     lead = f"Of {len(groups)}, {first.label} reaches the highest validation accuracy: {accuracy}."
     rivals = [group.label for group in others if group.best.high >= first.best.low]
     if not rivals:

@@ -6,6 +6,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
@@ -115,8 +116,12 @@ class ExperimentCLI(LightningCLI):
                 data, architecture = self._names()
                 name = f"{architecture} on {data}, seed {self.config[self.subcommand].seed_everything}"
                 logger.fill_in(data, [data, architecture], name, recorded_wandb_id(directory))
+        callbacks = _as_list(settings.callbacks)
         if settings.enable_progress_bar in (None, True):
-            settings.callbacks = [*_as_list(settings.callbacks), EpochProgressBar()]
+            callbacks.append(EpochProgressBar())
+        if settings.logger is False:  # base.yaml has it, and Lightning refuses it without a logger
+            callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
+        settings.callbacks = callbacks
         settings.plugins = [*_as_list(settings.plugins), VerifiedCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
 

@@ -17,6 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks.throughput import Throughput
 from experiment.run_directory import SUMMARY
@@ -47,7 +48,7 @@ class RunRecord(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the config; an earlier one of the same run that differs is kept under another name."""
-        text = self.parser.dump(self.config, skip_none=False)
+        text = self.parser.dump(self.config, skip_unset=False)
         path = self.directory / self.config_filename
         if path.exists() and path.read_text() != text:
             path.rename(create_unused_file(path))
@@ -57,12 +58,13 @@ class RunRecord(SaveConfigCallback):
         """Write what is known before the first step."""
         super().setup(trainer, pl_module, stage)
         if trainer.is_global_zero:
-            self.record = self._opening(trainer, pl_module)
-            self._write(trainer, status="running")
+            opening = self._opening(trainer, pl_module)
+            config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False, skip_link_targets=False))
             for logger in _wandb_loggers(trainer):
-                text = self.parser.dump(self.config, skip_none=False, skip_link_targets=False)
-                logger.record_config({"config": yaml.safe_load(text), **self.record})
-                logger.record_summary({"model": self.record["model"]})
+                logger.record_config({"config": config, **opening})
+                logger.record_summary({"model": opening["model"]})
+            self.record = opening
+            self._write(trainer, status="running")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the best values so far."""
@@ -83,7 +85,7 @@ class RunRecord(SaveConfigCallback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Note what ended the run."""
-        interrupted = isinstance(exception, KeyboardInterrupt)
+        interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
         error = None if interrupted else f"{type(exception).__name__}: {exception}".splitlines()[0]
         self._write(trainer, status="interrupted" if interrupted else "failed", error=error)
 

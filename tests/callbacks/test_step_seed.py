@@ -1,6 +1,5 @@
 """The seed of a step depends on where it stands, and on nothing else."""
 
-import itertools
 from collections import Counter
 from types import SimpleNamespace
 

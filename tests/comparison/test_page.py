@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes
@@ -119,6 +120,8 @@ def test_the_finding_is_no_stronger_than_the_intervals(tmp_path: Path, make_run:
     assert finding([groups[0], groups[2]]).endswith("No other interval overlaps with its own.")
     assert finding(groups[:1]).startswith("ResNet-20 reaches ")
     assert finding([]) == ""
+    tied = [groups[0], replace(groups[1], best=groups[0].best)]
+    assert finding(tied).startswith(f"ResNet-20 and {groups[1].label} reach the same highest validation accuracy")
 
 
 def test_hostile_names_stay_text(hostile_page: Path) -> None:

@@ -77,6 +77,12 @@ def test_the_saved_config_repeats_the_run(run_main: Callable[..., None], tmp_pat
     assert summary(tmp_path / "first")["metrics"]["train/loss"] == summary(tmp_path / "second")["metrics"]["train/loss"]
 
 
+def test_a_run_without_loggers_and_progress_bar(run_main: Callable[..., None], tmp_path: Path) -> None:
+    run_main("fit", *FAST, "--trainer.logger", "false", "--run_dir", "run")
+    assert summary(tmp_path / "run")["status"] == "completed"
+    assert list((tmp_path / "run" / "checkpoints").glob("last*.ckpt"))
+
+
 def test_seed_reaches_data_and_dropout(run_main: Callable[..., None], tmp_path: Path) -> None:
     for seed in (1, 2):
         run_main("fit", *FAST, *CSV, "--run_dir", f"seed-{seed}", "--seed_everything", seed)
