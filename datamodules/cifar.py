@@ -31,7 +31,7 @@ class CIFAR10(InMemoryDataModule):
     num_classes = 10
     in_channels = 3
     image_size = 32
-    class_names: tuple[str, ...] = (
+    class_names: ClassVar[tuple[str, ...]] = (
         "airplane",
         "automobile",
         "bird",

@@ -37,8 +37,8 @@ class Digits(InMemoryDataModule):
         """Takes no folder: the images come with scikit-learn.
 
         Args:
-            val_size: Of the 1,497 training images, those held out to select a model with; 0 holds out none and validates
-                on the test images, as the run's record then says.
+            val_size: Of the 1,497 training images, those held out to select a model with; 0 holds out none and
+                validates on the test images, as the run's record then says.
             crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to 32x32.
             horizontal_flip: Whether to mirror half of the training images. A mirrored digit is not a digit.
             kwargs: Those of every data set in memory.

@@ -179,5 +179,6 @@ class InMemoryDataModule(LightningDataModule):
             return 0, 0
         fit_loop = self.trainer.fit_loop
         # overfit_batches asks for the same few batches every time: those of epoch 0.
-        epoch = 0 if self.trainer.overfit_batches else fit_loop.epoch_progress.current.processed
+        processed: int = fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        epoch = 0 if self.trainer.overfit_batches else processed  # type: ignore[attr-defined]
         return epoch, fit_loop.epoch_loop.batch_progress.current.ready

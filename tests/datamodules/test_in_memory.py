@@ -1,0 +1,144 @@
+"""The shared DataModule: splits, checks, batches, and resuming through Lightning."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from datamodules import Digits
+from datamodules.batch import ImageBatch
+from datamodules.splits import Split
+
+
+def changed(change: Callable[[Split], Split]) -> Digits:
+    """Digits whose training images were changed on the way."""
+    data = Digits()
+    read = data.read
+    data.read = lambda: (change(read()[0]), *read()[1:])  # type: ignore[method-assign]
+    return data
+
+
+def test_digits_are_divided_and_described() -> None:
+    data = Digits()
+    data.setup()
+    description = data.description()
+    assert (description["train_images"], description["val_images"], description["test_images"]) == (1200, 297, 300)
+    assert description["selection_split"] == "val"
+    assert description["verified"] is True
+    seen = [images.tobytes() for split in ("train", "val", "test") for images in data._splits[split].images.numpy()]
+    assert len(set(seen)) == 1797
+
+
+def test_constants_of_the_digits_are_those_of_the_training_images() -> None:
+    data = Digits()
+    data.setup()
+    pixels = data._splits["train"].images.double() / 255
+    assert pixels.mean().item() == pytest.approx(data.mean[0], abs=1e-4)
+    assert pixels.std().item() == pytest.approx(data.std[0], abs=1e-4)
+
+
+def test_validation_images_do_not_depend_on_the_seed() -> None:
+    splits = []
+    for seed, split_seed in ((1, 0), (2, 0), (1, 1)):
+        data = Digits(seed=seed, split_seed=split_seed)
+        data.setup()
+        splits.append(data._splits["val"].images)
+    assert torch.equal(splits[0], splits[1])
+    assert not torch.equal(splits[0], splits[2])
+
+
+def test_without_validation_images_the_test_selects_and_that_is_said() -> None:
+    data = Digits(val_size=0)
+    data.setup()
+    assert data.description()["selection_split"] == "test"
+    assert data.description()["train_images"] == 1497
+    assert data.val_dataloader().split.size == 300
+
+
+def test_training_batches_are_augmented_and_others_are_not() -> None:
+    data = Digits(batch_size=64, crop_padding=2)
+    data.setup()
+    batch = next(iter(data.train_dataloader()))
+    plain = data.on_after_batch_transfer(batch._replace(epoch=None), 0)
+    augmented = data.on_after_batch_transfer(batch, 0)
+    assert isinstance(augmented, ImageBatch)
+    assert augmented.images.dtype == torch.float32
+    assert not torch.equal(plain.images, augmented.images)
+    expected = (batch.images.float() / 255 - data.mean[0]) / data.std[0]
+    torch.testing.assert_close(plain.images, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda split: Split(split.images, split.labels + 1), "labels span 1 to 10, but 10 classes allow 0 to 9"),
+        (lambda split: Split(split.images, split.labels.clamp(max=8)), "have none of class 9"),
+        (lambda split: Split(split.images.float(), split.labels), r"torch.float32 .*, not torch.uint8"),
+        (lambda split: Split(split.images[:, :, :28], split.labels), r"shape \(1, 28, 32\), not"),
+        (lambda split: Split(split.images, split.labels[:-1]), "not one int64 label for each image"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(change: Callable[[Split], Split], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        changed(change).setup()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0 is too small"),
+        ({"val_size": -1}, "val_size=-1 is too small"),
+        ({"val_size": 1497}, "leaves none of the 1497 training images"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Digits(**arguments).setup()
+
+
+class Recorder(LightningModule):
+    """Notes the samples of each step, and learns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[tuple[int, list[int], float]] = []
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        assert batch.epoch is not None
+        self.seen.append((batch.epoch, batch.indices.tolist(), batch.images.sum().item()))
+        return self.weight * 0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(folder: Path, max_epochs: int, batches: int, checkpoint: Path | None = None) -> list[Any]:
+    """Samples seen by a run that saves after each step."""
+    trainer = Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        max_epochs=max_epochs,
+        limit_train_batches=batches,
+        limit_val_batches=0,
+        callbacks=[ModelCheckpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = Recorder()
+    trainer.fit(module, datamodule=Digits(batch_size=100), ckpt_path=checkpoint, weights_only=True)
+    return module.seen
+
+
+def test_resumed_from_any_step_no_sample_is_lost_or_repeated(tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole", max_epochs=2, batches=5)
+    assert len({index for epoch, indices, _ in whole for index in indices if epoch == 0}) == 500
+    for step in (1, 3, 4, 5, 7):
+        checkpoint = tmp_path / "whole" / f"step={step}.ckpt"
+        assert fit(tmp_path / str(step), max_epochs=2, batches=5, checkpoint=checkpoint) == whole[step:]

@@ -1,0 +1,118 @@
+"""MNIST and Fashion-MNIST from IDX files, packed or not, and what is refused of them."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision import datasets
+
+from datamodules import MNIST, FashionMNIST
+from datamodules.idx import read_idx
+
+NAMES = [name.removesuffix(".gz") for name, _ in datasets.MNIST.resources]
+
+
+def idx(values: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4) for size in values.shape)
+    return header + values.tobytes()
+
+
+def make(root: Path, kind: str = "MNIST", packed: bool = False) -> Path:
+    folder = root / kind / "raw"
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for name in NAMES:
+        count = 60 if name.startswith("train") else 20
+        shape = (count, 28, 28)
+        values = random.integers(0, 256, shape, dtype=np.uint8) if "images" in name else np.arange(count) % 10
+        content = idx(values.astype(np.uint8))
+        (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
+    return root
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("data_class", [MNIST, FashionMNIST])
+def test_files_are_read(data_class: type[MNIST], packed: bool, tmp_path: Path) -> None:
+    make(tmp_path, data_class.__name__, packed)
+    data = data_class(root=str(tmp_path), verify=False, val_size=20, download=False)
+    data.prepare_data()
+    data.setup()
+    assert data._splits["train"].images.shape == (40, 1, 28, 28)
+    assert data.description()["verified"] is False
+
+
+def test_32_pixels_are_28_with_a_border_of_zeros(tmp_path: Path) -> None:
+    make(tmp_path)
+    small, large = (MNIST(root=str(tmp_path), verify=False, val_size=0, image_size=size) for size in (28, 32))  # type: ignore[arg-type]
+    small.setup()
+    large.setup()
+    images = large._splits["test"].images
+    assert torch.equal(images[:, :, 2:30, 2:30], small._splits["test"].images)
+    assert images.sum() == small._splits["test"].images.sum()
+    with pytest.raises(ValueError, match="image_size=30 is not offered"):
+        MNIST(image_size=30)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_other_files_are_refused(packed: bool, tmp_path: Path) -> None:
+    make(tmp_path, packed=packed)
+    data = MNIST(root=str(tmp_path))
+    with pytest.raises(ValueError, match="is not the published file"):
+        data.setup()
+
+
+def test_published_packed_files_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path, "FashionMNIST", packed=True) / "FashionMNIST" / "raw"
+    resources = [(f"{name}.gz", hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest()) for name in NAMES]
+    monkeypatch.setattr(datasets.FashionMNIST, "resources", resources)
+    data = FashionMNIST(root=str(tmp_path), val_size=20)
+    data.prepare_data()
+    data.setup()
+    assert data.description()["verified"] is True
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="lacks train-images-idx3-ubyte.gz: .*--data.root"):
+        MNIST(root=str(tmp_path), download=False).prepare_data()
+
+
+def test_unpacked_fashion_mnist_has_no_known_checksum(tmp_path: Path) -> None:
+    make(tmp_path, "FashionMNIST")
+    with pytest.raises(ValueError, match="accept an unpacked copy with --data.verify=false"):
+        FashionMNIST(root=str(tmp_path), download=False).prepare_data()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0\0\x08",
+        b"\0\0\x0d\x01\0\0\0\x01x",
+        idx(np.zeros((2, 3), np.uint8))[:-1],
+        idx(np.zeros(0, np.uint8)),
+        b"\0\0\x08\0",
+    ],
+    ids=["empty", "short", "floats", "truncated", "no values", "no dimensions"],
+)
+def test_damaged_idx_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    (tmp_path / "file.gz").write_bytes(gzip.compress(content)[:-4])
+    with pytest.raises(ValueError, match="file is not a whole IDX file"):
+        read_idx(tmp_path / "file")
+    with pytest.raises(ValueError, match="file.gz is damaged"):
+        read_idx(tmp_path / "file.gz")
+
+
+def test_real_digits(shared_data: Path) -> None:
+    data = MNIST(root=str(shared_data))
+    data.prepare_data()
+    data.setup()
+    description = data.description()
+    assert (description["train_images"], description["val_images"], description["test_images"]) == (50000, 10000, 10000)
+    assert description["verified"] is True
+    pixels = data._splits["train"].images.double() / 255
+    assert pixels.mean().item() == pytest.approx(data.mean[0], abs=0.001)
+    assert pixels.std().item() == pytest.approx(data.std[0], abs=0.001)
