@@ -119,7 +119,7 @@ class CIFAR10(InMemoryDataModule):
         verified = verify_files(checksums, required=self.verify)
 
         names = read_pickle(self.folder / names_file).get(self.official.meta["key"])
-        if names != list(self.class_names):
+        if not isinstance(names, list) or tuple(names) != self.class_names:
             raise ValueError(
                 f"{self.folder / names_file} does not name the classes of {self.name}: check that --data.root holds it."
             )

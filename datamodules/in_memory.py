@@ -140,7 +140,7 @@ class InMemoryDataModule(LightningDataModule):
         """Returns what fixes the training batches, for a checkpoint."""
         if not self._splits:
             return {}
-        return self.train_dataloader().state_dict()
+        return {**self.train_dataloader().state_dict(), "split_seed": self.split_seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuses to resume training on other batches.
@@ -148,10 +148,17 @@ class InMemoryDataModule(LightningDataModule):
         Lightning restores the loader's own state only in mid-epoch, this one at an epoch's end too.
 
         Raises:
-            ValueError: The seed, the global batch or the number of images differs from the checkpoint's.
+            ValueError: A seed, the global batch or the number of images differs from the checkpoint's.
         """
-        if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            self.train_dataloader().load_state_dict(state_dict)
+        if self.trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
+            return
+        self.train_dataloader().load_state_dict(state_dict)
+        if state_dict["split_seed"] != self.split_seed:
+            raise ValueError(
+                f"The checkpoint's validation images were chosen with split_seed {state_dict['split_seed']}; with "
+                f"{self.split_seed}, images of the one split would be in the other: resume with the saved value of "
+                "--data.split_seed."
+            )
 
     def description(self) -> dict[str, Any]:
         """Describes the data for a run's record; plain types only. To be called after `setup`."""

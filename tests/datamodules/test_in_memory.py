@@ -114,11 +114,14 @@ class Recorder(LightningModule):
         self.seen.append((batch.epoch, batch.indices.tolist(), batch.images.sum().item()))
         return self.weight * 0
 
+    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
+        assert batch.epoch is None
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(folder: Path, max_epochs: int, batches: int, checkpoint: Path | None = None) -> list[Any]:
+def fit(folder: Path, max_epochs: int, batches: int, checkpoint: Path | None = None, **arguments: Any) -> list[Any]:
     """Samples seen by a run that saves after each step."""
     trainer = Trainer(
         default_root_dir=folder,
@@ -132,8 +135,16 @@ def fit(folder: Path, max_epochs: int, batches: int, checkpoint: Path | None = N
         enable_model_summary=False,
     )
     module = Recorder()
-    trainer.fit(module, datamodule=Digits(batch_size=100), ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(module, datamodule=Digits(**{"batch_size": 100, **arguments}), ckpt_path=checkpoint, weights_only=True)
     return module.seen
+
+
+@pytest.fixture(scope="module")
+def saved_steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints of a run of one epoch of three steps."""
+    folder = tmp_path_factory.mktemp("saved_steps")
+    fit(folder, max_epochs=1, batches=3)
+    return folder
 
 
 def test_resumed_from_any_step_no_sample_is_lost_or_repeated(tmp_path: Path) -> None:
@@ -142,3 +153,52 @@ def test_resumed_from_any_step_no_sample_is_lost_or_repeated(tmp_path: Path) -> 
     for step in (1, 3, 4, 5, 7):
         checkpoint = tmp_path / "whole" / f"step={step}.ckpt"
         assert fit(tmp_path / str(step), max_epochs=2, batches=5, checkpoint=checkpoint) == whole[step:]
+
+
+@pytest.mark.parametrize("step", [2, 3], ids=["in mid-epoch", "at an epoch's end"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 50}, "global_batch_size 100 → 50"),
+        ({"seed": 7}, "seed 42 → 7"),
+        ({"val_size": 200}, "images 1200 → 1297"),
+        ({"split_seed": 1}, "chosen with split_seed 0; with 1"),
+    ],
+)
+def test_resuming_on_other_batches_is_refused(
+    step: int, change: dict[str, int], message: str, tmp_path: Path, saved_steps: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(tmp_path, max_epochs=2, batches=3, checkpoint=saved_steps / f"step={step}.ckpt", **change)
+
+
+def test_validating_with_another_batch_size_is_not_resuming(saved_steps: Path) -> None:
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    checkpoint = saved_steps / "step=2.ckpt"
+    trainer.test(Recorder(), datamodule=Digits(batch_size=50), ckpt_path=checkpoint, weights_only=True, verbose=False)
+
+
+def test_overfitting_repeats_the_same_batches(tmp_path: Path) -> None:
+    trainer = Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        max_epochs=3,
+        overfit_batches=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = Recorder()
+    trainer.fit(module, datamodule=Digits(batch_size=100))
+    assert module.seen[:2] == module.seen[2:4] == module.seen[4:]
+    assert module.seen[0] != module.seen[1]
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16-true", torch.bfloat16), ("64-true", torch.float64)])
+def test_images_have_the_dtype_of_the_precision(precision: Any, dtype: torch.dtype) -> None:
+    data = Digits(batch_size=4)
+    data.trainer = Trainer(accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False)
+    data.setup()
+    batch = next(iter(data.predict_dataloader()))
+    assert data.on_after_batch_transfer(batch, 0).images.dtype == dtype

@@ -294,10 +294,14 @@ def test_only_rank_zero_talks(wandb_environment, tmp_path, monkeypatch):
 def test_killed_run_leaves_its_metrics(tmp_path):
     program = (
         "import os, time\n"
+        "from pathlib import Path\n"
         "from experiment.wandb_logger import ResilientWandbLogger\n"
         f"logger = ResilientWandbLogger(save_dir={str(tmp_path)!r}, offline=True)\n"
         "logger.log_metrics({'val/acc1': 0.5}, step=0)\n"
-        "time.sleep(3)\n"
+        f"log = Path({str(tmp_path)!r})\n"
+        "while not any(file.stat().st_size for file in log.glob('wandb/*/*.wandb')):\n"
+        "    time.sleep(0.1)\n"
+        "time.sleep(5)\n"  # two flushes
         "os.kill(os.getpid(), 9)\n"
     )
     root = Path(__file__).parents[2]
