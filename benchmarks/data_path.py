@@ -81,4 +81,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # as each of the peer's workers has; what is left idle here is the trainer's
     main()

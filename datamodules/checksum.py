@@ -47,6 +47,7 @@ def verify_files(checksums: Mapping[Path, Checksum], *, required: bool) -> bool:
                 return False
             raise ValueError(
                 f"{path} is not the published file ({checksum.algorithm} {found}, expected {checksum.digest}): "
-                "delete it to fetch it again, or accept it with --data.verify=false, which the run's record then says."
+                "replace it with the published one, or accept it with --data.verify=false, "
+                "which the run's record then says."
             )
     return True

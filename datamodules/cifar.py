@@ -3,8 +3,10 @@
 A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
 
+import gzip
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeGuard
@@ -141,17 +143,20 @@ class CIFAR10(InMemoryDataModule):
         return Split(torch.from_numpy(np.concatenate(images)), torch.tensor(labels))
 
     def _unpack(self, archive: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix=f"{self.folder.name}.", suffix=".part", dir=self.root) as part:
-            try:
-                with tarfile.open(archive) as contents:
-                    contents.extractall(part, filter="data")
+        try:
+            with tempfile.TemporaryDirectory(prefix=f"{self.folder.name}.", suffix=".part", dir=self.root) as part:
+                with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r:") as files:
+                    files.extractall(part, filter="data")
+                    while content.read(1 << 20):
+                        pass  # the checksum of gzip lies behind the last file, where tarfile does not read
                 (Path(part) / self.folder.name).rename(self.folder)
-            except (tarfile.TarError, EOFError, OSError) as error:
-                if self.folder.is_dir():
-                    return  # another job on this file system was faster
-                raise ValueError(
-                    f"Could not unpack {archive} ({error}): delete it to have it fetched again."
-                ) from error
+        except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+            if self.folder.is_dir():
+                return  # another job on this file system was faster
+            raise ValueError(
+                f"Could not unpack {archive} ({error}): make sure that its folder has room and may be written to, "
+                "or delete the archive to have it fetched again."
+            ) from None
 
 
 class CIFAR100(CIFAR10):
@@ -164,107 +169,18 @@ class CIFAR100(CIFAR10):
     name = "cifar100"
     num_classes = 100
     class_names = (
-        "apple",
-        "aquarium_fish",
-        "baby",
-        "bear",
-        "beaver",
-        "bed",
-        "bee",
-        "beetle",
-        "bicycle",
-        "bottle",
-        "bowl",
-        "boy",
-        "bridge",
-        "bus",
-        "butterfly",
-        "camel",
-        "can",
-        "castle",
-        "caterpillar",
-        "cattle",
-        "chair",
-        "chimpanzee",
-        "clock",
-        "cloud",
-        "cockroach",
-        "couch",
-        "crab",
-        "crocodile",
-        "cup",
-        "dinosaur",
-        "dolphin",
-        "elephant",
-        "flatfish",
-        "forest",
-        "fox",
-        "girl",
-        "hamster",
-        "house",
-        "kangaroo",
-        "keyboard",
-        "lamp",
-        "lawn_mower",
-        "leopard",
-        "lion",
-        "lizard",
-        "lobster",
-        "man",
-        "maple_tree",
-        "motorcycle",
-        "mountain",
-        "mouse",
-        "mushroom",
-        "oak_tree",
-        "orange",
-        "orchid",
-        "otter",
-        "palm_tree",
-        "pear",
-        "pickup_truck",
-        "pine_tree",
-        "plain",
-        "plate",
-        "poppy",
-        "porcupine",
-        "possum",
-        "rabbit",
-        "raccoon",
-        "ray",
-        "road",
-        "rocket",
-        "rose",
-        "sea",
-        "seal",
-        "shark",
-        "shrew",
-        "skunk",
-        "skyscraper",
-        "snail",
-        "snake",
-        "spider",
-        "squirrel",
-        "streetcar",
-        "sunflower",
-        "sweet_pepper",
-        "table",
-        "tank",
-        "telephone",
-        "television",
-        "tiger",
-        "tractor",
-        "train",
-        "trout",
-        "tulip",
-        "turtle",
-        "wardrobe",
-        "whale",
-        "willow_tree",
-        "wolf",
-        "woman",
-        "worm",
-    )
+        "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+        "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+        "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur",
+        "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo",
+        "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree",
+        "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree",
+        "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum", "rabbit",
+        "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper",
+        "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+        "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe",
+        "whale", "willow_tree", "wolf", "woman", "worm",
+    )  # fmt: skip
     mean = (0.5071, 0.4865, 0.4409)
     std = (0.2673, 0.2564, 0.2762)
 

@@ -32,16 +32,21 @@ def download_file(urls: Sequence[str], destination: Path, checksum: Checksum) ->
         checksum: What its content must have.
 
     Raises:
-        ValueError: No source delivered the file.
+        ValueError: No source delivered the file, or it cannot be written.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
     failures = []
     for url in urls:
         try:
+            destination.parent.mkdir(parents=True, exist_ok=True)
             _download_from(url, destination, checksum)
             return
         except _DownloadError as failure:
             failures.append(f"{url}: {failure}")
+        except OSError as error:
+            raise ValueError(
+                f"Could not write {destination} ({error}): with --data.root, name a folder that has room for it and "
+                "may be written to."
+            ) from None
     raise ValueError(
         f"Could not download {destination.name} ({'; '.join(failures)}): check the network, "
         f"or place the file at {destination} by hand."

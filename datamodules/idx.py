@@ -26,7 +26,7 @@ def read_idx(path: Path) -> Tensor:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it to have it fetched again.") from error
+        raise ValueError(f"{path} is damaged ({error}): delete it to have it fetched again.") from None
     header = 4 + 4 * content[3] if len(content) > 3 else 4
     shape = [int.from_bytes(content[start : start + 4]) for start in range(4, header, 4)]
     if content[:3] != _MAGIC_UINT8 or not shape or not 0 < math.prod(shape) == len(content) - header:

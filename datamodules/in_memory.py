@@ -60,6 +60,8 @@ class InMemoryDataModule(LightningDataModule):
         ):
             if value < least:
                 raise ValueError(f"{argument}={value} is too small: --data.{argument} must be at least {least}.")
+        if storage not in ("cpu", "device"):
+            raise ValueError(f"storage={storage!r} is not offered: --data.storage must be cpu or device.")
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.val_size = val_size

@@ -33,19 +33,14 @@ class _PickledArray:
         self.state = state
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes encoded as {encoding!r}")
-    return text.encode("latin1")
-
-
-# Python 2 and NumPy 1 wrote the official files; copies made by Python 3 and NumPy 2 use the other two names.
+# Python 2 and NumPy 1 wrote the official files; copies made by Python 3 and NumPy 2 use the last two names. A pickle
+# can change none of the values, as it could the attributes of a Python function.
 _ALLOWED = {
     ("numpy", "dtype"): _PickledDtype,
     ("numpy", "ndarray"): _PickledArray,
     ("numpy.core.multiarray", "_reconstruct"): _PickledArray,
     ("numpy._core.multiarray", "_reconstruct"): _PickledArray,
-    ("_codecs", "encode"): _encode,
+    ("_codecs", "encode"): str.encode,
 }
 
 
@@ -79,8 +74,8 @@ def read_pickle(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # what a hostile or damaged pickle raises has no bound
         raise ValueError(
-            f"{path} is not a CIFAR file ({error}): delete it and fetch the official archive again."
-        ) from error
+            f"{path} is not a CIFAR file ({error}): replace it with the one of the official archive."
+        ) from None
 
 
 def _matrix(array: _PickledArray) -> np.ndarray[Any, Any]:

@@ -55,7 +55,7 @@ def hold_out(split: Split, size: int, seed: int) -> tuple[Split, Split]:
     if size >= split.size:
         raise ValueError(
             f"val_size={size} leaves none of the {split.size} training images to train on: "
-            f"hold out fewer with --data.val_size."
+            "hold out fewer with --data.val_size."
         )
     order = random_permutation(split.size, seed, stream=Stream.SPLIT)
     return split.select(order[size:].sort().values), split.select(order[:size].sort().values)

@@ -1,7 +1,9 @@
-"""Files in the layouts of the official data sets, small and made here."""
+"""Small files in the layouts of the official data sets, and a server to fetch them from."""
 
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +53,40 @@ def make_cifar10() -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """Serve bytes under a name on this machine; returns the address. Other names are answered with 404.
+
+    `sent` bytes of them are sent before the connection ends or, with `stall`, falls silent.
+    """
+    files: dict[str, tuple[bytes, int, bool]] = {}
+    end = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path not in files:
+                self.send_error(404)
+                return
+            content, sent, stall = files[self.path]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[:sent])
+            if stall:
+                end.wait()
+
+        def log_message(self, *_: object) -> None:
+            """Keep the tests' output clean."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+        def add(name: str, content: bytes, *, sent: int | None = None, stall: bool = False) -> str:
+            files[f"/{name}"] = content, len(content) if sent is None else sent, stall
+            return f"http://127.0.0.1:{server.server_port}/{name}"
+
+        yield add
+        end.set()
+        server.shutdown()

@@ -1,11 +1,37 @@
 """Random numbers as functions of a counter: fixed, uniform, independent of the batch and of each other."""
 
+import itertools
+
 import torch
 
 from datamodules.counter_random import Stream, random_bits, random_booleans, random_integers, random_permutation
 
 N = 100_000
 INDICES = torch.arange(N)
+
+
+def splitmix64(state: int, count: int) -> list[int]:
+    """The generator of which `random_bits` is the output function, step by step on Python's integers."""
+    mask, values = (1 << 64) - 1, []
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        value = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
+        values.append(value ^ (value >> 31))
+    return values
+
+
+def test_bits_are_those_of_splitmix64() -> None:
+    assert splitmix64(1234567, 3) == [6457827717110365317, 3203168211198807973, 9817491932198370423]  # as published
+    # A key is the generator's output at each part in turn, and a sample's bits that at (key + index * increment).
+    key = 0
+    for part in (42, 3, Stream.FLIP):
+        key = splitmix64((key + part) * 0x9E3779B97F4A7C15 & (1 << 64) - 1, 1)[0]
+    expected = [
+        splitmix64((key - 0x9E3779B97F4A7C15 + index * 0x9E3779B97F4A7C15) % (1 << 64), 1)[0] for index in range(50)
+    ]
+    bits = random_bits(42, 3, Stream.FLIP, torch.arange(50))
+    assert [value % (1 << 64) for value in bits.tolist()] == expected
 
 
 def test_numbers_stay_what_they_are() -> None:
@@ -33,10 +59,13 @@ def test_booleans_are_even() -> None:
 
 
 def test_streams_epochs_and_seeds_are_independent() -> None:
-    places = [(0, 0, Stream.CROP_Y), (0, 0, Stream.CROP_X), (0, 1, Stream.CROP_Y), (1, 0, Stream.CROP_Y)]
-    draws = torch.stack([random_integers(9, *place, INDICES).double() for place in places])
-    correlations = torch.corrcoef(draws) - torch.eye(len(places))
-    assert correlations.abs().max() < 5 / N**0.5
+    keys = [(0, 0, stream) for stream in Stream] + [(0, 1, Stream.CROP_Y), (1, 0, Stream.CROP_Y)]
+    draws = {key: random_integers(9, *key, INDICES) for key in keys}
+    neighbours = [(draws[keys[0]][:-1], draws[keys[0]][1:])]
+    for first, second in [*itertools.combinations(draws.values(), 2), *neighbours]:
+        expected = len(first) / 81
+        counts = torch.bincount(first * 9 + second, minlength=81).double()
+        assert ((counts - expected) ** 2 / expected).sum() < 80 + 5 * (2 * 80) ** 0.5
 
 
 def test_permutation_has_every_index_once() -> None:

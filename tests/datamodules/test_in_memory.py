@@ -93,12 +93,47 @@ def test_data_that_does_not_fit_is_refused(change: Callable[[Split], Split], mes
     [
         ({"batch_size": 0}, "batch_size=0 is too small"),
         ({"val_size": -1}, "val_size=-1 is too small"),
+        ({"crop_padding": -1}, "crop_padding=-1 is too small"),
+        ({"eval_batch_size": 0}, "eval_batch_size=0 is too small"),
+        ({"storage": "gpu"}, "storage='gpu' is not offered: --data.storage must be cpu or device"),
         ({"val_size": 1497}, "leaves none of the 1497 training images"),
+        ({"val_size": 1490}, "training images have none of class .* hold out fewer images with --data.val_size"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Digits(**arguments).setup()
+
+
+def test_batch_that_is_too_large_is_refused_when_training_begins() -> None:
+    data = Digits(batch_size=1201)
+    data.setup("test")
+    with pytest.raises(ValueError, match="global batch of 1201 .* larger than the 1200 .* at most 1200"):
+        data.setup("fit")
+
+
+def test_images_stored_on_the_device_are_gathered_and_augmented_there() -> None:
+    """Tensors on the meta device have no values, so an operation that would read one back to the host fails."""
+    data = Digits(storage="device", horizontal_flip=True)
+    data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    data.trainer.strategy._root_device = torch.device("meta")
+    for stage in ("fit", "test"):
+        data.setup(stage)
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        raw = next(iter(loader))
+        batch = data.on_after_batch_transfer(raw, 0)
+        assert {tensor.device.type for tensor in (*raw[:3], *batch[:3])} == {"meta"}
+        assert (batch.images.shape, batch.images.dtype) == (raw.images.shape, torch.float32)
+
+
+def test_storage_does_not_change_the_batches() -> None:
+    batches = []
+    for storage in ("cpu", "device"):
+        data = Digits(storage=storage)  # type: ignore[arg-type]
+        data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        data.setup("fit")
+        batches.append(data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0))
+    assert all(torch.equal(one, other) for one, other in zip(batches[0][:3], batches[1][:3], strict=True))
 
 
 class Recorder(LightningModule):
@@ -148,11 +183,13 @@ def saved_steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_resumed_from_any_step_no_sample_is_lost_or_repeated(tmp_path: Path) -> None:
-    whole = fit(tmp_path / "whole", max_epochs=2, batches=5)
-    assert len({index for epoch, indices, _ in whole for index in indices if epoch == 0}) == 500
-    for step in (1, 3, 4, 5, 7):
+    whole = fit(tmp_path / "whole", max_epochs=2, batches=5, batch_size=240)
+    for epoch in range(2):
+        assert sorted(index for key, indices, _ in whole for index in indices if key == epoch) == list(range(1200))
+    for step in (1, 4, 5, 7):  # 5: at the epoch's end
         checkpoint = tmp_path / "whole" / f"step={step}.ckpt"
-        assert fit(tmp_path / str(step), max_epochs=2, batches=5, checkpoint=checkpoint) == whole[step:]
+        rest = fit(tmp_path / str(step), max_epochs=2, batches=5, checkpoint=checkpoint, batch_size=240)
+        assert rest == whole[step:]
 
 
 @pytest.mark.parametrize("step", [2, 3], ids=["in mid-epoch", "at an epoch's end"])

@@ -47,23 +47,27 @@ def test_evaluation_is_exact(ranks: int) -> None:
             assert not batch.indices[~real].any()
 
 
-def test_training_order_is_the_same_on_any_number_of_ranks() -> None:
-    orders = {ranks: global_order(loaders(50, 12 // ranks, ranks)) for ranks in (1, 2, 3, 4)}
-    assert len({tuple(order) for order in orders.values()}) == 1
-    assert len(set(orders[1])) == len(orders[1]) == 48
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+def test_training_is_exact(ranks: int) -> None:
+    for size, batch_size in itertools.product(range(1, 34), range(1, 9)):
+        global_batch_size = batch_size * ranks
+        if global_batch_size > size:
+            with pytest.raises(ValueError, match="is larger than"):
+                loaders(size, batch_size, ranks)
+            continue
+        whole = global_order(loaders(size, batch_size, ranks))
+        assert len(set(whole)) == len(whole) == size - size % global_batch_size
+        assert set(whole) <= set(range(size))
+        assert whole == global_order(loaders(size, global_batch_size, 1))
+        for first in range(len(whole) // global_batch_size + 1):
+            rest = global_order(loaders(size, batch_size, ranks, (0, first)))
+            assert rest == whole[first * global_batch_size :]
 
 
 def test_each_epoch_has_its_own_order() -> None:
     orders = [global_order(loaders(50, 10, 1, (epoch, 0))) for epoch in range(3)]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert orders[0] != orders[1] != orders[2]
-
-
-@pytest.mark.parametrize("ranks", [1, 2, 4])
-def test_any_position_goes_on_where_the_epoch_stood(ranks: int) -> None:
-    whole = global_order(loaders(50, 8 // ranks, ranks, (3, 0)))
-    for first in range(7):
-        assert global_order(loaders(50, 8 // ranks, ranks, (3, first))) == whole[8 * first :]
 
 
 def test_position_is_asked_when_the_first_batch_is_drawn() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,35 @@ def test_files_are_read(data_class: type[MNIST], packed: bool, tmp_path: Path) -
     data.setup()
     assert data._splits["train"].images.shape == (40, 1, 28, 28)
     assert data.description()["verified"] is False
+
+
+def test_images_and_labels_are_those_that_torchvision_reads(tmp_path: Path) -> None:
+    data = MNIST(root=str(make(tmp_path)), verify=False, val_size=0)
+    data.setup()
+    for name, split in (("train", data._splits["train"]), ("test", data._splits["test"])):
+        theirs = datasets.MNIST(tmp_path, train=name == "train")
+        assert torch.equal(split.images[:, 0], theirs.data)
+        assert torch.equal(split.labels, theirs.targets)
+
+
+def test_missing_files_are_fetched_from_the_mirror_that_has_them(
+    tmp_path: Path, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(tmp_path / "source", packed=True) / "MNIST" / "raw"
+    contents = {path.name: path.read_bytes() for path in source.iterdir()}
+    addresses = [serve(name, content) for name, content in contents.items()]
+    good = addresses[0].rpartition("/")[0] + "/"
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{good}gone/", good])
+    md5 = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
+    monkeypatch.setattr(datasets.MNIST, "resources", [(name, md5[name]) for name, _ in datasets.MNIST.resources])
+    folder = tmp_path / "data" / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    (folder / "train-images-idx3-ubyte.gz.a1b2c3.part").write_bytes(b"what a killed download left")
+    data = MNIST(root=str(tmp_path / "data"), val_size=20)
+    data.prepare_data()
+    data.setup()
+    assert data.description()["verified"] is True
+    assert {path.name for path in folder.iterdir() if path.suffix == ".gz"} == set(contents)
 
 
 def test_32_pixels_are_28_with_a_border_of_zeros(tmp_path: Path) -> None:
@@ -112,7 +142,12 @@ def test_real_digits(shared_data: Path) -> None:
     data.setup()
     description = data.description()
     assert (description["train_images"], description["val_images"], description["test_images"]) == (50000, 10000, 10000)
-    assert description["verified"] is True
-    pixels = data._splits["train"].images.double() / 255
-    assert pixels.mean().item() == pytest.approx(data.mean[0], abs=0.001)
-    assert pixels.std().item() == pytest.approx(data.std[0], abs=0.001)
+    assert (description["selection_split"], description["verified"]) == ("val", True)
+    train, val, test = (data._splits[name] for name in ("train", "val", "test"))
+    # As published with the files: no class has the same number of images as another.
+    in_training = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert (torch.bincount(train.labels) + torch.bincount(val.labels)).tolist() == in_training
+    assert torch.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    std, mean = torch.std_mean(torch.cat((train.images, val.images)).float() / 255)
+    assert mean.item() == pytest.approx(data.mean[0], abs=5e-5)
+    assert std.item() == pytest.approx(data.std[0], abs=5e-5)

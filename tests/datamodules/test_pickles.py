@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules.pickles import read_pickle
+from datamodules.pickles import _ALLOWED, read_pickle
 
 MATRIX = np.arange(12, dtype=np.uint8).reshape(3, 4)
 
@@ -55,9 +55,21 @@ def test_hostile_pickles_do_not_run(hostile: Any, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     for content in ({"data": hostile}, hostile):
         Path("file").write_bytes(pickle.dumps(content, 2))
-        with pytest.raises(ValueError, match="^file is not a CIFAR file .*fetch the official archive again"):
+        with pytest.raises(
+            ValueError, match="^file is not a CIFAR file .*replace it with the one of the official archive"
+        ):
             read_pickle(Path("file"))
     assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("name", _ALLOWED, ids=".".join)
+def test_hostile_pickles_cannot_change_what_is_allowed(name: tuple[str, str], tmp_path: Path) -> None:
+    module, attribute = (word.encode() for word in name)
+    for state in (b"}U\x07__doc__U\x07changeds", b"N}U\x07__doc__U\x07changeds\x86"):  # in __dict__, as attributes
+        (tmp_path / "file").write_bytes(b"\x80\x02c" + module + b"\n" + attribute + b"\n" + state + b"b.")
+        with pytest.raises(ValueError, match="is not a CIFAR file"):
+            read_pickle(tmp_path / "file")
+    assert _ALLOWED[name].__doc__ != "changed"
 
 
 @pytest.mark.parametrize("content", [MATRIX.astype(float), MATRIX[0], np.zeros((1, 2, 3), np.uint8)])
