@@ -1,5 +1,6 @@
 """LightningCLI with a directory for every run, exact resume, and one line for every mistake."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -82,11 +83,14 @@ class ExperimentCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse; `--resume RUN` without a config stands for the run's own."""
-        words = args
-        super().parse_arguments(parser, with_config_of_resumed_run(words) if isinstance(words, list) else args)
+        if isinstance(args, dict | Namespace):
+            super().parse_arguments(parser, args)
+        else:
+            words = sys.argv[1:] if args is None else args
+            self.config = parser.parse_args(with_config_of_resumed_run(words))
 
     def _parse_ckpt_path(self) -> None:
-        """Leave the config alone: the command line wins over a checkpoint's arguments (see `_report_differences`)."""
+        """Leave the config alone: the command line wins over a checkpoint's arguments (see `_load`)."""
 
     def before_instantiate_classes(self) -> None:
         """Refuse what cannot work before anything is built."""

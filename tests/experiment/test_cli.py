@@ -1,6 +1,7 @@
 """The command line as a user types it: runs, their records, resuming, evaluating, and what is refused."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 import yaml
 
 from experiment.resume import differences, with_config_of_resumed_run
+from main import main
 
 FAST = [
     "--config", "configs/base.yaml", "--config", "configs/data/digits.yaml", "--config", "configs/model/resnet20.yaml",
@@ -98,6 +100,15 @@ def test_resume_alone_goes_on_in_the_same_directory(run_main: Callable[..., None
     assert (record["epochs"], record["steps"], record["status"]) == (2, 4, "completed")
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["trainer"]["max_epochs"] == 2
     assert yaml.safe_load((tmp_path / "run" / "config-1.yaml").read_text())["trainer"]["max_epochs"] == 1
+
+
+def test_resume_works_for_the_words_of_the_process(
+    run_main: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_main("fit", *FAST, *CSV, "--run_dir", "run")
+    monkeypatch.setattr(sys, "argv", ["main.py", "fit", "--resume", "run", "--trainer.max_epochs", "2"])
+    main()
+    assert summary(tmp_path / "run")["steps"] == 4
 
 
 def test_resume_auto_starts_and_goes_on_with_the_same_command(run_main: Callable[..., None], tmp_path: Path) -> None:

@@ -305,6 +305,8 @@ def test_killed_run_leaves_its_metrics(tmp_path):
         "os.kill(os.getpid(), 9)\n"
     )
     root = Path(__file__).parents[2]
-    killed = subprocess.run([sys.executable, "-c", program], cwd=root, timeout=120, check=False)
+    # Not the address of the W&B service that earlier tests of this process have used and ended.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    killed = subprocess.run([sys.executable, "-c", program], cwd=root, timeout=120, check=False, env=environment)
     assert killed.returncode == -9
     assert '"val/acc1":0.5' in inspect(tmp_path)
