@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any
@@ -95,12 +95,8 @@ def newest_verified(folder: Path) -> Path | None:
 
 def remove_partial_files(folder: Path) -> None:
     """Remove what a killed run was writing."""
-    for path in _partial_files(folder):
+    for path in folder.glob(f"*{PARTIAL}"):
         path.unlink(missing_ok=True)
-
-
-def _partial_files(folder: Path) -> Iterable[Path]:
-    return folder.glob(f"*{PARTIAL}")
 
 
 def _digest_path(path: Path) -> Path:
