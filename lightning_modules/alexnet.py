@@ -156,6 +156,7 @@ class AlexNet(ImageClassifier):
         inputs = design.widths[-1] * height**2
         self.head = nn.Sequential(nn.Flatten(), *_fully_connected(variant, inputs, fc_width, self.num_classes, dropout))
         self.reset_parameters(design, initialization)
+        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, image_size, image_size) → logits (B, num_classes)."""

@@ -1,7 +1,7 @@
 """The one base of every classifier: loss, metrics, optimisation, evaluation. An architecture adds only its network."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,8 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from torch import Tensor, nn
 from torch.optim import SGD
 from torchmetrics import MeanMetric
+
+from lightning_modules.weights import load_weights
 
 
 class Batch(Protocol):
@@ -32,7 +34,8 @@ class NonFiniteLossError(ArithmeticError):
 class ImageClassifier(LightningModule):
     """Image classifier.
 
-    An architecture implements `forward(images) → logits`, and `training_outputs` if it has auxiliary classifiers.
+    An architecture implements `forward(images) → logits`, and `training_outputs` if it has auxiliary classifiers; the
+    last line of its constructor is `self.load_weights()`.
 
     Args:
         num_classes: Number of classes; the command line takes it from the data set.
@@ -43,12 +46,21 @@ class ImageClassifier(LightningModule):
         lr_scheduler: Learning rate schedule, given without its optimiser; null keeps the rate constant.
         lr_scheduler_interval: Whether the schedule counts epochs or steps (updates).
         decay_norms_and_biases: Whether weight decay also acts on biases and normalisation parameters.
+        bias_lr_scale: Factor of the learning rate for biases; 2 in the recipes of cuda-convnet and Caffe.
         channels_last: Keep images and weights in NHWC memory order, which is faster with bf16 and on GPUs.
         compile: Compile the network with torch.compile; the keys of checkpoints stay the same.
+        weights: Trained weights to start from: a checkpoint of this project, a state dict (.pth, .safetensors), or the
+            name of torchvision's, such as ResNet50_Weights.IMAGENET1K_V1.
     """
 
     architecture: str
     """Name in tables and charts, such as "ResNet-20"; set by each architecture."""
+
+    output_layers: ClassVar[tuple[str, ...]] = ("head",)
+    """Names of the layers with one output per class, which weights for other classes leave as they are."""
+
+    torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Regular expressions and replacements that turn torchvision's names of weights into this network's, in turn."""
 
     def __init__(
         self,
@@ -63,6 +75,8 @@ class ImageClassifier(LightningModule):
         decay_norms_and_biases: bool = False,
         channels_last: bool = False,
         compile: bool = False,
+        bias_lr_scale: float = 1.0,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = 1000 if num_classes is None else num_classes
@@ -73,8 +87,8 @@ class ImageClassifier(LightningModule):
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}.")
-        # Callables stay out of the checkpoint, which must load with weights_only.
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"], logger=False)
+        # Callables stay out of the checkpoint, which must load with weights_only; a checkpoint needs no other weights.
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "weights"], logger=False)
         self.label_smoothing = label_smoothing
         self.make_optimizer = optimizer
         self.make_lr_scheduler = lr_scheduler
@@ -82,6 +96,10 @@ class ImageClassifier(LightningModule):
         self.decay_norms_and_biases = decay_norms_and_biases
         self.channels_last = channels_last
         self.compile_network = compile
+        self.bias_lr_scale = bias_lr_scale
+        self.weights = weights
+        self.lr_scales: dict[str, float] = {}  # factor of the learning rate, by the first part of a parameter's name
+        self.auxiliary_heads = nn.ModuleDict()  # in use only while training, left out of exports
         self.auxiliary_loss_weights: dict[str, float] = {}
         self.test_views: Callable[[Tensor], Sequence[Tensor]] = lambda images: (images,)
         self.evaluation = nn.ModuleDict({stage: _evaluation_metrics() for stage in ("val", "test")})
@@ -102,6 +120,15 @@ class ImageClassifier(LightningModule):
         """
         views = [self(view).float().softmax(-1) for view in self.test_views(images)]
         return views[0] if len(views) == 1 else torch.stack(views).mean(0)
+
+    def load_weights(self) -> None:
+        """Load `weights`, if given; the last line of an architecture's constructor.
+
+        Raises:
+            ValueError: There are none of that name, or they do not fit; the message lists what does not.
+        """
+        if self.weights is not None:
+            load_weights(self, self.weights)
 
     def setup(self, stage: str) -> None:
         """Check the network against the data, then arrange its memory and compile it.
@@ -163,6 +190,8 @@ class ImageClassifier(LightningModule):
     def configure_optimizers(self) -> Any:
         """The injected optimiser over `parameter_groups`, with the injected schedule."""
         optimizer = self.make_optimizer(self.parameter_groups())
+        for group in optimizer.param_groups:
+            group["lr"] *= group["lr_scale"]
         if self.make_lr_scheduler is None:
             return optimizer
         scheduler = self.make_lr_scheduler(optimizer)
@@ -176,15 +205,25 @@ class ImageClassifier(LightningModule):
         checkpoint["architecture"] = self.architecture
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Weights, which decay; biases and normalisation, which do not unless `decay_norms_and_biases`."""
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        if self.decay_norms_and_biases:
-            return [{"params": parameters}]
-        groups: list[dict[str, Any]] = [
-            {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
-            {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
-        ]
-        return [group for group in groups if group["params"]]
+        """Parameters by whether they decay and by `lr_scale`, the factor of their learning rate.
+
+        Weights decay; biases and normalisation do not, unless `decay_norms_and_biases`.
+        """
+        groups: dict[tuple[bool, float], dict[str, Any]] = {}
+        for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            exempt = parameter.ndim <= 1 and not self.decay_norms_and_biases
+            scale = self._lr_scale(name)
+            group = {"params": [], "lr_scale": scale, **({"weight_decay": 0.0} if exempt else {})}
+            groups.setdefault((exempt, scale), group)["params"].append(parameter)
+        return [groups[key] for key in sorted(groups)]
+
+    def _lr_scale(self, name: str) -> float:
+        for prefix, scale in self.lr_scales.items():
+            if name.startswith(f"{prefix}."):
+                return scale
+        return self.bias_lr_scale if name.endswith("bias") else 1.0
 
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
         counted = batch.labels >= 0

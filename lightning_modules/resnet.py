@@ -168,6 +168,7 @@ class ResNet(ImageClassifier):
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(channels, self.num_classes)
         self.reset_parameters(initialization or ("fan_out" if variant == "v1.5" else "fan_in"), zero_init_residual)
+        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W from 32 on."""
