@@ -23,41 +23,14 @@ Departures:
     - The small stem, for 32x32 images, is a 5x5 convolution of stride 1; the poolings give 15x15, 7x7 and 3x3.
 """
 
-import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.classifier import ImageClassifier
-
-
-class LocalResponseNorm(nn.Module):
-    """x / (k + scale · Σ x²)^0.75, the sum over five neighbouring channels of the same column (§3.3).
-
-    The sum is a product with a matrix of zeros and ones, three times faster than nn.LocalResponseNorm, which besides
-    does not know bf16 on a CPU.
-    """
-
-    window: Tensor
-
-    def __init__(self, channels: int, scale: float, k: float, columns: int) -> None:
-        super().__init__()
-        self.scale = scale
-        self.k = k
-        self.columns = columns
-        channel = torch.arange(channels // columns)
-        neighbours = (channel.unsqueeze(1) - channel).abs() <= 2
-        window = neighbours.float().repeat(columns, 1)[:, :, None, None]
-        self.register_buffer("window", window, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) → (B, channels, H, W)."""
-        total = F.conv2d(x.square(), self.window.to(x.dtype), groups=self.columns)
-        # In bf16 the sum would vanish beside k.
-        return x * (self.k + self.scale * total.float()).pow(-0.75).to(x.dtype)
+from lightning_modules.local_response_norm import LocalResponseNorm
 
 
 class SpatialResponseNorm(nn.Module):
@@ -144,16 +117,9 @@ class AlexNet(ImageClassifier):
         self.architecture = "AlexNet" if variant == "paper" else f"AlexNet {variant}"
 
         self.features = _features(variant, design, self.in_channels, small)
-        height = _output_size(self.features, self.in_channels, self.image_size)
         if variant == "torchvision" and not small:
             self.features.append(nn.AdaptiveAvgPool2d(6))
-            height = 6
-        if height < 1:
-            raise ValueError(
-                f"Images of {self.image_size}x{self.image_size} are too small for the {stem} stem: "
-                "set model.stem to small (made for 32x32)."
-            )
-        inputs = design.widths[-1] * height**2
+        inputs = self.output_shape(self.features, "set model.stem to small (made for 32x32)").numel()
         self.head = nn.Sequential(nn.Flatten(), *_fully_connected(variant, inputs, fc_width, self.num_classes, dropout))
         self.reset_parameters(design, initialization)
         self.load_weights()
@@ -212,12 +178,3 @@ def _fully_connected(variant: str, inputs: int, width: int, num_classes: int, dr
     if variant == "torchvision":
         return [nn.Dropout(dropout), fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), fc8]
     return [fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout), fc8]
-
-
-def _output_size(features: nn.Sequential, in_channels: int, image_size: int) -> int:
-    """Height of the last map, found without computing it; 0 if the images are too small."""
-    images = torch.empty(1, in_channels, image_size, image_size, device="meta")
-    try:
-        return copy.deepcopy(features).to("meta")(images).shape[-1]
-    except RuntimeError:
-        return 0

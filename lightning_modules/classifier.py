@@ -1,5 +1,6 @@
 """The one base of every classifier: loss, metrics, optimisation, evaluation. An architecture adds only its network."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -121,6 +122,19 @@ class ImageClassifier(LightningModule):
         views = [self(view).float().softmax(-1) for view in self.test_views(images)]
         return views[0] if len(views) == 1 else torch.stack(views).mean(0)
 
+    def output_shape(self, part: nn.Module, remedy: str) -> torch.Size:
+        """Shape (C, H, W) of what `part` makes of an image of this network's size, found without computing it.
+
+        Raises:
+            ValueError: The image is too small for it; `remedy` ends the message.
+        """
+        images = torch.empty(1, self.in_channels, self.image_size, self.image_size, device="meta")
+        try:
+            return copy.deepcopy(part).to("meta")(images).shape[1:]
+        except RuntimeError as error:
+            size = f"{self.image_size}x{self.image_size}"
+            raise ValueError(f"Images of {size} are too small for {self.architecture}: {remedy}.") from error
+
     def load_weights(self) -> None:
         """Load `weights`, if given; the last line of an architecture's constructor.
 
@@ -220,10 +234,8 @@ class ImageClassifier(LightningModule):
         return [groups[key] for key in sorted(groups)]
 
     def _lr_scale(self, name: str) -> float:
-        for prefix, scale in self.lr_scales.items():
-            if name.startswith(f"{prefix}."):
-                return scale
-        return self.bias_lr_scale if name.endswith("bias") else 1.0
+        layer = next((scale for prefix, scale in self.lr_scales.items() if name.startswith(f"{prefix}.")), 1.0)
+        return layer * (self.bias_lr_scale if name.endswith("bias") else 1.0)
 
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
         counted = batch.labels >= 0

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules import AlexNet
-from lightning_modules.alexnet import DESIGNS, LocalResponseNorm, SpatialResponseNorm
+from lightning_modules.alexnet import DESIGNS, SpatialResponseNorm
+from lightning_modules.local_response_norm import LocalResponseNorm
 
 
 def literal_response_norm(x: Tensor, scale: float, k: float, columns: int) -> Tensor:
@@ -97,5 +98,5 @@ def test_initialization(variant: str, bias: float, stds: tuple[float, ...]) -> N
 
 
 def test_images_that_are_too_small_are_refused() -> None:
-    with pytest.raises(ValueError, match="32x32 are too small for the imagenet stem: set model.stem to small"):
+    with pytest.raises(ValueError, match="32x32 are too small for AlexNet: set model.stem to small"):
         AlexNet(image_size=32)

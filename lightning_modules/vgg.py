@@ -1,0 +1,149 @@
+"""Very Deep Convolutional Networks for Large-Scale Image Recognition (Simonyan, Zisserman, 2014; ICLR 2015).
+
+Table 1, for a 224x224 crop; every row ends with a max pool 2x2/2:
+
+             channels  size     A    A-LRN     B    C                D    E
+    block 1  64        224x224  1    1 + LRN   2    2                2    2
+    block 2  128       112x112  1    1         2    2                2    2
+    block 3  256       56x56    2    2         2    2 + one 1x1      3    4
+    block 4  512       28x28    2    2         2    2 + one 1x1      3    4
+    block 5  512       14x14    2    2         2    2 + one 1x1      3    4
+    fc6, fc7, fc8      4096, 4096, 1000
+
+All convolutions are 3x3 of stride 1, but for those of C. With `dense`, the fully connected layers are convolutions of
+the same weights (§3.2), so the network takes a whole image of any size and averages the scores over its positions.
+
+Departures:
+    - Batch normalisation, as an option, came later (pytorch/vision, torchvision/models/vgg.py).
+    - The paper's random weights have a variance of 0.01 (§3.1), for pixels minus the mean, and B to E start from layers
+      of a trained A: here by `weights_of_a`. Glorot's initialisation made that unnecessary (§3.1), so does He's.
+    - The small form, for 32x32 images, is the same network: its five poolings leave 1x1. Only fc6 is smaller.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from lightning_modules.classifier import ImageClassifier
+from lightning_modules.local_response_norm import LocalResponseNorm
+
+WIDTHS = (64, 128, 256, 512, 512)
+CONVOLUTIONS = {
+    "A": (1, 1, 2, 2, 2),
+    "A-LRN": (1, 1, 2, 2, 2),
+    "B": (2, 2, 2, 2, 2),
+    "C": (2, 2, 3, 3, 3),
+    "D": (2, 2, 3, 3, 3),
+    "E": (2, 2, 4, 4, 4),
+}
+
+
+class VGG(ImageClassifier):
+    """VGGNet (Simonyan and Zisserman 2014).
+
+    Args:
+        variant: Column of Table 1: A (11 layers), A-LRN, B (13), C (16, with 1x1 convolutions), D (16), E (19).
+        batch_norm: Normalise each convolution's outputs over the batch.
+        dense: Turn the fully connected layers into convolutions of the same weights (§3.2), for images of any size from
+            `image_size` on.
+        stem: imagenet, for 224x224 images; small, for 32x32.
+        image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
+            it from the data set. By default 224, or 32 for the small stem.
+        fc_width: Outputs of fc6 and of fc7.
+        dropout: Probability of dropping in fc6 and fc7.
+        initialization: design: the paper's N(0, 0.1²), made for pixels from -128 to 128; glorot: the paper's later
+            advice; kaiming: He's, as torchvision.
+        training: Arguments of ImageClassifier.
+
+    Raises:
+        ValueError: The images are too small for five poolings.
+    """
+
+    output_layers: ClassVar[tuple[str, ...]] = ("head.6",)
+    torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = ((r"^classifier\.", "head."),)
+
+    def __init__(
+        self,
+        variant: Literal["A", "A-LRN", "B", "C", "D", "E"] = "D",
+        batch_norm: bool = False,
+        dense: bool = False,
+        stem: Literal["imagenet", "small"] = "imagenet",
+        image_size: int | None = None,
+        fc_width: int = 4096,
+        dropout: float = 0.5,
+        initialization: Literal["design", "glorot", "kaiming"] = "design",
+        **training: Any,
+    ) -> None:
+        super().__init__(image_size=image_size or (32 if stem == "small" else 224), **training)
+        depth = sum(CONVOLUTIONS[variant]) + 3
+        self.architecture = f"VGG-{depth} {variant}" + (" BN" if batch_norm else "")
+
+        self.features = nn.Sequential(*_features(variant, batch_norm, self.in_channels))
+        self.dense = dense
+
+        def connected(inputs: int, outputs: int, kernel_size: int = 1) -> nn.Module:
+            if dense:
+                return nn.Conv2d(inputs, outputs, kernel_size)
+            return nn.Linear(inputs * kernel_size**2, outputs)
+
+        remedy = "give 32x32 or more, for MNIST with --data.image_size=32"
+        height = self.output_shape(self.features, remedy)[-1]
+        fc6 = connected(WIDTHS[-1], fc_width, kernel_size=height)
+        fc7, fc8 = connected(fc_width, fc_width), connected(fc_width, self.num_classes)
+        self.head = nn.Sequential(fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout), fc8)
+        self.register_load_state_dict_pre_hook(_reshape_fully_connected)
+        self.reset_parameters(initialization)
+        self.load_weights()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, in_channels, image_size, image_size) → logits (B, num_classes); any larger H and W if dense.
+
+        The scores of all positions of a larger image are averaged before the softmax (§3.2).
+        """
+        features = self.features(images)
+        if self.dense:
+            return self.head(features).mean((2, 3))
+        return self.head(features.flatten(1))
+
+    def reset_parameters(self, initialization: Literal["design", "glorot", "kaiming"]) -> None:
+        """Weights by name (§3.1; He et al. 2015, Delving Deep into Rectifiers, for kaiming); biases 0."""
+        for module in self.modules():
+            if not isinstance(module, nn.Conv2d | nn.Linear):
+                continue
+            if initialization == "design":
+                nn.init.normal_(module.weight, std=0.1)
+            elif initialization == "glorot":
+                nn.init.xavier_uniform_(module.weight)
+            elif module in list(self.head):
+                nn.init.normal_(module.weight, std=0.01)
+            else:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+
+def _features(variant: str, batch_norm: bool, in_channels: int) -> list[nn.Module]:
+    """(B, in_channels, 32·n, 32·n) → (B, 512, n, n)."""
+    layers: list[nn.Module] = []
+    channels = in_channels
+    for block, (count, width) in enumerate(zip(CONVOLUTIONS[variant], WIDTHS, strict=True)):
+        for index in range(count):
+            kernel_size = 1 if variant == "C" and index == 2 else 3
+            layers.append(nn.Conv2d(channels, width, kernel_size, padding=kernel_size // 2))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(width))
+            layers.append(nn.ReLU())
+            if variant == "A-LRN" and block == 0:
+                layers.append(LocalResponseNorm(width, scale=1e-4, k=2))  # AlexNet's constants (§2.1)
+            channels = width
+        layers.append(nn.MaxPool2d(2, stride=2))
+    return layers
+
+
+def _reshape_fully_connected(network: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Give weights of fully connected layers the shape that `network` has for them: (out, in) or (out, C, H, W)."""
+    for name, parameter in network.named_parameters():
+        weight = state.get(prefix + name)
+        if weight is None or not name.startswith("head."):
+            continue
+        if weight.numel() == parameter.numel() and weight.shape[:1] == parameter.shape[:1]:
+            state[prefix + name] = weight.reshape(parameter.shape)
