@@ -2,12 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 FIT := $(BIN)/python main.py fit --config configs/base.yaml
+DIGITS := --config configs/data/digits.yaml
+QUICK := --config configs/quickstart.yaml
 
 .PHONY: quickstart test lint bench lock
 
-quickstart: .venv/installed  ## Train two networks on real handwritten digits and compare them
-	$(FIT) --config configs/data/digits.yaml --config configs/model/alexnet_32.yaml --config configs/quickstart.yaml
-	$(FIT) --config configs/data/digits.yaml --config configs/model/resnet20.yaml --config configs/quickstart.yaml
+quickstart: .venv/installed  ## Train all six networks on real handwritten digits and compare them
+	$(FIT) $(DIGITS) --config configs/model/alexnet_32.yaml $(QUICK)
+	$(FIT) $(DIGITS) --config configs/model/zfnet_32.yaml $(QUICK)
+	$(FIT) $(DIGITS) --config configs/model/nin_32.yaml $(QUICK) \
+	  --trainer.max_epochs 20 --model.lr_scheduler.init_args.T_max 20
+	$(FIT) $(DIGITS) --config configs/model/vgg11_32.yaml $(QUICK)
+	$(FIT) $(DIGITS) --config configs/model/googlenet_32.yaml $(QUICK) \
+	  --trainer.max_epochs 5 --model.lr_scheduler.init_args.T_max 5
+	$(FIT) $(DIGITS) --config configs/model/resnet20.yaml $(QUICK)
 	$(BIN)/python -m comparison
 
 test: .venv/installed-dev  ## Check style and types, and run the tests

@@ -1,4 +1,4 @@
-"""Compare runs: `python -m comparison [table | report] [paths]`."""
+"""Compare runs: `python -m comparison [table | report] [paths]`; or networks: `python -m comparison architectures`."""
 
 import argparse
 import sys
@@ -18,6 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
     options = _parser().parse_args(_with_default_command(sys.argv[1:] if arguments is None else arguments))
     try:
+        if options.command == "architectures":
+            # It builds networks, so it needs torch, which the table of runs does not.
+            from comparison.architectures.command import show_architectures  # noqa: PLC0415
+
+            show_architectures(options)
+            return 0
         comparison = read(options.paths)
         print(FORMATS[options.format](comparison))
         if options.command == "report":
@@ -59,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m comparison",
         description="Compare trained runs by accuracy, size, speed and cost. Without a command: report.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="table | report")
+    commands = parser.add_subparsers(dest="command", metavar="table | report | architectures")
     table = commands.add_parser("table", help="print the table")
     table.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     report = commands.add_parser("report", help="print the table and write the HTML page")
@@ -71,7 +77,25 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "paths", type=Path, nargs="*", default=[Path("runs")], help="runs, or folders of runs; default: runs"
         )
+    _add_architectures(commands.add_parser("architectures", help="print what networks are made of, layer by layer"))
     return parser
+
+
+def _add_architectures(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Parameters and multiply-adds of convolutions and of fully connected layers. One network: layer by layer, with "
+        "receptive fields; several: a row each."
+    )
+    command.add_argument(
+        "networks", type=Path, nargs="*", metavar="CONFIG", help="a network each; default: all of configs/model"
+    )
+    command.add_argument(
+        "--config", type=Path, action="append", default=[], help="a part of one network's config; later ones win"
+    )
+    for name in ("num_classes", "in_channels", "image_size"):
+        command.add_argument(f"--{name}", type=int, help="as the data set has it; default: the network's own")
+    command.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    command.add_argument("--picture", type=Path, metavar="FILE", help="draw it, too: .svg, .png or .html")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """The comparison as a table: aligned text for the terminal, Markdown for a README, CSV with raw numbers."""
 
-import csv
-import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from comparison.groups import Comparison, Group
 from comparison.runs import Run
 from comparison.statistics import Estimate
 from comparison.summary import printable
+from comparison.text_layout import aligned, comma_separated, literal, markdown
 from comparison.units import ABSENT, human_count, human_duration, human_percent, human_rate
 
 TEXT_WIDTH = 116
@@ -134,7 +133,8 @@ def text_table(comparison: Comparison) -> str:
     blocks = []
     for data_set in comparison.data_sets:
         groups = comparison.groups.get(data_set, [])
-        lines = [data_set_line(comparison, data_set), "", *_aligned(table_rows(comparison, data_set))]
+        rows = [row.cells() for row in table_rows(comparison, data_set)]
+        lines = [data_set_line(comparison, data_set), "", aligned(HEADINGS, rows)]
         if groups:
             lines += ["", _wrapped(explain_uncertainty(groups))]
         lines += [_wrapped(f"Note: {note}") for note in fairness_notes(groups)]
@@ -148,25 +148,20 @@ def markdown_table(comparison: Comparison) -> str:
     """GitHub-flavoured Markdown, one table a data set."""
     blocks = []
     for data_set in comparison.data_sets:
-        lines = [f"**{_markdown(data_set_line(comparison, data_set))}**", "", _markdown_line(HEADINGS)]
-        lines.append("|:--" + "|--:" * (len(HEADINGS) - 1) + "|")
-        lines += [_markdown_line(row.cells()) for row in table_rows(comparison, data_set)]
+        rows = [row.cells() for row in table_rows(comparison, data_set)]
+        lines = [f"**{literal(data_set_line(comparison, data_set))}**", "", markdown(HEADINGS, rows)]
         groups = comparison.groups.get(data_set, [])
         remarks = [explain_uncertainty(groups)] if groups else []
         remarks += fairness_notes(groups)
-        blocks.append("\n".join([*lines, *(f"\n{_markdown(remark)}" for remark in remarks)]))
+        blocks.append("\n".join([*lines, *(f"\n{literal(remark)}" for remark in remarks)]))
     remarks = [*general_notes(comparison), *(f"Left out: {line}" for line in left_out_lines(comparison))]
-    return "\n\n".join([*blocks, *map(_markdown, remarks)])
+    return "\n\n".join([*blocks, *map(literal, remarks)])
 
 
 def csv_table(comparison: Comparison) -> str:
     """Raw numbers, one line a group or uncounted run, for other tools."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(CSV_HEADINGS)
-    for data_set in comparison.data_sets:
-        writer.writerows(row.raw_cells() for row in table_rows(comparison, data_set))
-    return buffer.getvalue().rstrip("\n")
+    rows = [row.raw_cells() for data_set in comparison.data_sets for row in table_rows(comparison, data_set)]
+    return comma_separated(CSV_HEADINGS, rows)
 
 
 def data_set_line(comparison: Comparison, data_set: str) -> str:
@@ -190,27 +185,3 @@ def _wrapped(text: str) -> str:
 
 def _whole(number: float | None) -> str:
     return ABSENT if number is None else f"{number:.1f}".removesuffix(".0")
-
-
-def _aligned(rows: Sequence[Row]) -> list[str]:
-    table = [list(HEADINGS), *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(HEADINGS))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    ]
-    lines.insert(1, "─" * max(map(len, lines)))
-    return lines
-
-
-def _markdown_line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_markdown(cell) for cell in cells) + " |"
-
-
-def _markdown(text: str) -> str:
-    """The text with the characters that Markdown or HTML would interpret made literal."""
-    escaped = "".join(f"\\{character}" if character in "\\`*_[]|" else character for character in text)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -22,6 +22,8 @@ class InMemoryDataModule(LightningDataModule):
             which the run's record then says.
         crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to its size.
         horizontal_flip: Whether to mirror half of the training images.
+        normalization: standard: to mean 0 and variance 1 by channel; mean: pixels from 0 to 255 minus their mean, as
+            before 2015, for which the initial weights of those papers are made.
         storage: Where the images lie: in the memory of the host ("cpu") or of each training device ("device").
         seed: Key of the sample order and the augmentation; the command line sets it to seed_everything.
         split_seed: Key of the choice of the held-out images; independent of the run's seed, so that runs with different
@@ -47,6 +49,7 @@ class InMemoryDataModule(LightningDataModule):
         val_size: int = 0,
         crop_padding: int = 0,
         horizontal_flip: bool = False,
+        normalization: Literal["standard", "mean"] = "standard",
         storage: Literal["cpu", "device"] = "cpu",
         seed: int = 42,
         split_seed: int = 0,
@@ -67,6 +70,7 @@ class InMemoryDataModule(LightningDataModule):
         self.val_size = val_size
         self.crop_padding = crop_padding
         self.horizontal_flip = horizontal_flip
+        self.normalization = normalization
         self.storage = storage
         self.seed = seed
         self.split_seed = split_seed
@@ -132,7 +136,7 @@ class InMemoryDataModule(LightningDataModule):
                 crop_padding=self.crop_padding,
                 horizontal_flip=self.horizontal_flip,
             )
-        images = normalise(images, self.mean, self.std)
+        images = normalise(images, self.mean, self._divisor)
         if self.trainer is not None:
             # Lightning converts floats for precisions such as bf16-true before this hook, when images were still uint8.
             images = self.trainer.precision_plugin.convert_input(images)
@@ -173,8 +177,15 @@ class InMemoryDataModule(LightningDataModule):
             "val_images": self._splits["val"].size,
             "test_images": self._splits["test"].size,
             "selection_split": "val" if self.val_size else "test",
+            "mean": list(self.mean),
+            "std": list(self._divisor),
             "verified": self._verified,
         }
+
+    @property
+    def _divisor(self) -> tuple[float, ...]:
+        """What pixels from 0 to 1 minus their mean are divided by, for each channel."""
+        return self.std if self.normalization == "standard" else (1 / 255,) * self.in_channels
 
     def _evaluation_loader(self, name: str) -> EvaluationLoader:
         rank, world_size = self._rank_and_world_size()

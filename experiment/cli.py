@@ -33,6 +33,7 @@ COMMANDS = {
     "predict": "Class probabilities of a trained network for the test images.",
 }
 HELP = "Options of a class: --model.help ResNet, --data.help CIFAR10; what is in force: --print_config."
+START_WEIGHTS = ("weights", "weights_of_a")
 FROM_DATA = ("num_classes", "in_channels", "image_size")
 
 
@@ -105,6 +106,23 @@ class ExperimentCLI(LightningCLI):
             raise ValueError("resume=auto looks for checkpoints in the run's directory: name that with --run_dir.")
         if self.subcommand != "fit" and not options.ckpt_path and not options.trainer.fast_dev_run:
             raise ValueError(f"{self.subcommand} needs trained weights: name a run or a checkpoint with --ckpt_path.")
+
+    def instantiate_classes(self) -> None:
+        """Build what the config names; where a checkpoint will be loaded, other weights are not read before."""
+        arguments = self.config[self.subcommand].model.init_args
+        given = {name: arguments[name] for name in START_WEIGHTS if arguments.get(name) is not None}
+        if given and self._checkpoint_will_be_loaded():
+            for name in given:
+                arguments[name] = None
+        super().instantiate_classes()
+        for name, weights in given.items():  # for the record
+            arguments[name] = weights
+
+    def _checkpoint_will_be_loaded(self) -> bool:
+        options = self.config[self.subcommand]
+        if str(options.resume) == "auto":
+            return newest_verified(options.run_dir / CHECKPOINTS) is not None
+        return bool(options.resume or options.ckpt_path)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the run its directory, the loggers that directory, and the Trainer checkpoints that verify."""

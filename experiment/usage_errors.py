@@ -63,10 +63,7 @@ def one_line_for_usage_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, MisconfigurationException) as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        if not _is_for_the_user(cause):
+        if not any(_is_for_the_user(link) for link in _chain(error)):
             raise
         sys.stderr.write(f"error: {one_line(error)}\n")
         raise SystemExit(2) from error
@@ -82,6 +79,13 @@ def one_line(exception: BaseException) -> str:
         One line.
     """
     return next(iter(faults(str(exception)) or str(exception).splitlines()), type(exception).__name__)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and its causes: jsonargparse wraps errors of ours, and ours may be raised from another library's."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _is_for_the_user(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """The landmark image networks, one paper a file."""
 
 from lightning_modules.alexnet import AlexNet
+from lightning_modules.alexnet_pair import AlexNetPair
 from lightning_modules.classifier import ImageClassifier, NonFiniteLossError
 from lightning_modules.googlenet import GoogLeNet
 from lightning_modules.nin import NIN
@@ -8,4 +9,14 @@ from lightning_modules.resnet import ResNet
 from lightning_modules.vgg import VGG
 from lightning_modules.zfnet import ZFNet
 
-__all__ = ["NIN", "VGG", "AlexNet", "GoogLeNet", "ImageClassifier", "NonFiniteLossError", "ResNet", "ZFNet"]
+__all__ = [
+    "NIN",
+    "VGG",
+    "AlexNet",
+    "AlexNetPair",
+    "GoogLeNet",
+    "ImageClassifier",
+    "NonFiniteLossError",
+    "ResNet",
+    "ZFNet",
+]

@@ -24,7 +24,7 @@ Departures:
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -100,6 +100,19 @@ class AlexNet(ImageClassifier):
     Raises:
         ValueError: The images are too small for the stem.
     """
+
+    output_layers: ClassVar[tuple[str, ...]] = ("head.7",)
+    torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = (
+        # In this order, no result is renamed again.
+        (r"^features\.10\.", "features.11."),
+        (r"^features\.8\.", "features.9."),
+        (r"^features\.6\.", "features.7."),
+        (r"^features\.3\.", "features.4."),
+        (r"^features\.0\.", "features.1."),
+        (r"^classifier\.1\.", "head.2."),
+        (r"^classifier\.4\.", "head.5."),
+        (r"^classifier\.6\.", "head.7."),
+    )
 
     def __init__(
         self,

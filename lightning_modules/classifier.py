@@ -89,7 +89,7 @@ class ImageClassifier(LightningModule):
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}.")
         # Callables stay out of the checkpoint, which must load with weights_only; a checkpoint needs no other weights.
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "weights"], logger=False)
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "weights", "weights_of_a"], logger=False)
         self.label_smoothing = label_smoothing
         self.make_optimizer = optimizer
         self.make_lr_scheduler = lr_scheduler

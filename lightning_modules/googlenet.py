@@ -104,13 +104,13 @@ class GoogLeNet(ImageClassifier):
             command line takes it from the data set. By default 224, or 32 for the small stem.
         dropout: Probability of dropping before the last layer; by default 0.4, or 0.2 for torchvision.
         auxiliary_dropout: The same in the auxiliary heads.
-        transform_input: Turn images normalised as ImageNet's usually are into those of range -1 to 1, on which
-            torchvision's weights were trained; by default if `weights` names torchvision's.
+        transform_input: Turn images normalised by ImageNet's usual mean and standard deviation into those of range -1
+            to 1, on which torchvision's weights were trained.
         initialization: design: Caffe's for the paper, He's for batch_norm, N(0, 0.01²) for torchvision; kaiming: He's.
         training: Arguments of ImageClassifier.
 
     Raises:
-        ValueError: The images are too small for the stem.
+        ValueError: The images are too small for the stem, or torchvision's weights are not given their images.
     """
 
     output_layers: ClassVar[tuple[str, ...]] = ("head.1", "auxiliary_heads.4a.fc2", "auxiliary_heads.4d.fc2")
@@ -138,13 +138,15 @@ class GoogLeNet(ImageClassifier):
         image_size: int | None = None,
         dropout: float | None = None,
         auxiliary_dropout: float = 0.7,
-        transform_input: bool | None = None,
+        transform_input: bool = False,
         initialization: Literal["design", "kaiming"] = "design",
         **training: Any,
     ) -> None:
         small = stem == "small"
-        if transform_input is None:  # settled here, because checkpoints keep it but not `weights`
-            transform_input = str(training.get("weights")).startswith("GoogLeNet_Weights")
+        if str(training.get("weights")).startswith("GoogLeNet_Weights") and not transform_input:
+            raise ValueError(
+                "torchvision's GoogLeNet weights want images from -1 to 1: set model.transform_input to true."
+            )
         if dropout is None:
             dropout = 0.2 if variant == "torchvision" else 0.4
         super().__init__(image_size=image_size or (32 if small else 224), **training)

@@ -100,7 +100,8 @@ class NIN(ImageClassifier):
         head_dropout: Probability of dropping before that layer.
         second_pool: Second pooling: max (cuda-convnet) or average (Caffe).
         dropout: Probability of dropping between blocks.
-        initialization: design: the author's; kaiming: He's.
+        initialization: design: the author's; kaiming: He's, with a bias of 1 in the last convolution, which all classes
+            share, so that the ReLU behind it lets each class learn.
         training: Arguments of ImageClassifier.
 
     Raises:
@@ -158,7 +159,7 @@ class NIN(ImageClassifier):
         return maps.mean((2, 3)) if self.fc is None else self.fc(maps)
 
     def reset_parameters(self, blocks: tuple[Block, ...], initialization: Literal["design", "kaiming"]) -> None:
-        """Normal weights, the last layer's the author's in any case; biases 0. A head of type fc keeps PyTorch's."""
+        """Normal weights and biases of 0 (the author's), or He's; a head of type fc keeps PyTorch's."""
         layers = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         stds = [std for block in blocks for std in block.stds]
         for layer, std in zip(layers, stds, strict=True):
@@ -167,6 +168,8 @@ class NIN(ImageClassifier):
             else:
                 nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        if initialization == "kaiming":
+            nn.init.ones_(layers[-1].bias)  # type: ignore[arg-type]
 
 
 def _block(block: Block, in_channels: int, num_classes: int) -> list[nn.Module]:

@@ -28,6 +28,22 @@ from lightning_modules.classifier import ImageClassifier
 
 IMAGENET_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 Shortcut = Literal["A", "B", "C", "none"]
+TORCHVISION_NAMES = (
+    (r"^conv1\.", "stem.0.0."),
+    (r"^bn1\.", "stem.0.1."),
+    (r"^layer1\.", "stages.0."),
+    (r"^layer2\.", "stages.1."),
+    (r"^layer3\.", "stages.2."),
+    (r"^layer4\.", "stages.3."),
+    (r"\.conv1\.", ".branch.0.0."),
+    (r"\.bn1\.", ".branch.0.1."),
+    (r"\.conv2\.", ".branch.2.0."),
+    (r"\.bn2\.", ".branch.2.1."),
+    (r"\.conv3\.", ".branch.4.0."),
+    (r"\.bn3\.", ".branch.4.1."),
+    (r"\.downsample\.", ".shortcut."),
+    (r"^fc\.", "head."),
+)
 
 
 def conv_norm(in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
@@ -111,6 +127,11 @@ class ResNet(ImageClassifier):
     Raises:
         ValueError: The variant has no network of this depth.
     """
+
+    @property
+    def torchvision_names(self) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+        """None for the paper's bottlenecks: torchvision's stride elsewhere, though names and shapes are the same."""
+        return () if self.architecture in ("ResNet-50", "ResNet-101", "ResNet-152") else TORCHVISION_NAMES
 
     def __init__(
         self,

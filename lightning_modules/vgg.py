@@ -22,6 +22,7 @@ Departures:
 
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from lightning_modules.classifier import ImageClassifier
@@ -52,7 +53,9 @@ class VGG(ImageClassifier):
         fc_width: Outputs of fc6 and of fc7.
         dropout: Probability of dropping in fc6 and fc7.
         initialization: design: the paper's N(0, 0.1²), made for pixels from -128 to 128; glorot: the paper's later
-            advice; kaiming: He's, as torchvision.
+            advice; kaiming: He's; torchvision: He's by outputs, N(0, 0.01²) in fully connected layers.
+        weights_of_a: Weights of a trained A of the same size, from which the first four convolutions that both have and
+            the fully connected layers start (§3.1); for B to E.
         training: Arguments of ImageClassifier.
 
     Raises:
@@ -71,7 +74,8 @@ class VGG(ImageClassifier):
         image_size: int | None = None,
         fc_width: int = 4096,
         dropout: float = 0.5,
-        initialization: Literal["design", "glorot", "kaiming"] = "design",
+        initialization: Literal["design", "glorot", "kaiming", "torchvision"] = "design",
+        weights_of_a: str | None = None,
         **training: Any,
     ) -> None:
         super().__init__(image_size=image_size or (32 if stem == "small" else 224), **training)
@@ -93,6 +97,18 @@ class VGG(ImageClassifier):
         self.head = nn.Sequential(fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout), fc8)
         self.register_load_state_dict_pre_hook(_reshape_fully_connected)
         self.reset_parameters(initialization)
+        if weights_of_a is not None:
+            a = VGG(
+                "A",
+                batch_norm,
+                dense,
+                image_size=self.image_size,
+                fc_width=fc_width,
+                in_channels=self.in_channels,
+                num_classes=self.num_classes,
+                weights=weights_of_a,
+            )
+            self.start_from(a)
         self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -105,19 +121,32 @@ class VGG(ImageClassifier):
             return self.head(features).mean((2, 3))
         return self.head(features.flatten(1))
 
-    def reset_parameters(self, initialization: Literal["design", "glorot", "kaiming"]) -> None:
+    @torch.no_grad()
+    def start_from(self, a: "VGG") -> None:
+        """Copy from a network A the first convolution of blocks 1 and 2, the first two of 3, and the head (§3.1)."""
+        self.head.load_state_dict(a.head.state_dict())
+        for block, index in ((0, 0), (1, 0), (2, 0), (2, 1)):
+            self._convolution(block, index).load_state_dict(a._convolution(block, index).state_dict())
+
+    def _convolution(self, block: int, index: int) -> nn.Conv2d:
+        poolings = [-1] + [place for place, module in enumerate(self.features) if isinstance(module, nn.MaxPool2d)]
+        layers = self.features[poolings[block] + 1 : poolings[block + 1]]
+        return [module for module in layers if isinstance(module, nn.Conv2d)][index]
+
+    def reset_parameters(self, initialization: Literal["design", "glorot", "kaiming", "torchvision"]) -> None:
         """Weights by name (§3.1; He et al. 2015, Delving Deep into Rectifiers, for kaiming); biases 0."""
-        for module in self.modules():
+        for name, module in self.named_modules():
             if not isinstance(module, nn.Conv2d | nn.Linear):
                 continue
             if initialization == "design":
                 nn.init.normal_(module.weight, std=0.1)
             elif initialization == "glorot":
                 nn.init.xavier_uniform_(module.weight)
-            elif module in list(self.head):
+            elif name in self.output_layers or (initialization == "torchvision" and name.startswith("head.")):
                 nn.init.normal_(module.weight, std=0.01)
             else:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                mode: Literal["fan_in", "fan_out"] = "fan_out" if initialization == "torchvision" else "fan_in"
+                nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from comparison.architectures.configs import build
 from datamodules import CIFAR10, MNIST
 from datamodules.splits import Split
 
@@ -31,6 +32,19 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(data_class, "prepare_data", lambda _: None)
 
 
+@pytest.fixture
+def image_size(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Random images of the size of ImageNet's, behind the name of CIFAR-10."""
+
+    def pretend(size: int) -> None:
+        split = Split(torch.randint(256, (20, 3, size, size), dtype=torch.uint8), torch.arange(20) % 10)
+        monkeypatch.setattr(CIFAR10, "image_size", size)
+        monkeypatch.setattr(CIFAR10, "read", lambda _: (split, split, False))
+        monkeypatch.setattr(CIFAR10, "prepare_data", lambda _: None)
+
+    return pretend
+
+
 def command(*configs: Path) -> list[str]:
     words = [word for config in ("configs/base.yaml", *configs) for word in ("--config", str(config))]
     return ["fit", *words, "--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu", "--data.batch_size", "8"]
@@ -45,8 +59,16 @@ def test_a_config_says_what_it_is_for(config: Path) -> None:
 
 
 @pytest.mark.parametrize("config", MODELS, ids=lambda path: path.stem)
-def test_a_model_trains_for_a_step(config: Path, run_main: Callable[..., None]) -> None:
-    run_main(*command(Path("configs/data/digits.yaml"), config))
+def test_a_model_trains_for_a_step(
+    config: Path, run_main: Callable[..., None], image_size: Callable[[int], None]
+) -> None:
+    size = build([ROOT / config], {}).image_size
+    if size <= 32:
+        run_main(*command(Path("configs/data/digits.yaml"), config))
+    else:
+        image_size(227 if "caffe" in config.stem else size)
+        small = ["--data.batch_size", "2", "--data.eval_batch_size", "2", "--data.val_size", "0"]
+        run_main(*command(Path("configs/data/cifar10.yaml"), config), *small)
 
 
 @pytest.mark.usefixtures("small_data")

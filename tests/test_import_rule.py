@@ -14,8 +14,8 @@ ALLOWED = {
     "experiment": {"experiment", "lightning_modules", "datamodules", "callbacks"},
     "comparison": {"comparison", "experiment", "lightning_modules", "datamodules", "callbacks"},
 }
-SHARED_BY_ARCHITECTURES = {"lightning_modules.classifier"}
-NO_ARCHITECTURE = {"__init__", "classifier", "model_card"}
+SHARED_BY_ARCHITECTURES = {"lightning_modules.classifier", "lightning_modules.local_response_norm"}
+NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "layer_table", "model_card", "weights"}
 
 
 def imported(path: Path) -> set[str]:

@@ -42,6 +42,19 @@ def test_constants_of_the_digits_are_those_of_the_training_images() -> None:
     assert pixels.std().item() == pytest.approx(data.std[0], abs=1e-4)
 
 
+@pytest.mark.parametrize(("normalization", "mean", "std"), [("standard", 0.0, 1.0), ("mean", 0.0, 0.3243 * 255)])
+def test_normalization(normalization: Any, mean: float, std: float) -> None:
+    data = Digits(normalization=normalization)
+    data.setup()
+    train = data._splits["train"]
+    batch = ImageBatch(train.images, train.labels, torch.arange(len(train.labels)), None)
+    images = data.on_after_batch_transfer(batch, 0).images
+    assert images.mean().item() == pytest.approx(mean, abs=0.02)
+    assert images.std().item() == pytest.approx(std, rel=1e-3)
+    shift, scale = data.description()["mean"][0], data.description()["std"][0]
+    torch.testing.assert_close(images[:5], (train.images[:5] / 255 - shift) / scale, rtol=1e-4, atol=1e-4)
+
+
 def test_validation_images_do_not_depend_on_the_seed() -> None:
     splits = []
     for seed, split_seed in ((1, 0), (2, 0), (1, 1)):

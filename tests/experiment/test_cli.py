@@ -118,6 +118,22 @@ def test_resume_auto_starts_and_goes_on_with_the_same_command(run_main: Callable
     assert summary(tmp_path / "run")["steps"] == 4
 
 
+def test_weights_start_a_run_and_are_not_needed_again(
+    run_main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_main("fit", *FAST, *CSV, "--run_dir", "first")
+    (weights,) = (tmp_path / "first" / "checkpoints").glob("best*.ckpt")
+    run_main("fit", *FAST, *CSV, "--run_dir", "second", "--model.weights", weights)
+    for file in weights.parent.iterdir():
+        file.unlink()
+    assert "weights: " + str(weights) in (tmp_path / "second" / "config.yaml").read_text()
+    run_main("validate", "--config", tmp_path / "second" / "config.yaml", "--ckpt_path", "second")
+    run_main("fit", "--resume", "second", "--trainer.max_epochs", 2)
+    assert summary(tmp_path / "second")["steps"] == 4
+    message = error_of(run_main, capsys, "fit", *FAST, *CSV, "--model.weights", weights)
+    assert f"There are no weights {weights}: give a file" in message
+
+
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
 def test_a_run_is_evaluated_from_its_config_and_best_checkpoint(
     command: str, run_main: Callable[..., None], tmp_path: Path

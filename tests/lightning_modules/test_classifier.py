@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules import AlexNet, ImageClassifier, ResNet
+from lightning_modules import NIN, VGG, AlexNet, AlexNetPair, GoogLeNet, ImageClassifier, ResNet, ZFNet
 from lightning_modules.classifier import NonFiniteLossError
 
 NETWORKS: dict[str, Callable[..., ImageClassifier]] = {
@@ -25,6 +25,28 @@ NETWORKS: dict[str, Callable[..., ImageClassifier]] = {
     "alexnet-torchvision": lambda **training: AlexNet(
         variant="torchvision", stem="small", fc_width=32, num_classes=10, **training
     ),
+    "alexnet-pair": lambda **training: AlexNetPair(
+        ("cpu", "cpu"), stem="small", fc_width=32, num_classes=10, **training
+    ),
+    "zfnet": lambda **training: ZFNet(stem="small", fc_width=32, num_classes=10, **training),
+    "zfnet-wide": lambda **training: ZFNet("wide", stem="small", fc_width=32, num_classes=10, **training),
+    **{
+        f"vgg-{variant}{'-bn' if batch_norm else ''}": lambda variant=variant, batch_norm=batch_norm, **training: VGG(
+            variant, batch_norm, stem="small", fc_width=32, num_classes=10, initialization="kaiming", **training
+        )
+        for variant in ("A", "A-LRN", "B", "C", "D", "E")
+        for batch_norm in (False, True)
+    },
+    "vgg-dense": lambda **training: VGG(
+        "A", dense=True, stem="small", fc_width=32, num_classes=10, initialization="kaiming", **training
+    ),
+    "nin-cifar10": lambda **training: NIN("cifar10", initialization="kaiming", **training),
+    "nin-cifar100": lambda **training: NIN("cifar100", num_classes=10, initialization="kaiming", **training),
+    "nin-mnist": lambda **training: NIN("mnist", in_channels=3, image_size=32, initialization="kaiming", **training),
+    "nin-fc": lambda **training: NIN("mnist", 10, 3, 32, head="fc", initialization="kaiming", **training),
+    "googlenet": lambda **training: GoogLeNet(stem="small", num_classes=10, **training),
+    "googlenet-bn": lambda **training: GoogLeNet("batch_norm", stem="small", num_classes=10, **training),
+    "googlenet-torchvision": lambda **training: GoogLeNet("torchvision", stem="small", num_classes=10, **training),
 }
 
 
@@ -55,8 +77,8 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     network = NETWORKS[name]()
     logits, auxiliary = network.training_outputs(torch.randn(4, 3, 32, 32))
     assert logits.shape == (4, 10)
-    assert auxiliary == {}
-    F.cross_entropy(logits, torch.arange(4)).backward()
+    assert auxiliary.keys() == network.auxiliary_heads.keys() == network.auxiliary_loss_weights.keys()
+    sum(F.cross_entropy(output, torch.arange(4)) for output in (logits, *auxiliary.values())).backward()
     without = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
     assert without == []
 

@@ -1,0 +1,48 @@
+"""A table of strings as aligned text, Markdown or CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
+    """Plain text; the first `text_columns` columns are words, the others numbers, which stand to the right.
+
+    A line break in a heading keeps its column narrow.
+    """
+    top, bottom = zip(*(heading.rpartition("\n")[::2] for heading in headings), strict=True)
+    table = [*([top] if any(top) else []), bottom, *rows]
+    widths = [max(len(line[column]) for line in table) for column in range(len(headings))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]
+    lines.insert(len(lines) - len(rows), "─" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
+    """GitHub-flavoured Markdown with the same alignment."""
+    rule = "|:--" * text_columns + "|--:" * (len(headings) - text_columns) + "|"
+    return "\n".join([_line([heading.replace("\n", " ") for heading in headings]), rule, *map(_line, rows)])
+
+
+def comma_separated(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """CSV; None becomes an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([headings, *rows])
+    return buffer.getvalue().rstrip("\n")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(literal(cell) for cell in cells) + " |"
+
+
+def literal(text: str) -> str:
+    """The text with the characters that Markdown or HTML would interpret made literal."""
+    escaped = "".join(f"\\{character}" if character in "\\`*_[]|" else character for character in text)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

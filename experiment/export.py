@@ -1,0 +1,235 @@
+"""Hand a trained network on: `python -m experiment.export RUN FOLDER [--format safetensors torch_export]`."""
+
+import argparse
+import inspect
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+import datamodules
+from experiment.checkpoint_io import load_verified
+from experiment.pretrained import PretrainedClassifier
+from experiment.resume import CHECKPOINTS, CONFIG, checkpoint_to_evaluate
+from experiment.run_directory import SUMMARY
+from experiment.usage_errors import one_line_for_usage_errors
+from lightning_modules import ImageClassifier
+
+FORMATS = ("safetensors", "torch_export")
+FROM_DATA = {"num_classes", "in_channels", "image_size"}
+TOLERANCE = 1e-4
+
+
+class ExportError(ArithmeticError):
+    """What was written computes something else than the network."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a mistake ends it with one line and exit code 2, a copy that differs with exit code 1."""
+    options = _parser().parse_args(arguments)
+    with one_line_for_usage_errors():
+        try:
+            for line in export(options.run, options.folder, options.format):
+                print(line)
+        except ExportError as error:
+            sys.exit(f"error: {error}")
+
+
+def export(run: Path, folder: Path, formats: Sequence[str] = ("safetensors",)) -> list[str]:
+    """Write the network of a run to a new folder, and compare what was written with the network.
+
+    Args:
+        run: Directory of the run, whose best checkpoint is taken; or a checkpoint in one.
+        folder: New folder.
+        formats: safetensors: the layout of the Hugging Face Hub; torch_export: model.pt2, a program of torch.export
+            that needs no file of this project, for batches of any size.
+
+    Returns:
+        Lines that say how far each copy is from the network.
+
+    Raises:
+        ValueError: The folder is in use, or the run has no checkpoint or config that says which network it holds.
+        ExportError: A copy computes something else.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not an empty folder: name a new one.")
+    network = read_run(run)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Under another name until all is compared: a folder is whole or not there.
+        temporary = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error.strerror}): name another folder.") from None
+    with temporary:
+        partial = Path(temporary.name, folder.name)
+        partial.mkdir()
+        lines = []
+        if "safetensors" in formats:
+            network.save_pretrained(partial)
+            # safetensors writes for its owner alone; a folder is for handing on.
+            (partial / "model.safetensors").chmod((partial / "config.json").stat().st_mode)
+            lines.append(compare("model.safetensors", network, PretrainedClassifier.from_pretrained(partial)))
+        else:
+            network.generate_model_card().save(partial / "README.md")
+        if "torch_export" in formats:
+            save_program(network, partial / "model.pt2")
+            lines.append(compare("model.pt2", network, torch.export.load(partial / "model.pt2").module()))
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+    return [*lines, f"{network.network.architecture} is in {folder}."]
+
+
+def read_run(run: Path) -> PretrainedClassifier:
+    """The network of a run's best checkpoint, or of a checkpoint in a run, with what the run's files tell of it.
+
+    Raises:
+        ValueError: There is no such checkpoint, or it cannot be said which network it holds.
+    """
+    checkpoint = _checkpoint(run)
+    directory = run if run.is_dir() else checkpoint.parent.parent
+    config = _config(directory / CONFIG)
+    content = load_verified(checkpoint)
+    if not isinstance(content.get("hyper_parameters"), dict) or not isinstance(content.get("state_dict"), dict):
+        raise ValueError(f"{checkpoint} is no checkpoint of a network of this project: give another file of the run.")
+    name = str(config["model"]["class_path"]).rpartition(".")[2]
+    of_training = inspect.signature(ImageClassifier.__init__).parameters.keys() - FROM_DATA
+    summary = _summary(directory / SUMMARY)
+    pretrained = PretrainedClassifier(
+        name,
+        {key: value for key, value in content["hyper_parameters"].items() if key not in of_training},
+        architecture=content.get("architecture"),
+        training=training_record(summary, content, config),
+        **_data_facts(config.get("data") or {}, summary.get("data") or {}),
+    )
+    state = {key: value for key, value in content["state_dict"].items() if not key.startswith("auxiliary_heads.")}
+    try:
+        pretrained.network.load_state_dict(state)
+    except RuntimeError:
+        raise ValueError(
+            f"{checkpoint} does not fit the {name} of its own arguments: use the version of this project that wrote it."
+        ) from None
+    return pretrained
+
+
+def training_record(summary: dict[str, Any], checkpoint: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """What a model card tells of the run: its data, length, seed, and the accuracy of this very checkpoint if known."""
+    data, git = summary.get("data") or {}, summary.get("git") or {}
+    split = data.get("selection_split", "val")
+    record = {
+        "data": data.get("name"),
+        "split": split,
+        "images": data.get(f"{split}_images"),
+        "steps": checkpoint.get("global_step"),
+        "epochs": checkpoint.get("epoch", -1) + 1,
+        "seed": config.get("seed_everything"),
+        "precision": summary.get("precision"),
+        "commit": f"{git['commit']}{' with changes' if git.get('dirty') else ''}" if git.get("commit") else None,
+    }
+    best = (summary.get("best") or {}).get("val/acc1") or {}
+    metrics = summary.get("metrics") or {}
+    if best.get("step") == record["steps"]:
+        record |= {"acc1": best["value"], "selected": True}
+    elif summary.get("steps") == record["steps"]:
+        record |= {"acc1": metrics.get("val/acc1")}
+    if summary.get("steps") == record["steps"]:
+        record |= {"acc5": metrics.get("val/acc5")}
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def save_program(network: PretrainedClassifier, file: Path) -> None:
+    """Save what torch.export makes of the network; the number of images in a batch stays free."""
+    images = random_images(network, 2)  # torch.export takes a single image for a batch that is always one
+    program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(program, file)
+
+
+@torch.no_grad()
+def compare(name: str, network: PretrainedClassifier, copy: nn.Module) -> str:
+    """A line that says how far the logits of `copy` are from those of `network`, on one and on three random images.
+
+    Raises:
+        ExportError: Further than rounding explains.
+    """
+    distances = []
+    for batch_size in (1, 3):
+        images = random_images(network, batch_size)
+        expected = network(images)
+        distances.append(float((copy(images) - expected).abs().max() / expected.abs().max()))
+    if not max(distances) <= TOLERANCE:  # also if not a number
+        raise ExportError(f"The logits of {name} differ by {max(distances):.1e} of the largest: it was not kept.")
+    return f"{name}: logits differ by {max(distances):.1e} of the largest at most, on batches of 1 and 3 random images."
+
+
+def random_images(network: PretrainedClassifier, batch_size: int) -> Tensor:
+    """Noise (batch_size, in_channels, image_size, image_size), the same every time."""
+    inner = network.network
+    generator = torch.Generator().manual_seed(batch_size)
+    return torch.randn(batch_size, inner.in_channels, inner.image_size, inner.image_size, generator=generator)
+
+
+def _checkpoint(run: Path) -> Path:
+    if not run.exists():
+        raise ValueError(f"There is no run {run}: give a run's directory, or a checkpoint in one.")
+    try:
+        return checkpoint_to_evaluate(str(run))
+    except ValueError:
+        raise ValueError(
+            f"The run {run} has no best checkpoint, or several: give a file of {run / CHECKPOINTS}."
+        ) from None
+
+
+def _config(file: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(file.read_text())
+        config["model"]["class_path"]
+        return config
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        raise ValueError(
+            f"There is no {file} that names the network: give a run's directory, or a checkpoint in one."
+        ) from None
+
+
+def _summary(file: Path) -> dict[str, Any]:
+    try:
+        summary = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) else {}
+
+
+def _data_facts(data: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
+    """Class names, mean and std of the run's data, as far as they are known."""
+    name = str(data.get("class_path")).rpartition(".")[2]
+    data_set = getattr(datamodules, name) if name in datamodules.__all__ else None
+    facts = {key: description.get(key) or getattr(data_set, key, None) for key in ("class_names", "mean", "std")}
+    return {key: list(value) for key, value in facts.items() if isinstance(value, list | tuple)}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiment.export",
+        description="Write a trained network to a new folder, without what belongs to its training.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", type=Path, help="a run's directory, whose best checkpoint is taken, or a checkpoint")
+    parser.add_argument("folder", type=Path, help="new folder")
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=FORMATS,
+        default=["safetensors"],
+        help="safetensors: config, weights and model card as on the Hugging Face Hub (the default); "
+        "torch_export: model.pt2, which runs without this project",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
