@@ -134,7 +134,7 @@ def training_record(summary: dict[str, Any], checkpoint: dict[str, Any], config:
     }
     best = (summary.get("best") or {}).get("val/acc1") or {}
     metrics = summary.get("metrics") or {}
-    if best.get("step") == record["steps"]:
+    if best and best["step"] == record["steps"]:
         record |= {"acc1": best["value"], "selected": True}
     elif summary.get("steps") == record["steps"]:
         record |= {"acc1": metrics.get("val/acc1")}

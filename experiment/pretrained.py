@@ -1,6 +1,5 @@
 """A trained network without its training, in the layout of the Hugging Face Hub."""
 
-import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +8,8 @@ from typing import Any
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
-import lightning_modules
 from experiment.pretrained_card import card_of
-from lightning_modules import ImageClassifier
+from lightning_modules import ARCHITECTURES, ImageClassifier
 
 
 class PretrainedClassifier(nn.Module, PyTorchModelHubMixin):
@@ -78,30 +76,19 @@ class PretrainedClassifier(nn.Module, PyTorchModelHubMixin):
         return card_of(self.network, self.class_names, self.mean, self.std, self.record)
 
 
-def architectures() -> dict[str, type[ImageClassifier]]:
-    """Networks of this project by the name of their class: the only ones that a config can name here."""
-    classes = {name: getattr(lightning_modules, name) for name in lightning_modules.__all__}
-    return {
-        name: found
-        for name, found in classes.items()
-        if inspect.isclass(found) and issubclass(found, ImageClassifier) and found is not ImageClassifier
-    }
-
-
 def build(name: str, arguments: dict[str, Any]) -> ImageClassifier:
     """The network of class `name`, with fresh weights.
 
     Raises:
         ValueError: There is no such class, or it has no such arguments.
     """
-    known = architectures()
-    if name not in known:
-        raise ValueError(f"There is no network {name} in lightning_modules: it has {', '.join(sorted(known))}.")
+    if name not in ARCHITECTURES:
+        raise ValueError(f"There is no network {name} in lightning_modules: it has {', '.join(ARCHITECTURES)}.")
     if arguments.get("weights") is not None:
         raise ValueError(f"The arguments of {name} name other weights: leave weights out.")
     try:
         json.dumps(arguments)
-        return known[name](**arguments)
+        return ARCHITECTURES[name](**arguments)
     except TypeError as error:
         raise ValueError(
             f"{name} cannot be built from these arguments ({error}): use the version of this project that wrote them."

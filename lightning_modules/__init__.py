@@ -9,7 +9,13 @@ from lightning_modules.resnet import ResNet
 from lightning_modules.vgg import VGG
 from lightning_modules.zfnet import ZFNet
 
+ARCHITECTURES: dict[str, type[ImageClassifier]] = {
+    network.__name__: network for network in (AlexNet, AlexNetPair, ZFNet, NIN, VGG, GoogLeNet, ResNet)
+}
+"""Networks by the names of their classes, in the order of their papers; what a config of a run may name for export."""
+
 __all__ = [
+    "ARCHITECTURES",
     "NIN",
     "VGG",
     "AlexNet",

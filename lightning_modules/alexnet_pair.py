@@ -57,6 +57,9 @@ class AlexNetPair(ImageClassifier):
         devices: Devices of the two columns.
         variant: paper or authors2012, whose normalisation stays inside a column.
         training: Arguments of AlexNet and of ImageClassifier.
+
+    Raises:
+        ValueError: There is no such device, or the images are too small for the stem.
     """
 
     output_layers: ClassVar[tuple[str, ...]] = AlexNet.output_layers
@@ -72,6 +75,11 @@ class AlexNetPair(ImageClassifier):
         initialization: Literal["design", "kaiming"] = "design",
         **training: Any,
     ) -> None:
+        for device in map(torch.device, devices):
+            if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+                raise ValueError(
+                    f"There is no device {device} here: set model.devices to two that there are, such as cpu."
+                )
         small = stem == "small"
         super().__init__(image_size=image_size or (32 if small else 224), **training)
         whole = AlexNet(

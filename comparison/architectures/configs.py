@@ -10,22 +10,13 @@ import torch
 import yaml
 from jsonargparse import ArgumentError
 
-import lightning_modules
 from experiment.explanations import MARK
 from experiment.usage_errors import ExperimentArgumentParser
-from lightning_modules import ImageClassifier
+from lightning_modules import ARCHITECTURES, ImageClassifier
 
 FROM_DATA = ("num_classes", "in_channels", "image_size")
 TRAINING = set(inspect.signature(ImageClassifier.__init__).parameters) - {"self", *FROM_DATA}
 """Arguments that say how a network is trained, which its shapes do not depend on."""
-
-CLASSES: dict[str, type[ImageClassifier]] = {
-    name: cls
-    for name in lightning_modules.__all__
-    if inspect.isclass(cls := getattr(lightning_modules, name))
-    and issubclass(cls, ImageClassifier)
-    and cls is not ImageClassifier
-}
 
 
 def build(files: Sequence[Path], from_data: Mapping[str, int | None]) -> ImageClassifier:
@@ -100,12 +91,12 @@ def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 def _class_named(class_path: Any, where: str) -> type[ImageClassifier]:
     if class_path is None:
-        raise ValueError(f"{where}: model names no class: set model.class_path to one of {', '.join(CLASSES)}.")
+        raise ValueError(f"{where}: model names no class: set model.class_path to one of {', '.join(ARCHITECTURES)}.")
     package, _, name = str(class_path).rpartition(".")
-    if name in CLASSES and package.partition(".")[0] in ("", "lightning_modules"):
-        return CLASSES[name]
-    close = get_close_matches(name, CLASSES, n=1)
-    remedy = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(CLASSES)}."
+    if name in ARCHITECTURES and package.partition(".")[0] in ("", "lightning_modules"):
+        return ARCHITECTURES[name]
+    close = get_close_matches(name, ARCHITECTURES, n=1)
+    remedy = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(ARCHITECTURES)}."
     raise ValueError(f"{where}: {class_path} is not a network of this project; {remedy}")
 
 

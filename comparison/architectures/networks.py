@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison.architectures.configs import CLASSES, build, shown
+from comparison.architectures.configs import build, shown
+from lightning_modules import ARCHITECTURES
 from lightning_modules.layer_table import Layer, layer_table
 from lightning_modules.model_card import ModelCard, model_card
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "model"
 SMALL = 32
 IMAGENET_CLASSES = 1000
-YEARS = ("AlexNet", "AlexNetPair", "ZFNet", "NIN", "VGG", "GoogLeNet", "ResNet")
-"""Classes in the order in which their papers appeared, 2012 to 2015."""
 
 
 @dataclass(frozen=True)
@@ -98,5 +97,5 @@ def architectures(files: Sequence[Path], from_data: Mapping[str, int | None]) ->
         ValueError: A config names no network that can be built.
     """
     found = [architecture([file], from_data) for file in (files or sorted(SHIPPED.glob("*.yaml")))]
-    order = [*YEARS, *sorted(CLASSES.keys() - set(YEARS))]
+    order = list(ARCHITECTURES)
     return sorted(found, key=lambda one: (order.index(one.class_name), one.config))

@@ -25,7 +25,7 @@ import experiment.cli
 from main import main
 
 POINTS = ("batch_start", "backward", "optimizer_step", "batch_end", "validation_start", "validation_end", "rename")
-DEADLINE = 90  # seconds for one run
+DEADLINE = 200  # seconds for one run
 
 
 class KillAt(Callback):

@@ -81,3 +81,8 @@ def test_halves_are_exchanged_four_times(monkeypatch: pytest.MonkeyPatch) -> Non
     assert pair(torch.empty(1, 3, 224, 224, device="meta")).shape == (1, 1000)
     # Before conv3, fc6 and fc7, for each of the two columns, and before fc8, for the first.
     assert exchanged == [(128, 13, 13)] * 2 + [(128 * 6 * 6,)] * 2 + [(2048,)] * 2 + [(2048,)]
+
+
+def test_devices_that_are_not_there_are_refused() -> None:
+    with pytest.raises(ValueError, match="There is no device cuda:99 here: set model.devices"):
+        AlexNetPair(devices=("cpu", "cuda:99"), **SMALL)  # type: ignore[arg-type]
