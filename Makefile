@@ -5,7 +5,7 @@ FIT := $(BIN)/python main.py fit --config configs/base.yaml
 DIGITS := --config configs/data/digits.yaml
 QUICK := --config configs/quickstart.yaml
 
-.PHONY: quickstart test lint bench lock
+.PHONY: quickstart test test-cluster lint bench lock
 
 quickstart: .venv/installed  ## Train all six networks on real handwritten digits and compare them
 	$(FIT) $(DIGITS) --config configs/model/alexnet_32.yaml $(QUICK)
@@ -21,6 +21,12 @@ quickstart: .venv/installed  ## Train all six networks on real handwritten digit
 test: .venv/installed-dev  ## Check style and types, and run the tests
 	$(MAKE) lint
 	$(BIN)/python -m pytest
+
+test-cluster: .venv/installed-dev  ## Train on two network namespaces and on a real SLURM; as root, INSTALL=1 installs both
+ifdef INSTALL
+	apt-get install --yes --no-install-recommends iproute2 slurm-wlm munge
+endif
+	TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

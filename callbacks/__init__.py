@@ -1,8 +1,33 @@
 """What is neither network nor data, one thing a file."""
 
+from callbacks.activation_statistics import ActivationStatistics
+from callbacks.auxiliary_loss import AuxiliaryLossWeighting
+from callbacks.class_activation_maps import ClassActivationMaps
+from callbacks.ddp_scaling import DDPScaling
 from callbacks.epoch_progress_bar import EpochProgressBar
+from callbacks.first_layer_filters import FirstLayerFilters
+from callbacks.gradient_flow import GradientFlow
 from callbacks.latest_checkpoint import LatestCheckpoint
+from callbacks.scaling_efficiency import ScalingEfficiency
 from callbacks.step_seed import StepSeed
+from callbacks.stop_on_nan import StopOnNaN
+from callbacks.test_time_augmentation import TestTimeAugmentation
 from callbacks.throughput import Throughput
+from callbacks.weight_averaging import PolyakAveraging
 
-__all__ = ["EpochProgressBar", "LatestCheckpoint", "StepSeed", "Throughput"]
+__all__ = [
+    "ActivationStatistics",
+    "AuxiliaryLossWeighting",
+    "ClassActivationMaps",
+    "DDPScaling",
+    "EpochProgressBar",
+    "FirstLayerFilters",
+    "GradientFlow",
+    "LatestCheckpoint",
+    "PolyakAveraging",
+    "ScalingEfficiency",
+    "StepSeed",
+    "StopOnNaN",
+    "TestTimeAugmentation",
+    "Throughput",
+]

@@ -183,6 +183,11 @@ class InMemoryDataModule(LightningDataModule):
         }
 
     @property
+    def black(self) -> tuple[float, ...]:
+        """What a pixel of 0 is after normalisation, in each channel: the border of an image that is shifted."""
+        return tuple(-mean / divisor for mean, divisor in zip(self.mean, self._divisor, strict=True))
+
+    @property
     def _divisor(self) -> tuple[float, ...]:
         """What pixels from 0 to 1 minus their mean are divided by, for each channel."""
         return self.std if self.normalization == "standard" else (1 / 255,) * self.in_channels

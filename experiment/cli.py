@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from callbacks import EpochProgressBar, StepSeed, Throughput
 from experiment.checkpoint_io import VerifiedCheckpointIO, load_verified, newest_verified, remove_partial_files
+from experiment.preflight import check_launch
 from experiment.quiet import silence_unhelpful_messages
 from experiment.resume import (
     CHECKPOINTS,
@@ -98,6 +99,7 @@ class ExperimentCLI(LightningCLI):
         options = self.config[self.subcommand]
         if not isinstance(options.trainer, Namespace):
             raise ValueError(f"trainer holds options, such as max_epochs: it cannot be {options.trainer}.")
+        check_launch(options.trainer)
         if options.resume and self.subcommand != "fit":
             raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
         if options.resume and options.ckpt_path:

@@ -1,7 +1,7 @@
 """The one base of every classifier: loss, metrics, optimisation, evaluation. An architecture adds only its network."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -26,6 +26,15 @@ class Batch(Protocol):
 
     @property
     def indices(self) -> Tensor: ...  # noqa: D102
+
+
+TestViews = Callable[[Callable[[Tensor], Tensor], Any], Tensor]
+"""From a network that gives logits, and images as the DataModule hands them out, to class probabilities."""
+
+
+def one_view(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Class probabilities (B, num_classes) of images (B, C, H, W) as they are."""
+    return network(images).float().softmax(-1)
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -102,7 +111,7 @@ class ImageClassifier(LightningModule):
         self.lr_scales: dict[str, float] = {}  # factor of the learning rate, by the first part of a parameter's name
         self.auxiliary_heads = nn.ModuleDict()  # in use only while training, left out of exports
         self.auxiliary_loss_weights: dict[str, float] = {}
-        self.test_views: Callable[[Tensor], Sequence[Tensor]] = lambda images: (images,)
+        self.test_views: TestViews = one_view
         self.evaluation = nn.ModuleDict({stage: _evaluation_metrics() for stage in ("val", "test")})
 
     def forward(self, images: Tensor) -> Tensor:
@@ -113,14 +122,19 @@ class ImageClassifier(LightningModule):
         """Logits of the network, and of each auxiliary classifier by name (none here)."""
         return self(images), {}
 
-    def class_probabilities(self, images: Tensor) -> Tensor:
-        """Class probabilities (B, num_classes): softmax averaged over `self.test_views(images)`.
+    def auxiliary_logits(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Logits of each auxiliary head by name, from the maps that it reads; a head of weight 0 does not run."""
+        heads = self.auxiliary_heads.items()
+        return {name: head(maps[name]) for name, head in heads if self.auxiliary_loss_weights[name]}
 
-        `test_views` is the one seam for test-time augmentation: it maps a batch to a sequence of batches, one a view.
-        The papers average probabilities, not logits (AlexNet §4.1, VGG §3.2, GoogLeNet §7).
+    def class_probabilities(self, images: Any) -> Tensor:
+        """Class probabilities (B, num_classes) of what the DataModule hands out as the images of an evaluation batch.
+
+        `test_views` is the one seam for test-time augmentation: a function of the network and these images, so that it
+        is free to look at them several times. The papers then average probabilities, not logits (AlexNet §4.1,
+        VGG §3.2, GoogLeNet §7).
         """
-        views = [self(view).float().softmax(-1) for view in self.test_views(images)]
-        return views[0] if len(views) == 1 else torch.stack(views).mean(0)
+        return self.test_views(lambda view: self(self._arranged(view)), images)
 
     def output_shape(self, part: nn.Module, remedy: str) -> torch.Size:
         """Shape (C, H, W) of what `part` makes of an image of this network's size, found without computing it.
@@ -177,6 +191,10 @@ class ImageClassifier(LightningModule):
             head_loss = F.cross_entropy(head_logits, batch.labels, label_smoothing=self.label_smoothing)
             total = total + self.auxiliary_loss_weights[head] * head_loss
             self.log(f"train/loss_aux_{head}", head_loss)
+            self.log(f"train/acc1_aux_{head}", (head_logits.argmax(-1) == batch.labels).float().mean())
+        for name, module in self.auxiliary_heads.items():
+            if name not in auxiliary:
+                total = total + _gradient_of_zero(module)
         if not total.isfinite():
             raise NonFiniteLossError(
                 f"The training loss is {total.item()} at step {self.global_step} of epoch {self.current_epoch} "
@@ -198,7 +216,7 @@ class ImageClassifier(LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Indices (B,) of the images in their split, and class probabilities (B, num_classes)."""
         counted = batch.labels >= 0
-        probabilities = self.class_probabilities(self._arranged(batch.images))
+        probabilities = self.class_probabilities(batch.images)
         return {"indices": batch.indices[counted], "probabilities": probabilities[counted]}
 
     def configure_optimizers(self) -> Any:
@@ -239,7 +257,7 @@ class ImageClassifier(LightningModule):
 
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
         counted = batch.labels >= 0
-        probabilities = self.class_probabilities(self._arranged(batch.images))[counted]
+        probabilities = self.class_probabilities(batch.images)[counted]
         labels = batch.labels[counted]
         likelihood = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
         ranking = probabilities.topk(min(5, self.num_classes)).indices
@@ -260,6 +278,14 @@ class ImageClassifier(LightningModule):
 
     def _arranged(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+
+
+def _gradient_of_zero(module: nn.Module) -> Tensor:
+    """0, with a gradient of zeros for each parameter: DDP waits for one, though the module did not run.
+
+    A sum over no element costs no computation, and is not NaN where a weight is, as 0 times the weight would be.
+    """
+    return torch.stack([parameter.flatten()[:0].sum() for parameter in module.parameters()]).sum()
 
 
 def _evaluation_metrics() -> nn.ModuleDict:

@@ -181,7 +181,7 @@ class GoogLeNet(ImageClassifier):
         """Logits, and those of the auxiliary heads 4a and 4d; images of the network's own size."""
         maps = {"4a": self.until_4a(self.stem(self._transformed(images)))}
         maps["4d"] = self.until_4d(maps["4a"])
-        return self._logits(maps["4d"]), {name: head(maps[name]) for name, head in self.auxiliary_heads.items()}
+        return self._logits(maps["4d"]), self.auxiliary_logits(maps)
 
     def _logits(self, maps: Tensor) -> Tensor:
         return self.head(self.until_5b(maps).mean((2, 3)))

@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from comparison.architectures.configs import build
-from datamodules import CIFAR10, MNIST
+from datamodules import CIFAR10, MNIST, ImageBatch
 from datamodules.splits import Split
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
+AUXILIARY = [path for path in CONFIGS if path.parent.name == "callbacks"]  # for networks with auxiliary heads
 DATA = [path for path in CONFIGS if path.parent.name == "data"]
+EVALUATIONS = [path for path in CONFIGS if path.parent.name == "evaluation"]
 MODELS = [path for path in CONFIGS if path.parent.name == "model"]
 OVERLAYS = [path for path in CONFIGS if path.parent.name in ("configs", "experiment") and path.name != "base.yaml"]
+OVERLAYS.append(Path("configs/cluster/large_batch.yaml"))  # the others of its folder: tests/cluster
 
 
 @pytest.fixture
@@ -43,6 +47,23 @@ def image_size(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr(CIFAR10, "prepare_data", lambda _: None)
 
     return pretend
+
+
+@pytest.fixture
+def whole_images(small_data: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole images of the sizes that an evaluation asks for, behind the name of CIFAR-10."""
+    after_transfer = CIFAR10.on_after_batch_transfer
+
+    def resized(data: CIFAR10, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
+        batch = after_transfer(data, batch, dataloader_idx)
+        sides = data.evaluation_sides  # type: ignore[attr-defined]
+        if not sides:
+            return batch
+        return batch._replace(images={side: list(F.interpolate(batch.images, (side, side + 8))) for side in sides})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CIFAR10, "on_after_batch_transfer", resized)
+    monkeypatch.setattr(CIFAR10, "evaluation_sides", (), raising=False)
+    monkeypatch.setattr(CIFAR10, "crop_side", 36, raising=False)
 
 
 def command(*configs: Path) -> list[str]:
@@ -82,6 +103,18 @@ def test_a_data_set_trains_for_a_step(config: Path, run_main: Callable[..., None
 @pytest.mark.parametrize("config", OVERLAYS, ids=lambda path: path.stem)
 def test_an_overlay_trains_for_a_step(config: Path, run_main: Callable[..., None]) -> None:
     run_main(*command(Path("configs/data/digits.yaml"), Path("configs/model/resnet20.yaml"), config))
+
+
+@pytest.mark.parametrize("config", AUXILIARY, ids=lambda path: path.stem)
+def test_an_overlay_for_auxiliary_heads_trains_for_a_step(config: Path, run_main: Callable[..., None]) -> None:
+    run_main(*command(Path("configs/data/digits.yaml"), Path("configs/model/googlenet_32.yaml"), config))
+
+
+@pytest.mark.usefixtures("whole_images")
+@pytest.mark.parametrize("config", EVALUATIONS, ids=lambda path: path.stem)
+def test_an_evaluation_runs_for_a_step(config: Path, run_main: Callable[..., None]) -> None:
+    _, *words = command(Path("configs/data/cifar10.yaml"), Path("configs/model/resnet20.yaml"), config)
+    run_main("test", *words, "--model.depth", "8", "--data.eval_batch_size", "1", "--data.val_size", "60")
 
 
 def test_base_names_no_model() -> None:

@@ -1,0 +1,81 @@
+"""Numbers of each layer in the course of a run, and a chart of them: layers from image to logits, a line per moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import altair as alt
+
+MOST = 256
+LINES = 6
+WIDTH, HEIGHT = 720, 210
+
+
+@dataclass
+class LayerHistory:
+    """What was measured of each layer, at most `MOST` times: when full, every other measurement is dropped.
+
+    Attributes:
+        layers: Their names, in order of depth.
+        steps: When each measurement was made.
+        values: For each measurement and quantity, one number per layer.
+        stride: Of how many measurements one is kept.
+        seen: How many there were.
+    """
+
+    layers: list[str] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    values: list[list[list[float]]] = field(default_factory=list)
+    stride: int = 1
+    seen: int = 0
+
+    def add(self, step: int, values: list[list[float]]) -> None:
+        """Keep a measurement, if its turn has come."""
+        self.seen += 1
+        if (self.seen - 1) % self.stride:
+            return
+        self.steps.append(step)
+        self.values.append(values)
+        if len(self.steps) > MOST:
+            del self.steps[1::2], self.values[1::2]
+            self.stride *= 2
+
+    def chart(self, titles: Sequence[str], logarithmic: bool) -> Any:
+        """A panel for each quantity, with a line for each of `LINES` moments from the first measurement to the last."""
+        count = min(LINES, len(self.steps))
+        last = len(self.steps) - 1
+        chosen = sorted({round(last * line / max(1, count - 1)) for line in range(count)})
+        panels = []
+        for quantity, title in enumerate(titles):
+            rows = [
+                {"layer": layer, "order": order, "step": self.steps[index], "value": value}
+                for index in chosen
+                for order, (layer, value) in enumerate(
+                    zip(self.layers, self.values[index][quantity], strict=True), start=1
+                )
+                if value > 0 or not logarithmic
+            ]
+            panels.append(_panel(rows, self.layers, title, logarithmic, WIDTH // len(titles)))
+        return alt.hconcat(*panels)
+
+
+def _panel(rows: list[dict[str, Any]], layers: list[str], title: str, logarithmic: bool, width: int) -> Any:
+    named = len(layers) <= 24
+    steps = sorted({row["step"] for row in rows})
+    x = alt.X(
+        "layer:N" if named else "order:Q",
+        sort=layers,
+        title=None if named else "layer, from image to logits",
+        axis=alt.Axis(labelAngle=-60, labelLimit=140, grid=False) if named else alt.Axis(grid=False),
+    )
+    scale = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale()
+    axis = alt.Axis(format="~g", tickCount=5)
+    colour = alt.Color(
+        "step:O", title="step", scale=alt.Scale(scheme="viridis", domain=steps), legend=alt.Legend(symbolType="circle")
+    )
+    return (
+        alt.Chart(alt.Data(values=rows), title=title)
+        .mark_line(strokeWidth=1.75, strokeJoin="round", point=alt.OverlayMarkDef(size=14))
+        .encode(x=x, y=alt.Y("value:Q", title=None, scale=scale, axis=axis), color=colour, order="order:Q")
+        .properties(width=width, height=HEIGHT)
+    )

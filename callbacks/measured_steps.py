@@ -1,0 +1,56 @@
+"""On which steps a callback measures, of which network, and where the numbers go: what those that look inside share."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from lightning_modules.classifier import ImageClassifier
+
+
+def steps_between(every_n_steps: int | None, log_every_n_steps: int, callback: str) -> int:
+    """Steps between two measurements: as asked for, or as often as the Trainer logs.
+
+    Raises:
+        ValueError: It is less than one.
+    """
+    if every_n_steps is not None and every_n_steps < 1:
+        raise ValueError(f"{callback}.every_n_steps must be at least 1, or null for trainer.log_every_n_steps.")
+    return every_n_steps or max(1, log_every_n_steps)
+
+
+def is_due(trainer: Trainer, every: int) -> bool:
+    """Whether the Trainer is in the last batch before an update, and that update is one to be measured."""
+    loop = trainer.fit_loop
+    return not loop._should_accumulate() and (loop.epoch_loop._batches_that_stepped + 1) % every == 0
+
+
+def log_at_this_step(trainer: Trainer, values: Mapping[str, float]) -> None:
+    """Give numbers to the loggers once, at the step of the update that is under way.
+
+    What a module logs, Lightning gives to the loggers again and again until the end of the epoch.
+    """
+    if values:
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
+        for logger in trainer.loggers:
+            logger.log_metrics(dict(values), step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def on_one_device(values: Iterable[Tensor]) -> Tensor:
+    """Tensors of one shape as one in float32; AlexNetPair has its layers on two devices."""
+    listed = list(values)
+    return torch.stack([value.float().to(listed[0].device) for value in listed])
+
+
+def image_classifier(module: LightningModule, callback: str) -> ImageClassifier:
+    """The module, if it keeps the contract of ImageClassifier.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if isinstance(module, ImageClassifier):
+        return module
+    raise ValueError(
+        f"{callback} looks into an ImageClassifier, which {type(module).__name__} is not: leave the callback out."
+    )

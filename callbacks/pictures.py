@@ -1,0 +1,63 @@
+"""Pictures of a run: files under `pictures/` in its directory, and images on its W&B page."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import WandbLogger
+from PIL import Image, ImageDraw, ImageFont
+
+FOLDER = "pictures"
+FONT = "DejaVu Sans, Arial, sans-serif"
+INK, PAPER = "#202428", "#ffffff"
+
+
+def is_time_for_a_picture(epoch: int) -> bool:
+    """Whether a picture is drawn after `epoch`, counted from 0: after 1, 2, 4, 8, … epochs, so that it costs little."""
+    return (epoch + 1) & epoch == 0
+
+
+def publish(trainer: Trainer, name: str, picture: Image.Image) -> None:
+    """Put a picture into the run's directory, in the place of an earlier one of this name, and on its W&B page."""
+    if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]  # which writes nothing
+        return
+    folder = Path(trainer.default_root_dir) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{name}.png.part"
+    picture.save(partial, format="PNG", optimize=True)
+    os.replace(partial, folder / f"{name}.png")
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(f"{FOLDER}/{name}", [picture])
+
+
+def drawn(chart: Any) -> Image.Image:
+    """An Altair chart as a picture."""
+    finished = (
+        chart.configure(background=PAPER, font=FONT, padding=12)
+        .configure_view(stroke=None)
+        .configure_axis(labelColor=INK, titleColor=INK, gridColor="#e6e8ea", domainColor="#9aa0a6", tickColor="#9aa0a6")
+        .configure_title(color=INK, anchor="start", fontSize=13)
+        .configure_header(labelColor=INK, titleColor=INK)
+    )
+    data = io.BytesIO()
+    finished.save(data, format="png", scale_factor=1.5)
+    return Image.open(data).convert("RGB")
+
+
+def side_by_side(pictures: list[tuple[str, Image.Image]], gap: int = 16) -> Image.Image:
+    """Pictures in a row, each with a line of text above it."""
+    font = ImageFont.load_default(size=13)
+    line = 20
+    width = sum(picture.width for _, picture in pictures) + gap * (len(pictures) + 1)
+    height = max(picture.height for _, picture in pictures) + line + 2 * gap
+    whole = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(whole)
+    left = gap
+    for text, picture in pictures:
+        draw.text((left, gap - 4), text, fill=INK, font=font)
+        whole.paste(picture, (left, gap + line))
+        left += picture.width + gap
+    return whole
