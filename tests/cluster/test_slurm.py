@@ -68,6 +68,8 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
             time.sleep(0.5)
         yield variables
     finally:
+        kill = ["scancel", "--quiet", "--full", "--signal=KILL", "--user=root"]  # what a failed test has left running
+        subprocess.run(kill, env=variables, check=False, capture_output=True)
         for daemon in reversed(daemons):
             daemon.terminate()
         for daemon in daemons:
