@@ -1,5 +1,6 @@
-"""Images per second of training, and the images seen so far: the axis on which all runs can be compared."""
+"""Images per second and memory of training, and the images seen so far: the axis on which runs can be compared."""
 
+import sys
 import time
 from typing import Any
 
@@ -34,10 +35,26 @@ class StopWatch:
         return self.images / self.seconds if self.seconds else 0.0
 
 
+def peak_memory_gib(device: torch.device) -> float:
+    """Most memory in use at a time so far, in GiB: tensors on a GPU, or all that this process has on a processor.
+
+    0 on Windows, which keeps no such record.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    if sys.platform == "win32":
+        return 0.0
+    import resource  # noqa: PLC0415  not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
 class Throughput(Callback):
     """Logs `images_seen`, and `throughput/images_per_second` over the epoch so far, both of all ranks together.
 
-    The time of validation does not count, nor do the first steps of the run, which allocate memory and compile.
+    `throughput/peak_memory_gib` is that of the first rank. The time of validation does not count as training, nor do
+    the first steps of the run, which allocate memory and compile.
 
     Args:
         skip_steps: Steps at the start of the run that do not count.
@@ -70,6 +87,7 @@ class Throughput(Callback):
         self.epoch.lap(images, now)
         if self.epoch.seconds:
             pl_module.log("throughput/images_per_second", self.epoch.images_per_second)
+            pl_module.log("throughput/peak_memory_gib", peak_memory_gib(trainer.strategy.root_device))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clocks."""

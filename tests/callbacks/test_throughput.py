@@ -1,6 +1,8 @@
 """The stop watch counts training, and only that."""
 
-from callbacks.throughput import StopWatch, Throughput
+import torch
+
+from callbacks.throughput import StopWatch, Throughput, peak_memory_gib
 
 
 def test_speed_is_images_over_seconds_between_laps() -> None:
@@ -23,3 +25,14 @@ def test_a_pause_does_not_count() -> None:
 
 def test_large_counts_are_exact() -> None:
     assert int(Throughput._exactly(115_304_961)) == 115_304_961
+
+
+def test_peak_memory_counts_what_is_held_and_does_not_fall() -> None:
+    processor = torch.device("cpu")
+    before = peak_memory_gib(processor)
+    held = torch.ones(2**27)  # 0.5 GiB
+    peak = peak_memory_gib(processor)
+    assert 0.5 < peak < 64
+    assert peak >= before
+    del held
+    assert peak_memory_gib(processor) >= peak
