@@ -60,7 +60,7 @@ def main() -> None:
 
     data = SyntheticCIFAR10(batch_size=BATCH_SIZE, val_size=0)
     data.setup()
-    train = data.train_dataloader().split
+    train, _, _ = data.read()
     dataset = PeerDataset(train.images, train.labels, data.mean, data.std)
 
     def ours() -> Iterable[ImageBatch]:

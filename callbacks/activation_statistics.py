@@ -107,7 +107,7 @@ class ActivationStatistics(Callback):
             torch.compiler.set_stance("force_eager"),  # compiled code runs no hooks
             measured(watched_layers(pl_module)) as found,
         ):
-            pl_module(pl_module._arranged(images))  # type: ignore[operator]
+            pl_module(pl_module.arranged(images))  # type: ignore[operator]
         self.history.layers = list(found)  # in order of execution
         by_layer = on_one_device(found.values()).tolist()
         self.history.add(trainer.global_step, [list(quantity) for quantity in zip(*by_layer, strict=True)])

@@ -42,11 +42,11 @@ def class_activation_maps(network: nn.Module, images: Tensor) -> tuple[Tensor, T
     Raises:
         ValueError: Nothing in the network makes maps of more than one pixel.
     """
-    seen: list[Tensor] = []
+    seen: list[Tensor] = []  # the last one only
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-2:].numel() > 1 and output.requires_grad:
-            seen.append(output)
+            seen[:] = [output]
 
     hooks = [module.register_forward_hook(note) for module in network.modules() if module is not network]
     try:
@@ -123,7 +123,7 @@ class ClassActivationMaps(Callback):
             return
         images, labels = batch.images[counted][: self.images], batch.labels[counted][: self.images]
         with torch.inference_mode(False):
-            maps, classes = class_activation_maps(pl_module, pl_module._arranged(images.clone()))  # type: ignore[operator]
+            maps, classes = class_activation_maps(pl_module, pl_module.arranged(images.clone()))  # type: ignore[operator]
         names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
         pictures = []
         for image, label, predicted, activation_map in zip(images, labels, classes, maps, strict=True):

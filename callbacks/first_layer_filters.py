@@ -107,7 +107,7 @@ class FirstLayerFilters(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the index, and draw if it is time."""
         for name, value in selectivity_by_column(first_filters(pl_module)).items():
-            pl_module.log(f"train/{name}", value)
+            pl_module.log(f"train/{name}", value, sync_dist=True)
         if is_time_for_a_picture(trainer.current_epoch):
             self._draw(trainer, pl_module)
 

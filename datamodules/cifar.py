@@ -33,7 +33,7 @@ class CIFAR10(InMemoryDataModule):
     num_classes = 10
     in_channels = 3
     image_size = 32
-    class_names: ClassVar[tuple[str, ...]] = (
+    class_names: tuple[str, ...] = (
         "airplane",
         "automobile",
         "bird",

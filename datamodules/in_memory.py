@@ -1,18 +1,16 @@
 """The DataModule shared by all data sets that fit into memory."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Literal
 
-from lightning.pytorch import LightningDataModule
-from lightning.pytorch.trainer.states import TrainerFn
-
-from datamodules.augmentation import augment, normalise
+from datamodules.augmentation import augment
 from datamodules.batch import ImageBatch
-from datamodules.loader import EvaluationLoader, TrainingLoader
+from datamodules.image_data_module import ImageDataModule
 from datamodules.splits import Split, check_classes_present, check_split, hold_out
 
 
-class InMemoryDataModule(LightningDataModule):
+class InMemoryDataModule(ImageDataModule):
     """Small images held in memory as one tensor, augmented and normalised on the device.
 
     Args:
@@ -33,13 +31,7 @@ class InMemoryDataModule(LightningDataModule):
         ValueError: An argument is out of its range.
     """
 
-    name: str
-    num_classes: ClassVar[int]
-    in_channels: ClassVar[int]
-    class_names: ClassVar[tuple[str, ...]]
-    mean: ClassVar[tuple[float, ...]]
-    std: ClassVar[tuple[float, ...]]
-    image_size: int
+    _splits: Mapping[str, Split]
 
     def __init__(
         self,
@@ -54,75 +46,44 @@ class InMemoryDataModule(LightningDataModule):
         seed: int = 42,
         split_seed: int = 0,
     ) -> None:
-        super().__init__()
-        for argument, value, least in (
-            ("batch_size", batch_size, 1),
-            ("eval_batch_size", eval_batch_size, 1),
-            ("val_size", val_size, 0),
-            ("crop_padding", crop_padding, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{argument}={value} is too small: --data.{argument} must be at least {least}.")
+        super().__init__(
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            val_size=val_size,
+            normalization=normalization,
+            seed=seed,
+            split_seed=split_seed,
+        )
+        self.check_at_least({"crop_padding": (crop_padding, 0)})
         if storage not in ("cpu", "device"):
             raise ValueError(f"storage={storage!r} is not offered: --data.storage must be cpu or device.")
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
-        self.val_size = val_size
         self.crop_padding = crop_padding
         self.horizontal_flip = horizontal_flip
-        self.normalization = normalization
         self.storage = storage
-        self.seed = seed
-        self.split_seed = split_seed
-        self._splits: dict[str, Split] = {}
-        self._verified = False
 
     @abstractmethod
     def read(self) -> tuple[Split, Split, bool]:
         """Reads the training images, the test images, and whether both are known to be the published ones."""
 
+    def open_splits(self) -> Mapping[str, Split]:
+        """Reads, checks and divides the images."""
+        train, test, self._verified = self.read()
+        for name, split in (("train", train), ("test", test)):
+            check_split(split, name, self.num_classes, (self.in_channels, self.image_size, self.image_size))
+        train, val = hold_out(train, self.val_size, self.split_seed) if self.val_size else (train, test)
+        check_classes_present(train, self.num_classes)
+        return {"train": train, "val": val, "test": test}
+
     def setup(self, stage: str | None = None) -> None:
-        """Reads, checks and divides the images, once.
+        """Reads, checks and divides the images, once; moves them to the device if they are to lie there.
 
         Raises:
             ValueError: The files, the labels or the sizes do not fit the data set or the arguments.
         """
-        if not self._splits:
-            train, test, self._verified = self.read()
-            for name, split in (("train", train), ("test", test)):
-                check_split(split, name, self.num_classes, (self.in_channels, self.image_size, self.image_size))
-            train, val = hold_out(train, self.val_size, self.split_seed) if self.val_size else (train, test)
-            check_classes_present(train, self.num_classes)
-            self._splits = {"train": train, "val": val, "test": test}
+        super().setup(stage)
         if self.storage == "device" and self.trainer is not None:
             device = self.trainer.strategy.root_device
             self._splits = {name: split.to(device) for name, split in self._splits.items()}
-        if stage == TrainerFn.FITTING:
-            self.train_dataloader()  # refuses a batch that is too large here, before the sanity check validates
-
-    def train_dataloader(self) -> TrainingLoader:
-        """Shuffled batches, going on where the Trainer stands."""
-        rank, world_size = self._rank_and_world_size()
-        return TrainingLoader(
-            self._splits["train"],
-            self.batch_size,
-            seed=self.seed,
-            position=self._position,
-            rank=rank,
-            world_size=world_size,
-        )
-
-    def val_dataloader(self) -> EvaluationLoader:
-        """The images that select a model."""
-        return self._evaluation_loader("val")
-
-    def test_dataloader(self) -> EvaluationLoader:
-        """The test images."""
-        return self._evaluation_loader("test")
-
-    def predict_dataloader(self) -> EvaluationLoader:
-        """The test images again; their labels are there to be ignored."""
-        return self._evaluation_loader("test")
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
         """Augments a training batch and normalises any batch, on the device."""
@@ -136,74 +97,4 @@ class InMemoryDataModule(LightningDataModule):
                 crop_padding=self.crop_padding,
                 horizontal_flip=self.horizontal_flip,
             )
-        images = normalise(images, self.mean, self._divisor)
-        if self.trainer is not None:
-            # Lightning converts floats for precisions such as bf16-true before this hook, when images were still uint8.
-            images = self.trainer.precision_plugin.convert_input(images)
-        return batch._replace(images=images)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns what fixes the training batches, for a checkpoint."""
-        if not self._splits:
-            return {}
-        return {**self.train_dataloader().state_dict(), "split_seed": self.split_seed}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuses to resume training on other batches.
-
-        Lightning restores the loader's own state only in mid-epoch, this one at an epoch's end too.
-
-        Raises:
-            ValueError: A seed, the global batch or the number of images differs from the checkpoint's.
-        """
-        if self.trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
-            return
-        self.train_dataloader().load_state_dict(state_dict)
-        if state_dict["split_seed"] != self.split_seed:
-            raise ValueError(
-                f"The checkpoint's validation images were chosen with split_seed {state_dict['split_seed']}; with "
-                f"{self.split_seed}, images of the one split would be in the other: resume with the saved value of "
-                "--data.split_seed."
-            )
-
-    def description(self) -> dict[str, Any]:
-        """Describes the data for a run's record; plain types only. To be called after `setup`."""
-        return {
-            "name": self.name,
-            "num_classes": self.num_classes,
-            "image_size": self.image_size,
-            "in_channels": self.in_channels,
-            "train_images": self._splits["train"].size,
-            "val_images": self._splits["val"].size,
-            "test_images": self._splits["test"].size,
-            "selection_split": "val" if self.val_size else "test",
-            "mean": list(self.mean),
-            "std": list(self._divisor),
-            "verified": self._verified,
-        }
-
-    @property
-    def black(self) -> tuple[float, ...]:
-        """What a pixel of 0 is after normalisation, in each channel: the border of an image that is shifted."""
-        return tuple(-mean / divisor for mean, divisor in zip(self.mean, self._divisor, strict=True))
-
-    @property
-    def _divisor(self) -> tuple[float, ...]:
-        """What pixels from 0 to 1 minus their mean are divided by, for each channel."""
-        return self.std if self.normalization == "standard" else (1 / 255,) * self.in_channels
-
-    def _evaluation_loader(self, name: str) -> EvaluationLoader:
-        rank, world_size = self._rank_and_world_size()
-        return EvaluationLoader(self._splits[name], self.eval_batch_size, rank=rank, world_size=world_size)
-
-    def _rank_and_world_size(self) -> tuple[int, int]:
-        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-
-    def _position(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 0
-        fit_loop = self.trainer.fit_loop
-        # overfit_batches asks for the same few batches every time: those of epoch 0.
-        processed: int = fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-        epoch = 0 if self.trainer.overfit_batches else processed  # type: ignore[attr-defined]
-        return epoch, fit_loop.epoch_loop.batch_progress.current.ready
+        return batch._replace(images=self.normalised(images))

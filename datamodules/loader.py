@@ -1,13 +1,29 @@
-"""Batches of a split that lies in memory, dealt out to the ranks of a job."""
+"""Batches of a split, dealt out to the ranks of a job."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from datamodules.batch import ImageBatch
 from datamodules.counter_random import random_permutation
-from datamodules.splits import Split
+
+
+class ImageSource(Protocol):
+    """Labelled images that batches are made of."""
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the indices of a batch are wanted."""
+
+    def batches(self, requests: Iterable[tuple[Tensor, int | None]]) -> Iterator[ImageBatch]:
+        """A batch for each request, in their order: indices (B,) and the training epoch, or None in evaluation."""
 
 
 class TrainingLoader:
@@ -32,7 +48,7 @@ class TrainingLoader:
 
     def __init__(
         self,
-        split: Split,
+        split: ImageSource,
         batch_size: int,
         *,
         seed: int,
@@ -56,11 +72,14 @@ class TrainingLoader:
         return self.split.size // self.global_batch_size
 
     def __iter__(self) -> Iterator[ImageBatch]:
+        return self.split.batches(self._requests())
+
+    def _requests(self) -> Iterator[tuple[Tensor, int]]:
         epoch, first_batch = self.position()
-        order = random_permutation(self.split.size, self.seed, epoch, device=self.split.images.device)
+        order = random_permutation(self.split.size, self.seed, epoch, device=self.split.device)
         for batch in range(first_batch, len(self)):
             start = batch * self.global_batch_size + self.rank * self.batch_size
-            yield self.split.batch(order[start : start + self.batch_size], epoch)
+            yield order[start : start + self.batch_size], epoch
 
     def state_dict(self) -> dict[str, int]:
         """Returns what fixes the order of the batches, for Lightning to save with a checkpoint."""
@@ -94,7 +113,7 @@ class EvaluationLoader:
         world_size: Number of processes.
     """
 
-    def __init__(self, split: Split, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, split: ImageSource, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
         self.split = split
         self.batch_size = batch_size
         self.rank = rank
@@ -105,8 +124,8 @@ class EvaluationLoader:
 
     def __iter__(self) -> Iterator[ImageBatch]:
         rows = math.ceil(self.split.size / self.world_size)
-        dealt = torch.arange(rows, device=self.split.images.device) * self.world_size + self.rank
-        for indices in dealt.split(self.batch_size):
-            filler = indices >= self.split.size
-            batch = self.split.batch(indices.masked_fill(filler, 0), epoch=None)
+        dealt = (torch.arange(rows, device=self.split.device) * self.world_size + self.rank).split(self.batch_size)
+        fillers = [indices >= self.split.size for indices in dealt]
+        requests = ((indices.masked_fill(filler, 0), None) for indices, filler in zip(dealt, fillers, strict=True))
+        for batch, filler in zip(self.split.batches(requests), fillers, strict=True):
             yield batch._replace(labels=batch.labels.masked_fill(filler, -1))

@@ -1,5 +1,6 @@
 """Labelled images in memory: checks, and the division into training and validation."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -29,9 +30,15 @@ class Split(NamedTuple):
         """Copies the images and labels at `indices`. Shape (M,)."""
         return Split(self.images.index_select(0, indices), self.labels.index_select(0, indices))
 
-    def batch(self, indices: Tensor, epoch: int | None) -> ImageBatch:
-        """Gathers one batch, with one operation for the images and one for the labels."""
-        return ImageBatch(*self.select(indices), indices, epoch)
+    @property
+    def device(self) -> torch.device:
+        """Where the images lie."""
+        return self.images.device
+
+    def batches(self, requests: Iterable[tuple[Tensor, int | None]]) -> Iterator[ImageBatch]:
+        """Gathers each batch with one operation for the images and one for the labels."""
+        for indices, epoch in requests:
+            yield ImageBatch(*self.select(indices), indices, epoch)
 
     def to(self, device: torch.device) -> "Split":
         """Moves the split to a device, where its batches are gathered from then on."""

@@ -14,6 +14,7 @@ from typing import Any, get_args
 import torch
 import yaml
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
 
 import datamodules
 from callbacks import TestTimeAugmentation
@@ -88,7 +89,7 @@ def evaluate(
             network = _dense(network)
         data = _data(config, root)
         collected = _Collected()
-        callbacks = [collected] if augmentation is None else [augmentation, collected]
+        callbacks = [*([augmentation] if augmentation else []), collected, _MemberProgressBar(name)]
         _predict(network, data, split, callbacks, trainer or {})
         answers = collected.answers(name, network.architecture, checkpoint.as_posix(), config.get("seed_everything"))
         if members and not torch.equal(answers.labels, members[0].labels):
@@ -108,6 +109,19 @@ def evaluate(
         "git": git_state(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+class _MemberProgressBar(TQDMProgressBar):
+    """The batches of one member, under its name."""
+
+    def __init__(self, member: str) -> None:
+        super().__init__()
+        self.member = member
+
+    @property
+    def predict_description(self) -> str:
+        """What stands before the bar."""
+        return self.member
 
 
 class _Collected(Callback):
@@ -153,7 +167,6 @@ def _predict(
         callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
-        enable_progress_bar=False,
         enable_model_summary=False,
         **options,
     )

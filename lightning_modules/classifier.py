@@ -134,7 +134,7 @@ class ImageClassifier(LightningModule):
         is free to look at them several times. The papers then average probabilities, not logits (AlexNet §4.1,
         VGG §3.2, GoogLeNet §7).
         """
-        return self.test_views(lambda view: self(self._arranged(view)), images)
+        return self.test_views(lambda view: self(self.arranged(view)), images)
 
     def output_shape(self, part: nn.Module, remedy: str) -> torch.Size:
         """Shape (C, H, W) of what `part` makes of an image of this network's size, found without computing it.
@@ -185,7 +185,7 @@ class ImageClassifier(LightningModule):
         Raises:
             NonFiniteLossError: The loss is NaN or infinite.
         """
-        logits, auxiliary = self.training_outputs(self._arranged(batch.images))
+        logits, auxiliary = self.training_outputs(self.arranged(batch.images))
         loss = total = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         for head, head_logits in auxiliary.items():
             head_loss = F.cross_entropy(head_logits, batch.labels, label_smoothing=self.label_smoothing)
@@ -276,7 +276,8 @@ class ImageClassifier(LightningModule):
             # Logged as an object: torchmetrics adds up the counts of all ranks once, at the end of the epoch.
             self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "acc1")
 
-    def _arranged(self, images: Tensor) -> Tensor:
+    def arranged(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in the memory order of the weights."""
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
 
 

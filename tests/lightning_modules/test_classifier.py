@@ -98,7 +98,7 @@ def test_switches_change_neither_keys_nor_results(name: str) -> None:
     assert any(
         value.is_contiguous(memory_format=torch.channels_last) for value in switched.parameters() if value.ndim == 4
     )
-    torch.testing.assert_close(switched(switched._arranged(images)), plain(images), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(switched(switched.arranged(images)), plain(images), rtol=1e-4, atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         low = plain(images)
     assert F.cosine_similarity(low.float().flatten(), plain(images).flatten(), dim=0) > 0.98

@@ -1,0 +1,185 @@
+"""What every DataModule of the project shares: batches dealt out to ranks, exact resuming, normalisation."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+
+from datamodules.augmentation import normalise
+from datamodules.loader import EvaluationLoader, ImageSource, TrainingLoader
+
+
+class ImageDataModule(LightningDataModule):
+    """Labelled images in a training, a validation and a test split, the same batches on any number of ranks.
+
+    Args:
+        batch_size: Images in a training batch of each device.
+        eval_batch_size: Images in a validation or test batch of each device.
+        val_size: Training images held out to select a model with. 0 holds out none and validates on the test images,
+            which the run's record then says.
+        normalization: standard: to mean 0 and variance 1 by channel; mean: pixels from 0 to 255 minus their mean, as
+            before 2015, for which the initial weights of those papers are made.
+        seed: Key of the sample order and the augmentation; the command line sets it to seed_everything.
+        split_seed: Key of the choice of the held-out images; independent of the run's seed, so that runs with different
+            seeds are selected on the same images.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    name: str
+    num_classes: int
+    in_channels: int
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        eval_batch_size: int,
+        val_size: int,
+        normalization: Literal["standard", "mean"],
+        seed: int,
+        split_seed: int,
+    ) -> None:
+        super().__init__()
+        self.check_at_least({"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)})
+        self.check_at_least({"val_size": (val_size, 0)})
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.val_size = val_size
+        self.normalization = normalization
+        self.seed = seed
+        self.split_seed = split_seed
+        self._splits: Mapping[str, ImageSource] = {}
+        self._verified = False
+
+    @staticmethod
+    def check_at_least(arguments: dict[str, tuple[int, int]]) -> None:
+        """Refuse values below their least: (value, least) by argument.
+
+        Raises:
+            ValueError: One is.
+        """
+        for argument, (value, least) in arguments.items():
+            if value < least:
+                raise ValueError(f"{argument}={value} is too small: --data.{argument} must be at least {least}.")
+
+    @abstractmethod
+    def open_splits(self) -> Mapping[str, ImageSource]:
+        """Open or read the splits train, val and test, once; sets `_verified`."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Opens, checks and divides the images, once.
+
+        Raises:
+            ValueError: The files, the labels or the sizes do not fit the data set or the arguments.
+        """
+        if not self._splits:
+            self._splits = self.open_splits()
+        if stage == TrainerFn.FITTING:
+            self.train_dataloader()  # refuses a batch that is too large here, before the sanity check validates
+
+    def train_dataloader(self) -> TrainingLoader:
+        """Shuffled batches, going on where the Trainer stands."""
+        rank, world_size = self._rank_and_world_size()
+        return TrainingLoader(
+            self._splits["train"],
+            self.batch_size,
+            seed=self.seed,
+            position=self._position,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def val_dataloader(self) -> EvaluationLoader:
+        """The images that select a model."""
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> EvaluationLoader:
+        """The test images."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> EvaluationLoader:
+        """The test images again; their labels are there to be ignored."""
+        return self._evaluation_loader("test")
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """uint8 images (…, C, H, W), or floats of their range, as the network is to see them."""
+        images = normalise(images, self.mean, self._divisor)
+        if self.trainer is not None:
+            # Lightning converts floats for precisions such as bf16-true before this hook, when images were still uint8.
+            images = self.trainer.precision_plugin.convert_input(images)
+        return images
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what fixes the training batches, for a checkpoint."""
+        if not self._splits:
+            return {}
+        return {**self.train_dataloader().state_dict(), "split_seed": self.split_seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuses to resume training on other batches.
+
+        Lightning restores the loader's own state only in mid-epoch, this one at an epoch's end too.
+
+        Raises:
+            ValueError: A seed, the global batch or the number of images differs from the checkpoint's.
+        """
+        if self.trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
+            return
+        self.train_dataloader().load_state_dict(state_dict)
+        if state_dict["split_seed"] != self.split_seed:
+            raise ValueError(
+                f"The checkpoint's validation images were chosen with split_seed {state_dict['split_seed']}; with "
+                f"{self.split_seed}, images of the one split would be in the other: resume with the saved value of "
+                "--data.split_seed."
+            )
+
+    def description(self) -> dict[str, Any]:
+        """Describes the data for a run's record; plain types only. To be called after `setup`."""
+        return {
+            "name": self.name,
+            "num_classes": self.num_classes,
+            "image_size": self.image_size,
+            "in_channels": self.in_channels,
+            "train_images": self._splits["train"].size,
+            "val_images": self._splits["val"].size,
+            "test_images": self._splits["test"].size,
+            "selection_split": "val" if self.val_size else "test",
+            "mean": list(self.mean),
+            "std": list(self._divisor),
+            "verified": self._verified,
+        }
+
+    @property
+    def black(self) -> tuple[float, ...]:
+        """What a pixel of 0 is after normalisation, in each channel: the border of an image that is shifted."""
+        return tuple(-mean / divisor for mean, divisor in zip(self.mean, self._divisor, strict=True))
+
+    @property
+    def _divisor(self) -> tuple[float, ...]:
+        """What pixels from 0 to 1 minus their mean are divided by, for each channel."""
+        return self.std if self.normalization == "standard" else (1 / 255,) * self.in_channels
+
+    def _evaluation_loader(self, name: str) -> EvaluationLoader:
+        rank, world_size = self._rank_and_world_size()
+        return EvaluationLoader(self._splits[name], self.eval_batch_size, rank=rank, world_size=world_size)
+
+    def _rank_and_world_size(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _position(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 0
+        fit_loop = self.trainer.fit_loop
+        # overfit_batches asks for the same few batches every time: those of epoch 0.
+        processed: int = fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        epoch = 0 if self.trainer.overfit_batches else processed  # type: ignore[attr-defined]
+        return epoch, fit_loop.epoch_loop.batch_progress.current.ready
