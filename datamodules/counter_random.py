@@ -5,6 +5,7 @@ of ranks, the device, or what was drawn before. So a resumed run has no random s
 finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 """
 
+import math
 from enum import IntEnum
 
 import torch
@@ -24,6 +25,23 @@ class Stream(IntEnum):
     CROP_Y = 2
     CROP_X = 3
     FLIP = 4
+    SHORTER_SIDE = 5
+    AREA = 6
+    ASPECT = 7
+    FIXED_CROP = 8
+    COLOUR_NOISE = 9
+    ERASING = 10
+    ERASED_AREA = 11
+    ERASED_ASPECT = 12
+    ERASED_Y = 13
+    ERASED_X = 14
+    MIXING = 15
+    MIXED_SHARE = 16
+    MIXED_Y = 17
+    MIXED_X = 18
+    OPERATION = 19
+    MAGNITUDE = 20
+    SIGN = 21
 
 
 def random_bits(seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tensor:
@@ -41,10 +59,10 @@ def random_bits(seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tenso
     return _mix(indices * _signed(_INCREMENT) + _signed(_key(seed, epoch, stream)))
 
 
-def random_integers(high: int, seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tensor:
+def random_integers(high: int | Tensor, seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tensor:
     """Draws one integer of [0, high) for each sample.
 
-    The upper 32 bits scaled by `high`: the bias is below high / 2**32.
+    The upper 32 bits scaled by `high`, which may differ from sample to sample (N,): the bias is below high / 2**32.
 
     Returns:
         int64 on the device of `indices`. Shape (N,).
@@ -59,6 +77,61 @@ def random_booleans(seed: int, epoch: int, stream: Stream, indices: Tensor) -> T
         bool on the device of `indices`. Shape (N,).
     """
     return random_bits(seed, epoch, stream, indices) < 0
+
+
+def random_fractions(
+    seed: int, epoch: int, stream: Stream, indices: Tensor, *, count: int = 1, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Draws `count` numbers of [0, 1) for each sample.
+
+    A sample's bits are the state of a SplitMix64 generator, of which these are the first `count` outputs.
+
+    Args:
+        seed: The run's seed.
+        epoch: Training epoch.
+        stream: What the numbers are used for.
+        indices: int64 sample indices on any device. Shape (N,).
+        count: Numbers for each sample.
+        dtype: float64 has 53 random bits; float32 has 24, on devices without float64 too.
+
+    Returns:
+        On the device of `indices`. Shape (N, count).
+    """
+    states = random_bits(seed, epoch, stream, indices)[:, None]
+    steps = torch.arange(1, count + 1, device=indices.device)
+    digits = 53 if dtype == torch.float64 else 24
+    return _shift_right(_mix(states + steps * _signed(_INCREMENT)), 64 - digits).to(dtype) * 2.0**-digits
+
+
+def random_normals(
+    seed: int, epoch: int, stream: Stream, indices: Tensor, *, count: int = 1, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Draws `count` numbers of a normal distribution with mean 0 and variance 1 for each sample.
+
+    By Box and Muller, 1958: each from two fractions. Arguments as of `random_fractions`.
+
+    Returns:
+        On the device of `indices`. Shape (N, count).
+    """
+    radius, angle = random_fractions(seed, epoch, stream, indices, count=2 * count, dtype=dtype).chunk(2, dim=1)
+    # The logarithm of 1 - radius, of (0, 1], is finite.
+    return (-2 * torch.log1p(-radius)).sqrt() * torch.cos(2 * math.pi * angle)
+
+
+def augmentation_keys(indices: Tensor, repetitions: Tensor, size: int) -> Tensor:
+    """Gives each repetition of a sample in an epoch an augmentation of its own (repeated augmentation).
+
+    Hoffer et al., "Augment your batch", 2020. They take the place of the indices; repetition 0 has the indices as keys.
+
+    Args:
+        indices: int64 sample indices of [0, size). Shape (N,).
+        repetitions: Which time the sample is taken in this epoch, from 0. Shape (N,).
+        size: Number of samples of the split.
+
+    Returns:
+        int64. Shape (N,).
+    """
+    return indices + repetitions * size
 
 
 def random_permutation(

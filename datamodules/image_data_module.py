@@ -37,6 +37,7 @@ class ImageDataModule(LightningDataModule):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     image_size: int
+    repetitions = 1
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class ImageDataModule(LightningDataModule):
             position=self._position,
             rank=rank,
             world_size=world_size,
+            repetitions=self.repetitions,
         )
 
     def val_dataloader(self) -> EvaluationLoader:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from datamodules.batch import ImageBatch
-from datamodules.counter_random import random_permutation
+from datamodules.counter_random import augmentation_keys, random_permutation
 
 
 class ImageSource(Protocol):
@@ -41,6 +41,9 @@ class TrainingLoader:
         position: Returns the epoch and the number of its batches already trained on.
         rank: Global rank of this process.
         world_size: Number of processes.
+        repetitions: How often an image follows itself in a batch, each time augmented differently (Hoffer et al. 2020,
+            Augment your batch). The epoch stays as long, with so many times fewer images; repetition r of image i has
+            the index that `augmentation_keys` gives it.
 
     Raises:
         ValueError: A global batch is larger than the split.
@@ -55,6 +58,7 @@ class TrainingLoader:
         position: Callable[[], tuple[int, int]],
         rank: int = 0,
         world_size: int = 1,
+        repetitions: int = 1,
     ) -> None:
         self.split = split
         self.batch_size = batch_size
@@ -62,6 +66,7 @@ class TrainingLoader:
         self.seed = seed
         self.position = position
         self.rank = rank
+        self.repetitions = repetitions
         if self.global_batch_size > split.size:
             raise ValueError(
                 f"A global batch of {batch_size} images on each of {world_size} process(es) is larger than the "
@@ -77,13 +82,21 @@ class TrainingLoader:
     def _requests(self) -> Iterator[tuple[Tensor, int]]:
         epoch, first_batch = self.position()
         order = random_permutation(self.split.size, self.seed, epoch, device=self.split.device)
+        if self.repetitions > 1:
+            repetitions = torch.arange(self.repetitions, device=order.device)
+            order = augmentation_keys(order[:, None], repetitions, self.split.size).flatten()[: self.split.size]
         for batch in range(first_batch, len(self)):
             start = batch * self.global_batch_size + self.rank * self.batch_size
             yield order[start : start + self.batch_size], epoch
 
     def state_dict(self) -> dict[str, int]:
         """Returns what fixes the order of the batches, for Lightning to save with a checkpoint."""
-        return {"seed": self.seed, "global_batch_size": self.global_batch_size, "images": self.split.size}
+        return {
+            "seed": self.seed,
+            "global_batch_size": self.global_batch_size,
+            "images": self.split.size,
+            "repetitions": self.repetitions,
+        }
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Refuses to go on with batches other than those that the saved run had before it.
@@ -92,11 +105,13 @@ class TrainingLoader:
             ValueError: The seed, the global batch or the number of images differs.
         """
         current = self.state_dict()
+        state = {"repetitions": 1, **state}  # older checkpoints have none
         changed = [f"{name} {state[name]} → {current[name]}" for name in current if state[name] != current[name]]
         if changed:
             raise ValueError(
                 f"The checkpoint was trained on other batches ({', '.join(changed)}): resume with the saved values "
-                "(--seed_everything; --data.batch_size times the number of processes; --data.val_size)."
+                "(--seed_everything; --data.batch_size times the number of processes; --data.val_size; "
+                "--data.repetitions)."
             )
 
 

@@ -16,7 +16,10 @@ from lightning_modules.weights import load_weights
 
 
 class Batch(Protocol):
-    """What a classifier reads of a batch: images (B, C, H, W), labels (B,), -1 for rows that do not count."""
+    """What a classifier reads of a batch: images (B, C, H, W), labels (B,), -1 for rows that do not count.
+
+    Where images are mixed, it also has targets (B, num_classes), the share of each class.
+    """
 
     @property
     def images(self) -> Tensor: ...  # noqa: D102
@@ -186,9 +189,11 @@ class ImageClassifier(LightningModule):
             NonFiniteLossError: The loss is NaN or infinite.
         """
         logits, auxiliary = self.training_outputs(self.arranged(batch.images))
-        loss = total = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        mixed = getattr(batch, "targets", None)
+        targets = batch.labels if mixed is None else mixed
+        loss = total = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         for head, head_logits in auxiliary.items():
-            head_loss = F.cross_entropy(head_logits, batch.labels, label_smoothing=self.label_smoothing)
+            head_loss = F.cross_entropy(head_logits, targets, label_smoothing=self.label_smoothing)
             total = total + self.auxiliary_loss_weights[head] * head_loss
             self.log(f"train/loss_aux_{head}", head_loss)
             self.log(f"train/acc1_aux_{head}", (head_logits.argmax(-1) == batch.labels).float().mean())

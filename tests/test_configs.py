@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from comparison.architectures.configs import build
 from datamodules import CIFAR10, MNIST, ImageBatch
 from datamodules.splits import Split
+from tests.datamodules.imagenet.photographs import write_shards
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
@@ -36,17 +37,10 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(data_class, "prepare_data", lambda _: None)
 
 
-@pytest.fixture
-def image_size(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Random images of the size of ImageNet's, behind the name of CIFAR-10."""
-
-    def pretend(size: int) -> None:
-        split = Split(torch.randint(256, (20, 3, size, size), dtype=torch.uint8), torch.arange(20) % 10)
-        monkeypatch.setattr(CIFAR10, "image_size", size)
-        monkeypatch.setattr(CIFAR10, "read", lambda _: (split, split, False))
-        monkeypatch.setattr(CIFAR10, "prepare_data", lambda _: None)
-
-    return pretend
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared copy of ImageNet with three classes."""
+    return write_shards(tmp_path_factory.mktemp("imagenet") / "imagenet", train=2, val=1)
 
 
 @pytest.fixture
@@ -80,23 +74,20 @@ def test_a_config_says_what_it_is_for(config: Path) -> None:
 
 
 @pytest.mark.parametrize("config", MODELS, ids=lambda path: path.stem)
-def test_a_model_trains_for_a_step(
-    config: Path, run_main: Callable[..., None], image_size: Callable[[int], None]
-) -> None:
-    size = build([ROOT / config], {}).image_size
-    if size <= 32:
+def test_a_model_trains_for_a_step(config: Path, run_main: Callable[..., None], photographs: Path) -> None:
+    if build([ROOT / config], {}).image_size <= 32:
         run_main(*command(Path("configs/data/digits.yaml"), config))
     else:
-        image_size(227 if "caffe" in config.stem else size)
-        small = ["--data.batch_size", "2", "--data.eval_batch_size", "2", "--data.val_size", "0"]
-        run_main(*command(Path("configs/data/cifar10.yaml"), config), *small)
+        small = ["--data.root", str(photographs), "--data.batch_size", "2", "--data.eval_batch_size", "2"]
+        run_main(*command(Path("configs/data/imagenet.yaml"), config), *small)
 
 
 @pytest.mark.usefixtures("small_data")
 @pytest.mark.parametrize("config", DATA, ids=lambda path: path.stem)
-def test_a_data_set_trains_for_a_step(config: Path, run_main: Callable[..., None]) -> None:
+def test_a_data_set_trains_for_a_step(config: Path, run_main: Callable[..., None], photographs: Path) -> None:
     words = command(config, Path("configs/model/resnet20.yaml"))
-    run_main(*words, *(["--data.val_size", "60"] if "digits" not in config.stem else []))
+    own = {"digits": [], "imagenet": ["--data.root", str(photographs), "--data.batch_size", "2"]}
+    run_main(*words, *own.get(config.stem, ["--data.val_size", "60"]))
 
 
 @pytest.mark.usefixtures("small_data")

@@ -2,9 +2,20 @@
 
 import itertools
 
+import pytest
 import torch
+from scipy.stats import kstest
 
-from datamodules.counter_random import Stream, random_bits, random_booleans, random_integers, random_permutation
+from datamodules.counter_random import (
+    Stream,
+    augmentation_keys,
+    random_bits,
+    random_booleans,
+    random_fractions,
+    random_integers,
+    random_normals,
+    random_permutation,
+)
 
 N = 100_000
 INDICES = torch.arange(N)
@@ -38,6 +49,11 @@ def test_numbers_stay_what_they_are() -> None:
     """A change here would make runs that were saved before go on with other images."""
     assert random_integers(9, 42, 3, Stream.CROP_Y, torch.arange(12)).tolist() == [2, 4, 5, 3, 1, 8, 5, 3, 1, 4, 3, 2]
     assert random_permutation(10, 42, 1).tolist() == [7, 8, 5, 4, 1, 6, 9, 0, 2, 3]
+    fractions = random_fractions(42, 3, Stream.AREA, torch.arange(3), count=2)
+    assert fractions.flatten().tolist() == pytest.approx(
+        [0.66784486, 0.69932718, 0.14503210, 0.53377365, 0.01281613, 0.91076422]
+    )
+    assert [stream.value for stream in Stream] == list(range(len(Stream)))
 
 
 def test_numbers_do_not_depend_on_the_batch() -> None:
@@ -52,6 +68,42 @@ def test_integers_are_uniform() -> None:
         assert len(counts) == high
         chi_squared = ((counts - N / high) ** 2 / (N / high)).sum()
         assert chi_squared < high - 1 + 5 * (2 * (high - 1)) ** 0.5
+
+
+def test_each_sample_can_have_its_own_range() -> None:
+    highs = INDICES % 7 + 1
+    drawn = random_integers(highs, 0, 0, Stream.CROP_X, INDICES)
+    for high in range(1, 8):
+        assert drawn[highs == high].unique().tolist() == list(range(high))
+    assert torch.equal(drawn[highs == 5], random_integers(5, 0, 0, Stream.CROP_X, INDICES[highs == 5]))
+
+
+def test_fractions_are_those_of_splitmix64() -> None:
+    state = random_bits(7, 1, Stream.AREA, torch.tensor([123])).item() % (1 << 64)
+    expected = [(value >> 11) / 2**53 for value in splitmix64(state, 4)]
+    assert random_fractions(7, 1, Stream.AREA, torch.tensor([123]), count=4)[0].tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_fractions_and_normals_are_distributed_as_such(dtype: torch.dtype) -> None:
+    fractions = random_fractions(0, 0, Stream.AREA, INDICES, count=3, dtype=dtype)
+    normals = random_normals(0, 0, Stream.COLOUR_NOISE, INDICES, count=3, dtype=dtype)
+    assert fractions.dtype == normals.dtype == dtype
+    assert 0 <= fractions.min() <= fractions.max() < 1
+    for column in range(3):
+        assert kstest(fractions[:, column].numpy(), "uniform").pvalue > 1e-3
+        assert kstest(normals[:, column].numpy(), "norm").pvalue > 1e-3
+    for columns in (fractions, normals):
+        assert torch.allclose(torch.corrcoef(columns.T), torch.eye(3, dtype=dtype), atol=5 / N**0.5)
+
+
+def test_repetitions_of_a_sample_have_keys_of_their_own() -> None:
+    indices = torch.arange(50).repeat(3)
+    repetitions = torch.arange(3).repeat_interleave(50)
+    keys = augmentation_keys(indices, repetitions, size=50)
+    assert torch.equal(keys.sort().values, torch.arange(150))
+    assert torch.equal(keys[:50], indices[:50])
+    assert torch.equal(keys % 50, indices)
 
 
 def test_booleans_are_even() -> None:

@@ -155,6 +155,15 @@ def test_label_smoothing_and_auxiliary_heads_enter_the_loss() -> None:
     torch.testing.assert_close(network.training_step(batch_of(logits, labels), 0), expected)
 
 
+def test_mixed_images_are_trained_towards_their_shares() -> None:
+    network = silence(Scores(num_classes=3, label_smoothing=0.1))
+    batch = batch_of(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))
+    shares = torch.rand(4, 3).softmax(1)
+    expected = F.cross_entropy(batch.images.flatten(1), shares, label_smoothing=0.1)
+    batch.targets = shares
+    torch.testing.assert_close(network.training_step(batch, 0), expected)
+
+
 def test_evaluation_counts_each_image_once() -> None:
     generator = torch.Generator().manual_seed(3)
     logits, labels = torch.randn(50, 8, generator=generator), torch.randint(8, (50,), generator=generator)

@@ -1,0 +1,167 @@
+"""What a prepared copy of ImageNet holds: its manifest, and an index of its images that is mapped, not loaded.
+
+    ROOT/manifest.json       format, layout, classes in the order of their labels, counts, hashes, what was odd
+    ROOT/train.npy val.npy   one `RECORD` for each image, in the order of their names
+    ROOT/train/shard-00000.tar …     layout "shards": plain tar files of IMAGE.jpg, as WebDataset has them
+    ROOT/train/n01440764/….JPEG …    layout "tree": a folder for each class, as ImageFolder has them
+
+The index is an array file: all processes of a host share its pages, and opening it takes milliseconds whatever its
+length. It says where each image lies in its shard, so any order of images can be read.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SPLITS = ("train", "val")
+RECORD = np.dtype(
+    [
+        ("shard", "<u4"),  # number of the file under the split's "shards"; 0 in a tree
+        ("offset", "<u8"),  # first byte of the image in it; 0 in a tree
+        ("size", "<u4"),  # bytes
+        ("crc32", "<u4"),  # of these bytes, as zlib counts it
+        ("label", "<i4"),  # place of the class in the manifest
+        ("width", "<u4"),  # pixels
+        ("height", "<u4"),
+        ("name", "S32"),  # name of the published file, such as n01440764_10026.JPEG
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ImageClass:
+    """One class.
+
+    Attributes:
+        wnid: WordNet id, such as n01440764.
+        names: Its words, such as tench and Tinca tinca; empty where the source has none.
+    """
+
+    wnid: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of a split.
+
+    Attributes:
+        file: Path from the root, with forward slashes.
+        images: Number of its images.
+        bytes: Its size.
+        sha256: Of the whole file.
+    """
+
+    file: str
+    images: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SplitEntry:
+    """What the manifest says of a split.
+
+    Attributes:
+        images: Number of images.
+        bytes: Their size in all.
+        index_sha256: Of its array file.
+        shards: Its files; empty in a tree.
+    """
+
+    images: int
+    bytes: int
+    index_sha256: str
+    shards: tuple[Shard, ...] = ()
+
+
+@dataclass(frozen=True)
+class Odd:
+    """An image that was not an ordinary JPEG.
+
+    Attributes:
+        split: train or val.
+        name: Name of the published file.
+        what: What it is: png, cmyk, grey, exif, truncated, …
+        action: What was done: kept, converted, left out.
+    """
+
+    split: str
+    name: str
+    what: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared copy is.
+
+    Attributes:
+        layout: shards or tree.
+        classes: In the order of their labels.
+        splits: By name, train and val.
+        encoding: What was done to the images: {"kind": "original"}, or {"kind": "jpeg", "shorter_side": 256,
+            "quality": 90}.
+        source: Where they are from: archives with their MD5, or the path of a tree.
+        verified: Whether they come from archives with the published MD5, or from files made of them.
+        odd: Images that were not ordinary.
+        format: Version of this layout.
+    """
+
+    layout: str
+    classes: tuple[ImageClass, ...]
+    splits: dict[str, SplitEntry]
+    encoding: dict[str, Any] = field(default_factory=lambda: {"kind": "original"})
+    source: dict[str, Any] = field(default_factory=dict)
+    verified: bool = False
+    odd: tuple[Odd, ...] = ()
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        """The file's content."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def manifest_from_json(text: str, where: str) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        text: The file's content.
+        where: Its path, for messages.
+
+    Raises:
+        ValueError: It is not a manifest of this format.
+    """
+    try:
+        content = json.loads(text)
+        if content["format"] != FORMAT:
+            raise ValueError(
+                f"{where} has format {content['format']}, this version of the project reads {FORMAT}: prepare it again."
+            )
+        splits = {
+            name: SplitEntry(**{**entry, "shards": tuple(Shard(**shard) for shard in entry["shards"])})
+            for name, entry in content.pop("splits").items()
+        }
+        classes = tuple(ImageClass(entry["wnid"], tuple(entry["names"])) for entry in content.pop("classes"))
+        odd = tuple(Odd(**entry) for entry in content.pop("odd"))
+        return Manifest(classes=classes, splits=splits, odd=odd, **content)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{where} is not the manifest of a prepared data set ({error!r}): prepare it again.") from None
+
+
+def read_manifest(root: Path) -> Manifest:
+    """Read the manifest of a prepared copy.
+
+    Raises:
+        ValueError: There is none, or it cannot be read.
+    """
+    path = root / MANIFEST
+    try:
+        return manifest_from_json(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}): prepare the data set again.") from None
