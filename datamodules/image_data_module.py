@@ -21,7 +21,8 @@ class ImageDataModule(LightningDataModule):
         val_size: Training images held out to select a model with. 0 holds out none and validates on the test images,
             which the run's record then says.
         normalization: standard: to mean 0 and variance 1 by channel; mean: pixels from 0 to 255 minus their mean, as
-            before 2015, for which the initial weights of those papers are made.
+            before 2015, for which the initial weights of those papers are made; symmetric: to [-1, 1], as generators
+            make them.
         seed: Key of the sample order and the augmentation; the command line sets it to seed_everything.
         split_seed: Key of the choice of the held-out images; independent of the run's seed, so that runs with different
             seeds are selected on the same images.
@@ -45,7 +46,7 @@ class ImageDataModule(LightningDataModule):
         batch_size: int,
         eval_batch_size: int,
         val_size: int,
-        normalization: Literal["standard", "mean"],
+        normalization: Literal["standard", "mean", "symmetric"],
         seed: int,
         split_seed: int,
     ) -> None:
@@ -114,11 +115,15 @@ class ImageDataModule(LightningDataModule):
 
     def normalised(self, images: Tensor) -> Tensor:
         """uint8 images (…, C, H, W), or floats of their range, as the network is to see them."""
-        images = normalise(images, self.mean, self._divisor)
+        images = normalise(images, self._centre, self._divisor)
         if self.trainer is not None:
             # Lightning converts floats for precisions such as bf16-true before this hook, when images were still uint8.
             images = self.trainer.precision_plugin.convert_input(images)
         return images
+
+    def plain_training_loader(self) -> EvaluationLoader:
+        """All training images once, in their order and without augmentation, for this process alone."""
+        return EvaluationLoader(self._splits["train"], self.eval_batch_size)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what fixes the training batches, for a checkpoint."""
@@ -155,7 +160,7 @@ class ImageDataModule(LightningDataModule):
             "val_images": self._splits["val"].size,
             "test_images": self._splits["test"].size,
             "selection_split": "val" if self.val_size else "test",
-            "mean": list(self.mean),
+            "mean": list(self._centre),
             "std": list(self._divisor),
             "verified": self._verified,
         }
@@ -163,12 +168,19 @@ class ImageDataModule(LightningDataModule):
     @property
     def black(self) -> tuple[float, ...]:
         """What a pixel of 0 is after normalisation, in each channel: the border of an image that is shifted."""
-        return tuple(-mean / divisor for mean, divisor in zip(self.mean, self._divisor, strict=True))
+        return tuple(-mean / divisor for mean, divisor in zip(self._centre, self._divisor, strict=True))
 
     @property
     def _divisor(self) -> tuple[float, ...]:
         """What pixels from 0 to 1 minus their mean are divided by, for each channel."""
-        return self.std if self.normalization == "standard" else (1 / 255,) * self.in_channels
+        return {"standard": self.std, "mean": (1 / 255,) * self.in_channels, "symmetric": (0.5,) * self.in_channels}[
+            self.normalization
+        ]
+
+    @property
+    def _centre(self) -> tuple[float, ...]:
+        """What is taken off pixels from 0 to 1, for each channel."""
+        return (0.5,) * self.in_channels if self.normalization == "symmetric" else self.mean
 
     def _evaluation_loader(self, name: str) -> EvaluationLoader:
         rank, world_size = self._rank_and_world_size()

@@ -21,7 +21,8 @@ class InMemoryDataModule(ImageDataModule):
         crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to its size.
         horizontal_flip: Whether to mirror half of the training images.
         normalization: standard: to mean 0 and variance 1 by channel; mean: pixels from 0 to 255 minus their mean, as
-            before 2015, for which the initial weights of those papers are made.
+            before 2015, for which the initial weights of those papers are made; symmetric: to [-1, 1], as generators
+            make them.
         storage: Where the images lie: in the memory of the host ("cpu") or of each training device ("device").
         seed: Key of the sample order and the augmentation; the command line sets it to seed_everything.
         split_seed: Key of the choice of the held-out images; independent of the run's seed, so that runs with different
@@ -41,7 +42,7 @@ class InMemoryDataModule(ImageDataModule):
         val_size: int = 0,
         crop_padding: int = 0,
         horizontal_flip: bool = False,
-        normalization: Literal["standard", "mean"] = "standard",
+        normalization: Literal["standard", "mean", "symmetric"] = "standard",
         storage: Literal["cpu", "device"] = "cpu",
         seed: int = 42,
         split_seed: int = 0,

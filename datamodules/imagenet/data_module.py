@@ -82,7 +82,8 @@ class ImageNet(ImageDataModule):
         cutmix: alpha of CutMix (Yun et al. 2019); 0 for none. With both, each image is mixed in one of the two ways.
         repetitions: How often an image stands in a batch, each time augmented differently.
         normalization: standard: to mean 0 and variance 1 by channel; mean: pixels from 0 to 255 minus their mean, as
-            before 2015, for which the initial weights of those papers are made.
+            before 2015, for which the initial weights of those papers are made; symmetric: to [-1, 1], as generators
+            make them.
         exact: Whether training images, too, are decoded and resized as PIL does it, not in the fastest way.
         broken: error: a photograph that cannot be decoded ends the run; skip: it is left out, with a warning.
         verify: Whether the checksum of each photograph is compared when it is read.
@@ -125,7 +126,7 @@ class ImageNet(ImageDataModule):
         mixup: float = 0.0,
         cutmix: float = 0.0,
         repetitions: int = 1,
-        normalization: Literal["standard", "mean"] = "standard",
+        normalization: Literal["standard", "mean", "symmetric"] = "standard",
         exact: bool = False,
         broken: Literal["error", "skip"] = "error",
         verify: bool = True,

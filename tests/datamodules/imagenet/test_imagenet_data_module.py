@@ -349,3 +349,28 @@ def test_a_copy_in_an_object_store_is_read(tmp_path: Path, monkeypatch: pytest.M
         ImageNet(root="memory://nowhere")
     with pytest.raises(ValueError, match="cannot be opened .* install the library"):
         ImageNet(root="unheardof://bucket")
+
+
+def test_a_copy_in_s3_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    server_class = pytest.importorskip("moto.server").ThreadedMotoServer
+    monkeypatch.setattr("datamodules.imagenet.reader.CACHE", tmp_path / "cache")
+    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    server = server_class(port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        local = write_shards(tmp_path / "imagenet")
+        s3fs.S3FileSystem.clear_instance_cache()
+        store = s3fs.S3FileSystem()
+        store.mkdir("bucket")
+        store.put(str(local), "bucket/imagenet", recursive=True)
+        here, there = opened(local), opened("s3://bucket/imagenet")
+        for one, other in zip(here.train_dataloader(), there.train_dataloader(), strict=True):
+            assert torch.equal(one.images, other.images)
+        with pytest.raises(ValueError, match="no prepared ImageNet at s3://bucket/nothing"):
+            ImageNet(root="s3://bucket/nothing")
+    finally:
+        server.stop()
