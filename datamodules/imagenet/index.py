@@ -107,7 +107,7 @@ class Manifest:
         splits: By name, train and val.
         encoding: What was done to the images: {"kind": "original"}, or {"kind": "jpeg", "shorter_side": 256,
             "quality": 90}.
-        source: Where they are from: archives with their MD5, or the path of a tree.
+        source: Where they are from: archives with their MD5, or the path of a tree; the options of the preparation.
         verified: Whether they come from archives with the published MD5, or from files made of them.
         odd: Images that were not ordinary.
         format: Version of this layout.

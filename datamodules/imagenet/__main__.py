@@ -1,0 +1,143 @@
+"""Prepare ImageNet: `python -m datamodules.imagenet prepare | verify | show`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from datamodules.imagenet.archives import DEVKIT, TRAIN, VAL
+from datamodules.imagenet.class_lists import NAMED, read_choice
+from datamodules.imagenet.conversion import Encoding
+from datamodules.imagenet.index import Manifest, read_manifest
+from datamodules.imagenet.originals import Archives, Published, Tree
+from datamodules.imagenet.preparation_options import LAYOUTS, Options, all_cores
+from datamodules.imagenet.prepare import prepare
+from datamodules.imagenet.summary import summary
+from datamodules.imagenet.verify import verify
+
+ORIGINAL = ("original", "null", "none")
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without … or – shows a question mark instead of a traceback.
+        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "prepare":
+            print(summary(_prepare(options)))
+        elif options.command == "show":
+            print(summary(read_manifest(options.root)))
+        elif differences := verify(options.root, workers=options.workers or all_cores()):
+            print("\n".join(differences))
+            print(f"error: {options.root} differs in {len(differences)} places from what was prepared", file=sys.stderr)
+            return 1
+        else:
+            print(f"{options.root} is as it was prepared")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _prepare(options: argparse.Namespace) -> Manifest:
+    return prepare(
+        options.destination,
+        _published(options),
+        Options(
+            layout=options.layout,
+            encoding=Encoding(options.shorter_side, options.quality),
+            shard_megabytes=options.shard_megabytes,
+            classes=read_choice(options.classes),
+            verify=not options.no_verify,
+            skip_broken=options.broken == "skip",
+            workers=options.workers or all_cores(),
+        ),
+    )
+
+
+def _published(options: argparse.Namespace) -> Published:
+    if options.tree is not None:
+        if options.archives or options.train or options.val:
+            raise ValueError("--tree and the archives exclude each other: name the one or the others.")
+        return Tree(options.tree.resolve(), options.devkit)
+    paths = []
+    for option, name in (("train", TRAIN), ("val", VAL), ("devkit", DEVKIT)):
+        path = getattr(options, option) or (options.archives and options.archives / name)
+        if path is None:
+            raise ValueError(f"--{option} is missing: name {name}, or with --archives the folder of all three.")
+        paths.append(path)
+    return Archives(*paths)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _shorter_side(text: str) -> int | None:
+    return None if text.lower() in ORIGINAL else int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m datamodules.imagenet", description="Prepare ImageNet once, verify a prepared copy, show one."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="prepare | verify | show", required=True)
+    _add_prepare(commands.add_parser("prepare", help="make a copy that is fast to read, from archives or a tree"))
+    for name, purpose in (
+        ("verify", "compare a copy with its checksums; exit code 1 if it differs"),
+        ("show", "print what a copy holds"),
+    ):
+        command = commands.add_parser(name, help=purpose, description=purpose)
+        command.add_argument("root", type=_path, metavar="ROOT", help="the prepared copy")
+        if name == "verify":
+            command.add_argument("--workers", type=int, help="processes; default: one for each core")
+    return parser
+
+
+def _add_prepare(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Give the same command again after an interruption: finished shards (or classes of a tree) are not done twice."
+    )
+    add = command.add_argument
+    add("destination", type=_path, metavar="DEST", help="folder of the copy")
+    add("--train", type=_path, metavar="TAR", help=TRAIN)
+    add("--val", type=_path, metavar="TAR", help=VAL)
+    add("--devkit", type=_path, metavar="TAR.GZ", help=f"{DEVKIT}; with --tree it gives the names of the classes")
+    add("--archives", type=_path, metavar="FOLDER", help="folder of the three, under their official names")
+    add("--tree", type=_path, metavar="FOLDER", help="train/CLASS/IMAGE and val/CLASS/IMAGE instead of archives")
+    add("--layout", choices=LAYOUTS, default="shards", help="tar files or a folder for each class; default: shards")
+    add(
+        "--shorter_side",
+        type=_shorter_side,
+        default=256,
+        metavar="PIXELS",
+        help="to which larger images are reduced, or original for none; default: 256",
+    )
+    add("--quality", type=int, default=90, help="of the JPEGs that are made of them, 1 to 100; default: 90")
+    add("--shard_megabytes", type=float, default=256, metavar="MB", help="at most about so large; default: 256")
+    add("--classes", metavar="WHICH", help=f"first 10, 100, …; {', '.join(NAMED)}; or a file of wnids; default: all")
+    add("--workers", type=int, help="processes; default: one for each core")
+    add("--no_verify", action="store_true", help="accept archives whose MD5 is not the published one")
+    add(
+        "--broken",
+        choices=("error", "skip"),
+        default="error",
+        help="truncated, empty, too large or unreadable images end the preparation, or are left out and listed",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Where the photographs lie in the official archives, found without unpacking anything.
+
+The training archive is a tar of a tar for each class, the validation archive a tar of photographs. One pass over an
+archive gives both its MD5 and the place of each photograph in it; later, any process reads any photograph from there.
+"""
+
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from datamodules.checksum import Checksum
+
+PUBLISHED = {
+    # as torchvision.datasets.ImageNet has them
+    "ILSVRC2012_img_train.tar": Checksum("md5", "1d675b47d978889d74fa0da5fadfb00e"),
+    "ILSVRC2012_img_val.tar": Checksum("md5", "29b22e2961454d5413ddabcf34fc5622"),
+    "ILSVRC2012_devkit_t12.tar.gz": Checksum("md5", "fa75699e90414af021442c21a62c3abf"),
+}
+TRAIN, VAL, DEVKIT = PUBLISHED
+
+MEMBER = np.dtype([("wnid", "S9"), ("name", "S32"), ("offset", "<u8"), ("size", "<u8")])
+Members = npt.NDArray[Any]
+
+_CLASS = re.compile(r"(n\d{8})\.tar")
+_TRAIN_IMAGE = re.compile(r"n\d{8}_\d{1,8}\.JPEG")
+_VAL_IMAGE = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
+_CHUNK_BYTES = 1 << 20
+
+
+def list_members(path: Path, checksum: Checksum | None, *, of_classes: bool) -> tuple[Members, str | None]:
+    """Find the photographs of an archive, in the order in which they lie there.
+
+    Args:
+        path: The archive.
+        checksum: What it must have; None leaves it unread where it can be skipped.
+        of_classes: Whether it is a tar of a tar for each class.
+
+    Returns:
+        One `MEMBER` for each, and the digest if there was one to compare.
+
+    Raises:
+        ValueError: The archive is damaged, is another one, or holds something else, too.
+    """
+    try:
+        with path.open("rb") as raw, tqdm(desc=path.name, total=path.stat().st_size, unit="B", unit_scale=True) as bar:
+            file = _HashedFile(raw, checksum, bar)
+            found = list(_classes(file, path) if of_classes else _images(file, _VAL_IMAGE, "", str(path)))
+            digest = file.digest_of_all()
+    except (OSError, tarfile.TarError) as error:
+        raise ValueError(f"{path} cannot be read ({error}): download it again.") from None
+    if checksum is not None:
+        compare(path, str(digest), checksum)
+    return np.array(found, MEMBER), digest
+
+
+def compare(path: Path, digest: str, checksum: Checksum) -> None:
+    """Refuse an archive that is not the published one.
+
+    Args:
+        path: The archive.
+        digest: What it has.
+        checksum: What it must have.
+
+    Raises:
+        ValueError: They differ.
+    """
+    if digest != checksum.digest:
+        raise ValueError(
+            f"{path} is not the published archive ({checksum.algorithm} {digest}, expected {checksum.digest}): "
+            "download it again, or accept it with --no_verify, which the manifest then says."
+        )
+
+
+class _HashedFile:
+    """A file whose bytes are hashed when they are first passed, read or skipped."""
+
+    def __init__(self, file: BinaryIO, checksum: Checksum | None, progress: "tqdm[Any]") -> None:
+        self._file = file
+        self._digest = None if checksum is None else checksum.new()
+        self._passed = 0
+        self._progress = progress
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._file.tell()
+        data = self._file.read(size)
+        new = start + len(data) - self._passed
+        if new > 0:
+            if self._digest is not None:
+                self._digest.update(memoryview(data)[-new:])
+            self._passed += new
+            self._progress.update(new)
+        return data
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        assert whence == 0
+        if self._digest is not None and position > self._passed:
+            self._file.seek(self._passed)
+            while (gap := position - self._passed) > 0 and self.read(min(gap, _CHUNK_BYTES)):
+                pass
+        return self._file.seek(position)
+
+    def digest_of_all(self) -> str | None:
+        """Read what is left, if the digest is wanted."""
+        if self._digest is None:
+            return None
+        self._file.seek(self._passed)
+        while self.read(_CHUNK_BYTES):
+            pass
+        return self._digest.hexdigest()
+
+
+class _Window:
+    """A part of a file as a file of its own."""
+
+    def __init__(self, file: _HashedFile, start: int, size: int) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
+        self._position = 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        assert whence == 0
+        self._position = position
+        return position
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._size - self._position, 0)
+        self._file.seek(self._start + self._position)
+        data = self._file.read(left if size < 0 else min(size, left))
+        self._position += len(data)
+        return data
+
+
+def _classes(file: _HashedFile, path: Path) -> Iterator[tuple[str, str, int, int]]:
+    for name, offset, size in _files(file, _CLASS, str(path)):
+        wnid = name.removesuffix(".tar")
+        for image in _images(_Window(file, offset, size), _TRAIN_IMAGE, wnid, f"{path}, {name}"):
+            yield (*image[:2], offset + image[2], image[3])
+
+
+def _images(
+    file: _HashedFile | _Window, names: re.Pattern[str], wnid: str, where: str
+) -> Iterator[tuple[str, str, int, int]]:
+    for name, offset, size in _files(file, names, where):
+        if not name.startswith(wnid):
+            raise ValueError(f"{where} holds {name}, a photograph of another class: name the official archive.")
+        yield wnid, name, offset, size
+
+
+def _files(file: _HashedFile | _Window, names: re.Pattern[str], where: str) -> Iterator[tuple[str, int, int]]:
+    """Name, offset and size of each member; no name that is not expected becomes a path."""
+    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r:") as tar:
+        for member in tar:
+            if not member.isreg() or not names.fullmatch(member.name):
+                raise ValueError(
+                    f"{where} holds {member.name!r}, which the official archive does not: name the official archive."
+                )
+            yield member.name, member.offset_data, member.size
+        # tarfile takes a damaged header for the end
+        file.seek(tar.offset)
+        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            raise ValueError(f"{where} is damaged at byte {tar.offset:,}: download it again.")

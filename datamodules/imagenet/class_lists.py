@@ -1,0 +1,73 @@
+"""Subsets of ImageNet's classes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+NAMED = {
+    # fastai's ten easy classes and ten breeds of dogs (github.com/fastai/imagenette). Here they have ImageNet's own
+    # split into training and validation, not that of fastai's archives.
+    "imagenette": (
+        "n01440764", "n02102040", "n02979186", "n03000684", "n03028079",
+        "n03394916", "n03417042", "n03425413", "n03445777", "n03888257",
+    ),
+    "imagewoof": (
+        "n02086240", "n02087394", "n02088364", "n02089973", "n02093754",
+        "n02096294", "n02099601", "n02105641", "n02111889", "n02115641",
+    ),
+}  # fmt: skip
+
+ClassChoice = int | tuple[str, ...] | None
+"""The first so many, these, or all."""
+
+
+def read_choice(text: str | None) -> ClassChoice:
+    """What an argument means: a number, a named list, or a file with a wnid on each line.
+
+    Args:
+        text: The argument; None for all classes.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if text is None:
+        return None
+    if text.isdecimal():
+        return int(text)
+    if text in NAMED:
+        return NAMED[text]
+    try:
+        words = Path(text).expanduser().read_text().split("\n")
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(
+            f"--classes {text} is no number, none of {', '.join(NAMED)}, and no file that can be read: name one."
+        ) from None
+    wnids = [line.split()[0] for line in words if line.strip()]
+    if not wnids or len(set(wnids)) < len(wnids):
+        raise ValueError(f"--classes {text} is empty or names a class twice: write each wnid once, on a line each.")
+    return tuple(wnids)
+
+
+def choose(choice: ClassChoice, available: Sequence[str]) -> tuple[str, ...]:
+    """The chosen classes, sorted by wnid, as their labels are.
+
+    Args:
+        choice: What `read_choice` returned.
+        available: Classes of the source.
+
+    Raises:
+        ValueError: The source lacks some of them.
+    """
+    everything = sorted(available)
+    if choice is None:
+        return tuple(everything)
+    if isinstance(choice, int):
+        if not 1 <= choice <= len(everything):
+            raise ValueError(f"--classes {choice}: the source has {len(everything)} classes, choose 1 to as many.")
+        return tuple(everything[:choice])
+    missing = sorted(set(choice).difference(everything))
+    if missing:
+        raise ValueError(
+            f"--classes: the source lacks {len(missing)} of the chosen classes, such as {missing[0]}: "
+            "choose others, or name the source that has them."
+        )
+    return tuple(sorted(choice))

@@ -1,0 +1,204 @@
+"""Preparing ImageNet: from the official archives, or a folder tree, to a copy that is fast to read.
+
+DEST/.prepare/           while it lasts: options, notes on the archives, a record of each finished unit
+DEST/train, DEST/val     shards or class folders, each under its name only when it is whole
+DEST/train.npy, val.npy  when all units are finished
+DEST/manifest.json       last; a folder without it is not a prepared copy
+"""
+
+import hashlib
+import io
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from datamodules.imagenet.durable_files import errors_of_writing_to, write_whole
+from datamodules.imagenet.found_photographs import Originals
+from datamodules.imagenet.index import MANIFEST, RECORD, SPLITS, Manifest, Odd, Shard, SplitEntry, read_manifest
+from datamodules.imagenet.originals import Published
+from datamodules.imagenet.preparation_options import Options, all_cores
+from datamodules.imagenet.unit_writer import Job, remove_parts, stem_of, write_unit
+from datamodules.imagenet.units import NOTES, Unit, expected_bytes, finished, plan_units
+from datamodules.imagenet.workers import spread
+
+__all__ = ["Options", "all_cores", "prepare"]
+
+_SECONDS_FOR_OTHERS = 10  # that a preparation which has just been killed needs to let go
+
+
+def prepare(destination: Path, published: Published, options: Options) -> Manifest:
+    """Prepare a copy, or go on with one that was begun.
+
+    Args:
+        destination: Its folder.
+        published: Where the photographs are.
+        options: How.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ValueError: Something is missing, broken or full, or the folder holds something else.
+    """
+    identity = {**options.identity(), **published.identity()}
+    if (destination / MANIFEST).exists():
+        manifest = read_manifest(destination)
+        _check_same(destination, _identity_in(manifest), identity)
+        shutil.rmtree(destination / NOTES, ignore_errors=True)
+        return manifest
+    if destination.exists() and not (destination.is_dir() and _is_free_or_begun(destination)):
+        raise ValueError(
+            f"{destination} holds something else than a preparation that was begun: name a new folder, or empty this."
+        )
+    notes = destination / NOTES
+    with errors_of_writing_to(destination):
+        notes.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(notes / "lock", timeout=_SECONDS_FOR_OTHERS):
+            manifest = _prepare(destination, published, options, identity)
+            shutil.rmtree(notes, ignore_errors=True)
+            return manifest
+    except Timeout:
+        raise ValueError(f"{destination} is being prepared by another process: wait for it, or end it.") from None
+
+
+def _prepare(destination: Path, published: Published, options: Options, identity: dict[str, Any]) -> Manifest:
+    notes = destination / NOTES
+    if (destination / MANIFEST).exists():  # the process that was waited for has done it
+        return read_manifest(destination)
+    remove_parts(destination)
+    begun = _read_note(notes / "begun.json")
+    if begun:  # said before 138 GB are read
+        _check_same(destination, begun, {**identity, "photographs": begun["photographs"]})
+    originals = published.find(options.classes, notes, verify=options.verify)
+    if options.layout == "shards":
+        for split in SPLITS:
+            _check_names(split, originals)
+    digests = {split: hashlib.sha256(images.tobytes()).hexdigest() for split, images in originals.images.items()}
+    identity = {**identity, "photographs": digests}
+    if begun:
+        _check_same(destination, begun, identity)
+
+    megabyte = 1 << 20
+    units = [
+        unit
+        for split in SPLITS
+        for unit in plan_units(
+            *(split, originals.images[split], options.layout, options.encoding, options.shard_megabytes * megabyte)
+        )
+    ]
+    left = [unit for unit in units if finished(unit, destination) is None]
+    _check_disk(destination, sum(int(expected_bytes(unit.images, options.encoding).sum()) for unit in left))
+    if not begun:  # until here, other options may still be chosen
+        with errors_of_writing_to(destination):
+            write_whole(notes / "begun.json", json.dumps(identity).encode())
+    wnids = tuple(entry.wnid for entry in originals.classes)
+    job = Job(destination, options.layout, options.encoding, wnids, originals.places, options.skip_broken)
+    total, still = (sum(len(unit.images) for unit in some) for some in (units, left))
+    with tqdm(desc="photographs", total=total, initial=total - still, unit="") as progress:
+        spread(left, partial(_write, job), workers=options.workers, progress=progress)
+    with errors_of_writing_to(destination):
+        return _finish(destination, originals, options, units)
+
+
+def _write(job: Job, unit: Unit, after_each: Any) -> None:
+    write_unit(unit, job, after_each)
+
+
+def _identity_in(manifest: Manifest) -> dict[str, Any]:
+    source = {
+        name: {key: value for key, value in entry.items() if key != "md5"} if isinstance(entry, dict) else entry
+        for name, entry in manifest.source.items()
+        if name != "options"
+    }
+    return {**manifest.source.get("options", {}), **source}
+
+
+def _is_free_or_begun(destination: Path) -> bool:
+    return (destination / NOTES).is_dir() or not any(destination.iterdir())
+
+
+def _check_names(split: str, originals: Originals) -> None:
+    stems = np.char.upper(originals.images[split]["name"].astype(str))
+    unique, counts = np.unique([stem_of(stem.encode()) for stem in stems], return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(
+            f"{originals.places[split]} has {counts.max()} images named {unique[counts.argmax()]}, but for class and "
+            "suffix: rename them, for example with the class before the name."
+        )
+
+
+def _read_note(note: Path) -> dict[str, Any]:
+    try:
+        begun: dict[str, Any] = json.loads(note.read_text())
+    except (OSError, ValueError):
+        return {}
+    return begun
+
+
+def _check_same(destination: Path, begun: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Other options, or photographs that have changed, would give a copy that is partly the one, partly the other."""
+    if begun == asked:
+        return
+    different = [name for name in {**begun, **asked} if begun.get(name) != asked.get(name)]
+    values = ", ".join(f"{name} {begun.get(name)} → {asked.get(name)}" for name in different if name != "photographs")
+    raise ValueError(
+        f"{destination} was begun otherwise ({values or 'the photographs have changed'}): repeat the first command, "
+        "or name a new folder."
+    )
+
+
+def _check_disk(destination: Path, needed: int) -> None:
+    free = shutil.disk_usage(destination).free
+    if needed > free:
+        raise ValueError(
+            f"{destination} needs about {needed / 1e9:,.1f} GB, and its disk has {free / 1e9:,.1f} GB free: free some "
+            "space, name a folder elsewhere, or choose a lower --shorter_side or fewer --classes."
+        )
+
+
+def _finish(destination: Path, originals: Originals, options: Options, units: list[Unit]) -> Manifest:
+    entries: dict[str, SplitEntry] = {}
+    odd: list[Odd] = []
+    for split in SPLITS:
+        records = np.zeros(len(originals.images[split]), RECORD)
+        shards: list[Shard] = []
+        for unit in units:
+            if unit.split != split:
+                continue
+            unit_done = finished(unit, destination)
+            assert unit_done is not None
+            records[unit.rows] = unit_done.records
+            shards += [unit_done.shard] if unit_done.shard is not None else []
+            odd += unit_done.odd
+        entries[split] = _write_index(destination, split, records[records["size"] > 0], tuple(shards))
+    manifest = Manifest(
+        layout=options.layout,
+        classes=originals.classes,
+        splits=entries,
+        encoding=options.encoding.in_manifest(),
+        source={**originals.source, "options": options.identity()},
+        verified=originals.verified,
+        odd=tuple(sorted(odd, key=_split_and_name)),
+    )
+    write_whole(destination / MANIFEST, manifest.to_json().encode())
+    return manifest
+
+
+def _split_and_name(entry: Odd) -> tuple[int, str]:
+    return SPLITS.index(entry.split), entry.name
+
+
+def _write_index(destination: Path, split: str, records: npt.NDArray[Any], shards: tuple[Shard, ...]) -> SplitEntry:
+    content = io.BytesIO()
+    np.save(content, records)
+    write_whole(destination / f"{split}.npy", content.getvalue())
+    digest = hashlib.sha256(content.getvalue()).hexdigest()
+    return SplitEntry(len(records), int(records["size"].sum(dtype=np.int64)), digest, shards)
