@@ -26,9 +26,9 @@ from torchvision.datasets import ImageFolder
 
 from benchmarks.side_by_side import measure, report
 from datamodules import ImageNet
-from datamodules.imagenet.conversion import Encoding
-from datamodules.imagenet.originals import Tree
-from datamodules.imagenet.prepare import Options, all_cores, prepare
+from datamodules.imagenet.preparation.conversion import Encoding
+from datamodules.imagenet.preparation.originals import Tree
+from datamodules.imagenet.preparation.prepare import Options, all_cores, prepare
 from datamodules.imagenet.reader import PreparedCopy
 
 PEER = "torchvision ImageFolder, PIL, original files"

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from datamodules.imagenet.archives import DEVKIT, TRAIN, VAL
-from datamodules.imagenet.class_lists import NAMED, read_choice
-from datamodules.imagenet.conversion import Encoding
 from datamodules.imagenet.index import Manifest, read_manifest
-from datamodules.imagenet.originals import Archives, Published, Tree
-from datamodules.imagenet.preparation_options import LAYOUTS, Options, all_cores
-from datamodules.imagenet.prepare import prepare
-from datamodules.imagenet.summary import summary
-from datamodules.imagenet.verify import verify
+from datamodules.imagenet.preparation.archives import DEVKIT, TRAIN, VAL
+from datamodules.imagenet.preparation.class_lists import NAMED, read_choice
+from datamodules.imagenet.preparation.conversion import Encoding
+from datamodules.imagenet.preparation.options import LAYOUTS, Options, all_cores
+from datamodules.imagenet.preparation.originals import Archives, Published, Tree
+from datamodules.imagenet.preparation.prepare import prepare
+from datamodules.imagenet.preparation.summary import summary
+from datamodules.imagenet.preparation.verify import verify
 
 ORIGINAL = ("original", "null", "none")
 

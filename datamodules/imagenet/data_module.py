@@ -12,14 +12,11 @@ from torch import Tensor
 from datamodules.batch import ImageBatch
 from datamodules.counter_random import Stream, random_permutation
 from datamodules.image_data_module import ImageDataModule
-from datamodules.imagenet.colour import add_colour_noise
-from datamodules.imagenet.erasing import erase
-from datamodules.imagenet.mixing import mix
-from datamodules.imagenet.reader import PreparedSplit
-from datamodules.imagenet.source import Decoding, PhotographSource
-from datamodules.imagenet.tree_index import open_copy
-from datamodules.imagenet.trivial_augment import trivial_augment
-from datamodules.imagenet.views import (
+from datamodules.imagenet.augmentation.colour import add_colour_noise
+from datamodules.imagenet.augmentation.erasing import erase
+from datamodules.imagenet.augmentation.mixing import mix
+from datamodules.imagenet.augmentation.trivial_augment import trivial_augment
+from datamodules.imagenet.augmentation.views import (
     CentralCrop,
     CentralSquareCrop,
     FixedTenCrops,
@@ -27,6 +24,9 @@ from datamodules.imagenet.views import (
     ScaledCrop,
     TrainingView,
 )
+from datamodules.imagenet.reader import PreparedSplit
+from datamodules.imagenet.source import Decoding, PhotographSource
+from datamodules.imagenet.tree_index import open_copy
 
 CropName = Literal["random_resized", "scaled", "central_square", "ten_fixed"]
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomErasing, v2
 
 from datamodules.augmentation import normalise
-from datamodules.imagenet.colour import EIGENVALUES, EIGENVECTORS, add_colour_noise
-from datamodules.imagenet.erasing import erase
-from datamodules.imagenet.mixing import mix, random_shares
-from datamodules.imagenet.trivial_augment import OPERATIONS, random_operations, trivial_augment
+from datamodules.imagenet.augmentation.colour import EIGENVALUES, EIGENVECTORS, add_colour_noise
+from datamodules.imagenet.augmentation.erasing import erase
+from datamodules.imagenet.augmentation.mixing import mix, random_shares
+from datamodules.imagenet.augmentation.trivial_augment import OPERATIONS, random_operations, trivial_augment
 
 KEY = {"seed": 3, "epoch": 2}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -7,8 +7,8 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from datamodules.imagenet.conversion import Encoding, convert
 from datamodules.imagenet.decoder import BrokenImageError
+from datamodules.imagenet.preparation.conversion import Encoding, convert
 from tests.datamodules.imagenet import odd_files
 from tests.datamodules.imagenet.photographs import jpeg, photograph
 

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from datamodules.checksum import Checksum
-from datamodules.imagenet import archives, noted_archives, prepare, shard_writer
 from datamodules.imagenet.__main__ import main
-from datamodules.imagenet.class_lists import NAMED
 from datamodules.imagenet.index import Manifest, read_manifest
+from datamodules.imagenet.preparation import archives, noted_archives, prepare, shard_writer
+from datamodules.imagenet.preparation.class_lists import NAMED
 from datamodules.imagenet.reader import PreparedCopy
 from tests.datamodules.imagenet import odd_files
 from tests.datamodules.imagenet.archives_of_photographs import DEVKIT, TRAIN, VAL, tar_of, write_archives

@@ -12,7 +12,7 @@ import pytest
 from tqdm import tqdm
 
 from datamodules.imagenet.__main__ import main
-from datamodules.imagenet.workers import spread
+from datamodules.imagenet.preparation.workers import spread
 from tests.datamodules.imagenet.archives_of_photographs import write_archives
 from tests.datamodules.imagenet.photographs import jpeg, photograph
 

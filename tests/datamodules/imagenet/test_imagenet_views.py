@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
 
-from datamodules.imagenet import views
-from datamodules.imagenet.views import (
+from datamodules.imagenet.augmentation import views
+from datamodules.imagenet.augmentation.views import (
     CentralCrop,
     CentralSquare,
     CentralSquareCrop,

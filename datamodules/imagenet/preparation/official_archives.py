@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.imagenet.archives import DEVKIT, PUBLISHED, TRAIN, VAL, Members
-from datamodules.imagenet.class_lists import ClassChoice, choose
-from datamodules.imagenet.devkit import read_devkit
-from datamodules.imagenet.found_photographs import Originals, labelled
-from datamodules.imagenet.noted_archives import NotedArchives
+from datamodules.imagenet.preparation.archives import DEVKIT, PUBLISHED, TRAIN, VAL, Members
+from datamodules.imagenet.preparation.class_lists import ClassChoice, choose
+from datamodules.imagenet.preparation.devkit import read_devkit
+from datamodules.imagenet.preparation.found_photographs import Originals, labelled
+from datamodules.imagenet.preparation.noted_archives import NotedArchives
 
 
 @dataclass(frozen=True)

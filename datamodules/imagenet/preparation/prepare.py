@@ -19,14 +19,14 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from datamodules.imagenet.durable_files import errors_of_writing_to, write_whole
-from datamodules.imagenet.found_photographs import Originals
 from datamodules.imagenet.index import MANIFEST, RECORD, SPLITS, Manifest, Odd, Shard, SplitEntry, read_manifest
-from datamodules.imagenet.originals import Published
-from datamodules.imagenet.preparation_options import Options, all_cores
-from datamodules.imagenet.unit_writer import Job, remove_parts, stem_of, write_unit
-from datamodules.imagenet.units import NOTES, Unit, expected_bytes, finished, plan_units
-from datamodules.imagenet.workers import spread
+from datamodules.imagenet.preparation.durable_files import errors_of_writing_to, write_whole
+from datamodules.imagenet.preparation.found_photographs import Originals
+from datamodules.imagenet.preparation.options import Options, all_cores
+from datamodules.imagenet.preparation.originals import Published
+from datamodules.imagenet.preparation.unit_writer import Job, remove_parts, stem_of, write_unit
+from datamodules.imagenet.preparation.units import NOTES, Unit, expected_bytes, finished, plan_units
+from datamodules.imagenet.preparation.workers import spread
 
 __all__ = ["Options", "all_cores", "prepare"]
 

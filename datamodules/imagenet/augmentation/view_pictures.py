@@ -1,4 +1,6 @@
-"""Pictures of views and augmentation: python -m datamodules.imagenet.view_pictures docs/pictures [--photograph FILE].
+"""Pictures of views and augmentation.
+
+python -m datamodules.imagenet.augmentation.view_pictures docs/pictures [--photograph FILE]
 
 Everything shown is what the functions of this package draw, for the first epochs of one sample.
 """
@@ -15,11 +17,11 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor
 
 from datamodules.augmentation import normalise
-from datamodules.imagenet.colour import Reading, add_colour_noise
-from datamodules.imagenet.erasing import erase
-from datamodules.imagenet.mixing import mix
-from datamodules.imagenet.trivial_augment import random_operations, trivial_augment
-from datamodules.imagenet.views import (
+from datamodules.imagenet.augmentation.colour import Reading, add_colour_noise
+from datamodules.imagenet.augmentation.erasing import erase
+from datamodules.imagenet.augmentation.mixing import mix
+from datamodules.imagenet.augmentation.trivial_augment import random_operations, trivial_augment
+from datamodules.imagenet.augmentation.views import (
     CentralCrop,
     CentralSquare,
     CentralSquareCrop,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from datamodules.imagenet.index import RECORD, Manifest, Shard, read_manifest
-from datamodules.imagenet.workers import spread
+from datamodules.imagenet.preparation.workers import spread
 
 
 @dataclass(frozen=True)

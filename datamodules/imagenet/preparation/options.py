@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from datamodules.imagenet.class_lists import ClassChoice
-from datamodules.imagenet.conversion import Encoding
+from datamodules.imagenet.preparation.class_lists import ClassChoice
+from datamodules.imagenet.preparation.conversion import Encoding
 
 LAYOUTS = ("shards", "tree")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.checksum import Checksum
-from datamodules.imagenet.archives import Members, compare, list_members
-from datamodules.imagenet.durable_files import errors_of_writing_to, write_whole
+from datamodules.imagenet.preparation.archives import Members, compare, list_members
+from datamodules.imagenet.preparation.durable_files import errors_of_writing_to, write_whole
 
 
 class NotedArchives:
