@@ -1,4 +1,4 @@
-"""Compare runs: `python -m comparison [table | report] [paths]`; or networks: `python -m comparison architectures`."""
+"""Compare runs: `python -m comparison [table | report] [paths]`; networks: `… architectures`; people: `… turing`."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from comparison.groups import Comparison, compare
 from comparison.table import csv_table, markdown_table, text_table
+from comparison.turing.command import add_turing, turing
 
 FORMATS = {"text": text_table, "markdown": markdown_table, "csv": csv_table}
 
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from comparison.architectures.command import show_architectures  # noqa: PLC0415
 
             show_architectures(options)
+            return 0
+        if options.command == "turing":
+            turing(options)
             return 0
         comparison = read(options.paths)
         print(FORMATS[options.format](comparison))
@@ -65,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m comparison",
         description="Compare trained runs by accuracy, size, speed and cost. Without a command: report.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="table | report | architectures")
+    commands = parser.add_subparsers(dest="command", metavar="table | report | architectures | turing")
     table = commands.add_parser("table", help="print the table")
     table.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     report = commands.add_parser("report", help="print the table and write the HTML page")
@@ -78,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
             "paths", type=Path, nargs="*", default=[Path("runs")], help="runs, or folders of runs; default: runs"
         )
     _add_architectures(commands.add_parser("architectures", help="print what networks are made of, layer by layer"))
+    add_turing(commands.add_parser("turing", help="let people tell a GAN's samples from real images"))
     return parser
 
 

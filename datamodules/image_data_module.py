@@ -121,9 +121,9 @@ class ImageDataModule(LightningDataModule):
             images = self.trainer.precision_plugin.convert_input(images)
         return images
 
-    def plain_training_loader(self) -> EvaluationLoader:
+    def plain_training_loader(self, batch_size: int | None = None) -> EvaluationLoader:
         """All training images once, in their order and without augmentation, for this process alone."""
-        return EvaluationLoader(self._splits["train"], self.eval_batch_size)
+        return EvaluationLoader(self._splits["train"], batch_size or self.eval_batch_size)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what fixes the training batches, for a checkpoint."""

@@ -4,6 +4,8 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Literal
 
+from torch import Tensor
+
 from datamodules.augmentation import augment
 from datamodules.batch import ImageBatch
 from datamodules.image_data_module import ImageDataModule
@@ -74,6 +76,11 @@ class InMemoryDataModule(ImageDataModule):
         train, val = hold_out(train, self.val_size, self.split_seed) if self.val_size else (train, test)
         check_classes_present(train, self.num_classes)
         return {"train": train, "val": val, "test": test}
+
+    @property
+    def training_labels(self) -> Tensor:
+        """Labels of the training images (N,), in the order of their indices. To be read after `setup`."""
+        return self._splits["train"].labels
 
     def setup(self, stage: str | None = None) -> None:
         """Reads, checks and divides the images, once; moves them to the device if they are to lie there.

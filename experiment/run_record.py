@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,8 @@ from callbacks.throughput import Throughput
 from experiment.run_directory import SUMMARY
 from experiment.wandb_logger import ResilientWandbLogger
 from lightning_modules.classifier import ImageClassifier
-from lightning_modules.model_card import model_card
+from lightning_modules.gan import GAN
+from lightning_modules.model_card import count_parameters, model_card
 
 FORMAT = 1
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "wandb")
@@ -110,6 +112,14 @@ class RunRecord(SaveConfigCallback):
             card = model_card(pl_module)
             rank_zero_info(str(card))
             model |= card.as_dict()
+        elif isinstance(pl_module, GAN):
+            counts = {name: count_parameters(getattr(pl_module, name)) for name in ("generator", "discriminator")}
+            rank_zero_info(
+                f"{pl_module.architecture}: {counts['generator'].total:,} parameters in the generator, "
+                f"{counts['discriminator'].total:,} in the discriminator"
+            )
+            model |= {"architecture": pl_module.architecture, "parameters": asdict(counts["generator"])}
+            model |= {"discriminator_parameters": asdict(counts["discriminator"])}
         assert trainer.state.fn is not None
         batch_size = getattr(data, "batch_size", None)
         return {

@@ -3,6 +3,7 @@
 from lightning_modules.alexnet import AlexNet
 from lightning_modules.alexnet_pair import AlexNetPair
 from lightning_modules.classifier import ImageClassifier, NonFiniteLossError
+from lightning_modules.gan import GAN
 from lightning_modules.googlenet import GoogLeNet
 from lightning_modules.nin import NIN
 from lightning_modules.resnet import ResNet
@@ -16,6 +17,7 @@ ARCHITECTURES: dict[str, type[ImageClassifier]] = {
 
 __all__ = [
     "ARCHITECTURES",
+    "GAN",
     "NIN",
     "VGG",
     "AlexNet",

@@ -125,6 +125,20 @@ class ImageClassifier(LightningModule):
         """Logits of the network, and of each auxiliary classifier by name (none here)."""
         return self(images), {}
 
+    def last_maps(self, images: Tensor) -> Tensor:
+        """Maps (B, K, h, w) of whose averages over all positions the logits are a linear function, if there are any.
+
+        `forward` of such a network calls this method, so that what replaces it sees the maps of any evaluation.
+        """
+        raise NotImplementedError
+
+    def map_weights(self) -> Tensor | None:
+        """Weights (num_classes, K) of these averages in the logits; None where a network has no such maps.
+
+        The sum of a class's weights times the maps is its class activation map (Zhou et al. 2016, §2).
+        """
+        return None
+
     def auxiliary_logits(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         """Logits of each auxiliary head by name, from the maps that it reads; a head of weight 0 does not run."""
         heads = self.auxiliary_heads.items()

@@ -175,16 +175,21 @@ class GoogLeNet(ImageClassifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W that the stem takes."""
-        return self._logits(self.until_4d(self.until_4a(self.stem(self._transformed(images)))))
+        return self.head(self.last_maps(images).mean((2, 3)))
+
+    def last_maps(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) → what the last Inception module makes of it (B, 1024, h, w)."""
+        return self.until_5b(self.until_4d(self.until_4a(self.stem(self._transformed(images)))))
+
+    def map_weights(self) -> Tensor:
+        """Weights (num_classes, 1024) of the last layer."""
+        return self.head[1].weight  # type: ignore[return-value]
 
     def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits, and those of the auxiliary heads 4a and 4d; images of the network's own size."""
         maps = {"4a": self.until_4a(self.stem(self._transformed(images)))}
         maps["4d"] = self.until_4d(maps["4a"])
-        return self._logits(maps["4d"]), self.auxiliary_logits(maps)
-
-    def _logits(self, maps: Tensor) -> Tensor:
-        return self.head(self.until_5b(maps).mean((2, 3)))
+        return self.head(self.until_5b(maps["4d"]).mean((2, 3))), self.auxiliary_logits(maps)
 
     def _transformed(self, images: Tensor) -> Tensor:
         if not self.transform_input:

@@ -24,6 +24,7 @@ Departures:
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from lightning_modules.classifier import ImageClassifier
@@ -155,8 +156,17 @@ class NIN(ImageClassifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W with global average pooling."""
-        maps = self.classes(self.features(images))
+        maps = self.last_maps(images)
         return maps.mean((2, 3)) if self.fc is None else self.fc(maps)
+
+    def last_maps(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) → a map for each class (B, num_classes, h, w)."""
+        return self.classes(self.features(images))
+
+    def map_weights(self) -> Tensor | None:
+        """The identity: the average of a class's map is its logit (§3.2); None for a head of type fc."""
+        weight = self.classes[0].weight
+        return torch.eye(self.num_classes, device=weight.device) if self.fc is None else None  # type: ignore[arg-type]
 
     def reset_parameters(self, blocks: tuple[Block, ...], initialization: Literal["design", "kaiming"]) -> None:
         """Normal weights and biases of 0 (the author's), or He's; a head of type fc keeps PyTorch's."""

@@ -193,8 +193,15 @@ class ResNet(ImageClassifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W from 32 on."""
-        features = self.stages(self.stem(images))
-        return self.head(features.mean((2, 3)))
+        return self.head(self.last_maps(images).mean((2, 3)))
+
+    def last_maps(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) → what the last stage makes of it (B, channels, h, w)."""
+        return self.stages(self.stem(images))
+
+    def map_weights(self) -> Tensor:
+        """Weights (num_classes, channels) of the last layer."""
+        return self.head.weight
 
     def reset_parameters(self, initialization: Literal["fan_in", "fan_out"], zero_init_residual: bool) -> None:
         """He initialisation (He et al. 2015, Delving Deep into Rectifiers, §2.2); the last layer keeps PyTorch's."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from datamodules.imagenet.augmentation.views import (
     ScaledCrop,
     TrainingView,
 )
+from datamodules.imagenet.bounding_boxes import Boxes, read_bounding_boxes
 from datamodules.imagenet.reader import PreparedSplit
 from datamodules.imagenet.source import Decoding, PhotographSource
 from datamodules.imagenet.tree_index import open_copy
@@ -236,6 +238,14 @@ class ImageNet(ImageDataModule):
             Photograph(record["name"].decode(), int(record["width"]), int(record["height"]), tuple(box))
             for record, box in zip(records, boxes, strict=True)
         ]
+
+    def bounding_boxes(self, path: Path) -> Mapping[str, Boxes]:
+        """True boxes from an official archive or a folder, by the name of the photograph without its ending.
+
+        Raises:
+            ValueError: They cannot be read.
+        """
+        return read_bounding_boxes(path)
 
     def description(self) -> dict[str, Any]:
         """Describe the data for a run's record."""

@@ -1,0 +1,87 @@
+"""What every generator and every discriminator offers, whatever its paper."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class GeneratorNetwork(nn.Module):
+    """From latents (B, latent_size) to images (B, C, H, W) in [-1, 1].
+
+    Args:
+        latent_size: Length of a latent vector.
+        latent_range: Latents are uniform between these two; None: normal, with mean 0 and variance 1.
+        num_classes: Classes that it is told; None for a generator that is told none.
+    """
+
+    def __init__(self, latent_size: int, latent_range: tuple[float, float] | None, num_classes: int | None) -> None:
+        super().__init__()
+        require_positive(latent_size=latent_size, num_classes=num_classes)
+        self.latent_size = latent_size
+        self.latent_range = latent_range
+        self.num_classes = num_classes
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (B, latent_size) and, if it is conditional, labels (B,) → images (B, C, H, W) in [-1, 1]."""
+        raise NotImplementedError
+
+    def draw_latents(self, count: int, generator: torch.Generator) -> Tensor:
+        """Latents as the paper draws them, on the device of `generator`. Shape (count, latent_size)."""
+        shape = (count, self.latent_size)
+        if self.latent_range is None:
+            return torch.randn(shape, generator=generator, device=generator.device)
+        low, high = self.latent_range
+        return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
+
+
+class DiscriminatorNetwork(nn.Module):
+    """From images (B, C, H, W) in [-1, 1] to logits (B,), which grow with the belief that an image is real.
+
+    Args:
+        num_classes: Classes that it is told; None for a discriminator that is told none.
+    """
+
+    def __init__(self, num_classes: int | None) -> None:
+        super().__init__()
+        require_positive(num_classes=num_classes)
+        self.num_classes = num_classes
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (B, C, H, W) and, if it is conditional, labels (B,) → logits (B,), before any sigmoid."""
+        return self.logits(self.features(images, labels), labels)
+
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """What the last layer sees (B, F): the features that the generator can be made to match."""
+        raise NotImplementedError
+
+    def logits(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The last layer: features (B, F) → logits (B,)."""
+        raise NotImplementedError
+
+
+def check_labels(num_classes: int | None, labels: Tensor | None) -> None:
+    """Refuse labels that a network does not know, and none where it needs them.
+
+    Raises:
+        ValueError: Likewise.
+    """
+    if num_classes is None and labels is not None:
+        raise ValueError("This network is not told classes: leave the labels out, or build it with num_classes.")
+    if num_classes is not None and labels is None:
+        raise ValueError("This network is conditional: give it labels, or build it without num_classes.")
+
+
+def one_hot(labels: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
+    """Labels (B,) → (B, num_classes), a 1 in the column of the class."""
+    return F.one_hot(labels, num_classes).to(dtype)
+
+
+def require_positive(**sizes: int | None) -> None:
+    """Refuse sizes below 1; None stands for a part that is left out.
+
+    Raises:
+        ValueError: Names the first one.
+    """
+    for name, value in sizes.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}.")
