@@ -171,6 +171,8 @@ class GAN(LightningModule):
                 f"The discriminator of {networks} has no classes: use the networks improved, or leave "
                 "labels_per_class out."
             )
+        if conditional and self.generator.num_classes is None:
+            raise ValueError(f"The networks {networks} are told no classes: set conditional to false, or use others.")
         self.architecture = f"GAN ({networks})"
         self.conditional = conditional
         self.objective = OBJECTIVES[objective]
