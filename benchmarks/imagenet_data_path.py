@@ -80,7 +80,7 @@ def decoded(root: Path) -> Batches:
     files = [split.read(row) for row in range(len(split.records))]
     starts = range(0, len(files) - BATCH_SIZE + 1, BATCH_SIZE)
     return lambda: (
-        [simplejpeg.decode_jpeg(data, fastdct=True, fastupsample=True) for data in files[start : start + BATCH_SIZE]]
+        [simplejpeg.decode_jpeg(data, fastupsample=True) for data in files[start : start + BATCH_SIZE]]
         for start in starts
     )
 

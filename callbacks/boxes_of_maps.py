@@ -31,12 +31,11 @@ def enlarged(activation_map: NDArray[np.float32], height: int, width: int) -> ND
 def box_of_map(activation_map: NDArray[np.float32], threshold: float) -> ViewBox:
     """Box around the largest region in which a map (height, width) is above a share of its maximum.
 
-    All of the map if it is nowhere positive: nothing in the view speaks for the class.
+    All of the map if there is none, as where it is nowhere positive: nothing in the view speaks for the class.
     """
-    maximum = activation_map.max()
-    if not maximum > 0:
+    region = (activation_map > threshold * activation_map.max()).astype(np.uint8)
+    if not region.any():
         return 0, 0, activation_map.shape[1], activation_map.shape[0]
-    region = (activation_map > threshold * maximum).astype(np.uint8)
     _, _, statistics, _ = cv2.connectedComponentsWithStats(region, connectivity=8, ltype=cv2.CV_16U)  # twice as fast
     largest = 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())  # 0 is the rest
     left, top, width, height = statistics[largest, : cv2.CC_STAT_AREA].tolist()

@@ -19,7 +19,7 @@ from datamodules.imagenet.decoder import BrokenImageError, Pixels, exact_view, f
 from datamodules.imagenet.reader import PreparedSplit
 
 Rows = npt.NDArray[np.int64]
-AT_ONCE = 8  # photographs of one task of a thread: few enough to share a batch, enough not to wait for tasks
+AT_ONCE = 16  # photographs of one task of a thread: few enough to share a batch, enough not to wait for tasks
 
 
 @dataclass(frozen=True)

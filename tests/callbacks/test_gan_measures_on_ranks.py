@@ -1,4 +1,4 @@
-"""Two ranks find the figures of one, with a set that does not divide; a failure on rank 0 ends both."""
+"""Two ranks find the figures of one, with a set that does not divide; a failure on rank 0 ends both; alarms agree."""
 
 import json
 import os
@@ -17,8 +17,12 @@ def test_figures_are_the_same_on_two_ranks(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     one, *two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1"))
-    assert {"val/fid_resnet8", "val/kid_resnet8", "val/coverage_resnet8"} <= set(one["values"])
-    assert two[0] == two[1] == one  # a short last batch of features would differ in the last digits
+    assert {"val/fid_resnet8", "val/kid_resnet8", "val/coverage_resnet8", "train/diversity"} <= set(one["values"])
+    assert two[0] == two[1]
+    of_real = "train/diversity_of_real"  # of the batches, which are other ones
+    assert two[0]["values"].pop(of_real) != one["values"].pop(of_real)
+    assert two[0]["values"] == one["values"]
+    assert len(two[0]["checks"]) == 2
     (entry,) = json.loads((tmp_path / "2" / "measures.json").read_text())["measurements"]
     assert entry["real_images"] == 297
     assert "samples" in one["failure"]
@@ -33,7 +37,7 @@ def _rank(folder: Path, number: int, ranks: int, port: int) -> None:
     from lightning.pytorch import Trainer
     from lightning.pytorch.strategies import DDPStrategy
 
-    from callbacks import SampleMeasures
+    from callbacks import CollapseAlarm, SampleMeasures
     from tests.callbacks.gan_measures_runs import Sampler, digits
 
     class Broken(Sampler):
@@ -46,25 +50,29 @@ def _rank(folder: Path, number: int, ranks: int, port: int) -> None:
         os.environ.update({name: str(value) for name, value in {**variables, "LOCAL_RANK": number}.items()})
         rank_zero_only.rank = number
     code = 1
+    alarm = CollapseAlarm(every_n_steps=1, skip_steps=0)
     try:
         trainer = Trainer(
             accelerator="cpu",
             devices=ranks,
             strategy=DDPStrategy(timeout=timedelta(seconds=30)) if ranks > 1 else "auto",
-            callbacks=[SampleMeasures(str(folder / "classifier"), images=320)],
+            callbacks=[SampleMeasures(str(folder / "classifier"), images=320), alarm],
+            max_epochs=1,
+            limit_train_batches=2,
             default_root_dir=folder / str(ranks),
             use_distributed_sampler=False,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
         )
-        (values,) = trainer.validate(Sampler(), digits(), verbose=False)
+        trainer.fit(Sampler(), datamodule=digits())
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         failure = ""
         try:
             trainer.validate(Broken(), digits(), verbose=False)
         except ValueError as error:
             failure = str(error)
-        result = {"values": values, "failure": failure}
+        result = {"values": values, "failure": failure, "checks": alarm.history}
         (folder / f"{ranks}-{number}.json").write_text(json.dumps(result))
         code = 0
     except BaseException:
