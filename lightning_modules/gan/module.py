@@ -221,11 +221,6 @@ class GAN(LightningModule):
         """
         if self.trainer.precision == "16-mixed":
             raise ValueError("Two optimisers do not share one scale of gradients: use trainer.precision bf16-mixed.")
-        if self.trainer.gradient_clip_val or self.trainer.accumulate_grad_batches > 1:
-            raise ValueError(
-                "The module steps its two optimisers itself: use model.gradient_clip_val and model.accumulate_batches, "
-                "not the Trainer's options."
-            )
         data = getattr(self.trainer, "datamodule", None)
         if getattr(data, "normalization", "symmetric") != "symmetric":
             raise ValueError("Generators make images in [-1, 1]: set data.normalization to symmetric.")

@@ -1,0 +1,187 @@
+"""The two-optimiser module: who is updated when and by what, what is refused, and what the command line makes of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from datamodules import Digits
+from lightning_modules import GAN
+from lightning_modules.classifier import NonFiniteLossError
+from lightning_modules.gan.module import first_of_each_class
+
+SMALL: dict[str, Any] = {"networks": "mlp", "network_options": {"width": 16, "units": 8}}
+
+
+def gan(**options: Any) -> GAN:
+    return GAN(**{**SMALL, "in_channels": 1, "image_size": 32, **options})
+
+
+def trainer(folder: Path, **options: Any) -> Trainer:
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    quiet |= {"enable_model_summary": False, "limit_val_batches": 0, "accelerator": "cpu"}
+    return Trainer(default_root_dir=folder, **{**quiet, "max_steps": 4, **options})
+
+
+def data(**options: Any) -> Digits:
+    return Digits(**{"normalization": "symmetric", "batch_size": 32, "crop_padding": 0, **options})
+
+
+def weights(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()]).clone()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"objective": "minimax", "label_smoothing": 0.1},
+        {"objective": "hinge", "discriminator_steps": 2},
+        {"objective": "wasserstein", "weight_clip": 0.01},
+        {"objective": "wasserstein", "gradient_penalty": 10.0},
+        {"objective": "least_squares", "generator_batch": 2},
+        {"r1": 10.0, "ema_decay": 0.9},
+        {"historical_averaging": 0.1, "instance_noise": 0.1, "instance_noise_steps": 3},
+        {"feature_matching": "squared"},
+        {"feature_matching": "absolute", "conditional": True},
+        {"conditional": True, "channels_last": True},
+        {"accumulate_batches": 2, "gradient_clip_val": 0.1},
+        {"networks": "dcgan", "network_options": {"width": 4}},
+        {"networks": "resnet", "network_options": {"generator_width": 4, "discriminator_width": 4}},
+    ],
+)
+def test_both_networks_learn(tmp_path: Path, options: dict[str, Any]) -> None:
+    network = gan(**options)
+    before = weights(network.generator), weights(network.discriminator)
+    trainer(tmp_path).fit(network, datamodule=data())
+    for old, now in zip(before, (weights(network.generator), weights(network.discriminator)), strict=True):
+        assert now.isfinite().all()
+        assert not torch.equal(old, now)
+    assert network.sample(3, seed=1).shape == (3, 1, 32, 32)
+
+
+def test_neither_player_moves_the_other(tmp_path: Path) -> None:
+    still = {"discriminator": lambda parameters: torch.optim.SGD(parameters, lr=0.0)}
+    still["generator"] = still["discriminator"]
+    for player, other in (("discriminator", "generator"), ("generator", "discriminator")):
+        network = gan(**{f"{player}_optimizer": still[player]})
+        network.on_fit_start = lambda: None  # type: ignore[method-assign]
+        before = weights(getattr(network, player)), weights(getattr(network, other))
+        trainer(tmp_path).fit(network, datamodule=data())
+        assert torch.equal(weights(getattr(network, player)), before[0])
+        assert not torch.equal(weights(getattr(network, other)), before[1])
+
+
+def test_the_generator_waits_for_its_turn(tmp_path: Path) -> None:
+    network = gan(discriminator_steps=3)
+    updates = []
+    step = network._generator_step
+    network._generator_step = lambda *arguments: (updates.append(network.batches), step(*arguments))  # type: ignore[assignment,func-returns-value]
+    fit = trainer(tmp_path, max_steps=7)
+    fit.fit(network, datamodule=data())
+    assert updates == [2, 5]
+    assert (fit.global_step, network.batches) == (7, 7)
+
+
+def test_gradients_of_accumulated_batches_are_their_mean(tmp_path: Path) -> None:
+    norms = []
+    for accumulate, size in ((1, 64), (2, 32)):
+        network = gan(
+            network_options={"width": 16, "units": 8, "dropout": 0.0, "input_dropout": 0.0},
+            accumulate_batches=accumulate,
+            generator_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.0),
+        )
+        network._drawn = lambda purpose, part, draw, count: torch.zeros(count, 100)  # type: ignore[method-assign]
+        torch.manual_seed(0)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        fit = trainer(tmp_path, max_steps=1)
+        fit.fit(network, datamodule=data(batch_size=size))
+        norms.append(float(fit.callback_metrics["gradients/discriminator"]))
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+def test_the_mean_generator_follows_and_is_what_samples(tmp_path: Path) -> None:
+    network = gan(ema_decay=0.5)
+    trainer(tmp_path).fit(network, datamodule=data())
+    assert network.ema_generator is not None
+    mean, now = weights(network.ema_generator), weights(network.generator)
+    assert 0 < float((mean - now).norm()) < float(now.norm())
+    latents = network.generator.draw_latents(2, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(network.sample(2, seed=3), network.ema_generator.eval()(latents))
+    names = {name for group in trainer(tmp_path).strategy.optimizers for name in group}
+    assert not names
+
+
+def test_a_schedule_counts_the_updates_of_its_player(tmp_path: Path) -> None:
+    def halved(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+    network = gan(discriminator_steps=2, generator_lr_scheduler=halved, discriminator_lr_scheduler=halved)
+    fit = trainer(tmp_path, max_steps=4)
+    fit.fit(network, datamodule=data())
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in fit.optimizers]
+    assert rates == pytest.approx([2e-4 / 2**4, 2e-4 / 2**2])
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_before_the_update(tmp_path: Path) -> None:
+    network = gan()
+    network.on_fit_start = lambda: network.discriminator.requires_grad_(True) and None  # type: ignore[method-assign]
+    torch.nn.init.constant_(next(network.discriminator.parameters()), torch.nan)
+    before = weights(network.generator)
+    with pytest.raises(NonFiniteLossError, match="discriminator's loss is nan at step 0"):
+        trainer(tmp_path).fit(network, datamodule=data())
+    assert torch.equal(weights(network.generator), before)
+
+
+def test_labels_of_the_first_of_each_class() -> None:
+    labels = torch.tensor([0, 1, 1, 0, 2, 2, 1, 0])
+    kept = first_of_each_class(labels, 2, seed=0)
+    assert torch.bincount(labels[kept]).tolist() == [2, 2, 2]
+    assert torch.equal(kept, first_of_each_class(labels, 2, seed=0))
+    with pytest.raises(ValueError, match="Class 2 has 2 images: lower model.labels_per_class"):
+        first_of_each_class(labels, 3, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"discriminator_steps": 0}, "discriminator_steps must be at least 1"),
+        ({"label_smoothing": 0.5}, "below 0.5"),
+        ({"label_smoothing": 0.1, "objective": "hinge"}, "no meaning for the objective hinge"),
+        ({"ema_decay": 1.0}, "between 0 and 1"),
+        ({"labels_per_class": 10}, "discriminator of mlp has no classes"),
+        ({"network_options": {"depth": 3}}, "networks mlp have no option depth: theirs are"),
+        ({"networks": "improved", "network_options": None, "conditional": True}, "are told no classes"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        gan(**options)
+
+
+def test_images_of_another_range_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="set data.normalization to symmetric"):
+        trainer(tmp_path).fit(gan(), datamodule=data(normalization="standard"))
+
+
+def test_a_run_from_the_command_line_is_recorded(run_main: Callable[..., None], tmp_path: Path) -> None:
+    words = ["--config", "configs/data/digits.yaml", "--config", "configs/model/gan_mlp.yaml"]
+    small = ["--data.val_size", "100", "--data.batch_size", "64", "--trainer.max_epochs", "1"]
+    small += ["--trainer.accelerator", "cpu", "--trainer.limit_train_batches", "3", "--run_dir", "run"]
+    run_main("fit", "--config", "configs/base.yaml", *words, *small)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "completed"
+    assert summary["steps"] == 3
+    assert summary["model"]["architecture"] == "GAN (mlp)"
+    assert summary["model"]["discriminator_parameters"]["total"] > 0
+    assert "val/accuracy_fake" in summary["metrics"]
+    assert (tmp_path / "run" / "pictures" / "samples.png").exists()
+    with pytest.raises(SystemExit):
+        run_main("fit", "--resume", "run", "--trainer.max_epochs", "2", "--model.networks", "dcgan")
+    run_main("fit", "--resume", "run", "--trainer.max_epochs", "2")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 6
