@@ -17,6 +17,7 @@ CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.
 AUXILIARY = [path for path in CONFIGS if path.parent.name == "callbacks"]  # for networks with auxiliary heads
 DATA = [path for path in CONFIGS if path.parent.name == "data"]
 EVALUATIONS = [path for path in CONFIGS if path.parent.name == "evaluation"]
+GANS = [path for path in CONFIGS if path.parent.name == "gan"]
 MODELS = [path for path in CONFIGS if path.parent.name == "model"]
 OVERLAYS = [path for path in CONFIGS if path.parent.name in ("configs", "experiment") and path.name != "base.yaml"]
 OVERLAYS.append(Path("configs/cluster/large_batch.yaml"))  # the others of its folder: tests/cluster
@@ -69,7 +70,7 @@ def command(*configs: Path) -> list[str]:
 def test_a_config_says_what_it_is_for(config: Path) -> None:
     text = (ROOT / config).read_text()
     assert text.startswith("# ")
-    if config.parent.name == "model":
+    if config.parent.name in ("model", "gan"):
         assert "python main.py fit" in text
 
 
@@ -80,6 +81,11 @@ def test_a_model_trains_for_a_step(config: Path, run_main: Callable[..., None], 
     else:
         small = ["--data.root", str(photographs), "--data.batch_size", "2", "--data.eval_batch_size", "2"]
         run_main(*command(Path("configs/data/imagenet.yaml"), config), *small)
+
+
+@pytest.mark.parametrize("config", GANS, ids=lambda path: path.stem)
+def test_a_gan_trains_for_a_step(config: Path, run_main: Callable[..., None]) -> None:
+    run_main(*command(Path("configs/data/digits.yaml"), config), "--data.val_size", "297")
 
 
 @pytest.mark.usefixtures("small_data")

@@ -170,7 +170,7 @@ def test_images_of_another_range_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_from_the_command_line_is_recorded(run_main: Callable[..., None], tmp_path: Path) -> None:
-    words = ["--config", "configs/data/digits.yaml", "--config", "configs/model/gan_mlp.yaml"]
+    words = ["--config", "configs/data/digits.yaml", "--config", "configs/gan/mlp.yaml"]
     small = ["--data.val_size", "100", "--data.batch_size", "64", "--trainer.max_epochs", "1"]
     small += ["--trainer.accelerator", "cpu", "--trainer.limit_train_batches", "3", "--run_dir", "run"]
     run_main("fit", "--config", "configs/base.yaml", *words, *small)
