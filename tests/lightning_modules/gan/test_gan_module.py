@@ -181,6 +181,7 @@ def test_a_run_from_the_command_line_is_recorded(run_main: Callable[..., None], 
     assert summary["model"]["discriminator_parameters"]["total"] > 0
     assert "val/accuracy_fake" in summary["metrics"]
     assert (tmp_path / "run" / "pictures" / "samples.png").exists()
+    assert [path.name[:5] for path in (tmp_path / "run" / "checkpoints").glob("*.ckpt")] == ["last-"]
     with pytest.raises(SystemExit):
         run_main("fit", "--resume", "run", "--trainer.max_epochs", "2", "--model.networks", "dcgan")
     run_main("fit", "--resume", "run", "--trainer.max_epochs", "2")
