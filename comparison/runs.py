@@ -102,6 +102,8 @@ def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[UnreadableRun]]:
 
 
 def _run(directory: Path, summary: Summary) -> Run:
+    if (summary.text("model", "class") or "").endswith(".GAN"):
+        raise ValueError("a GAN, which has no accuracy to compare: see its pictures and measures.json")
     data = DataSet(
         name=summary.required_text("data", "name"),
         train_images=summary.required_whole("data", "train_images"),

@@ -38,6 +38,13 @@ def test_a_stray_file_hides_no_runs(tmp_path: Path, make_run: MakeRun) -> None:
     assert list(find_run_directories([tmp_path])) == [tmp_path, directory]
 
 
+def test_a_gan_is_left_out_by_name(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path, change=lambda summary: summary["model"].update({"class": "lightning_modules.gan.module.GAN"}))
+    runs, (left_out,) = read_runs([tmp_path])
+    assert runs == []
+    assert left_out.problem.startswith("a GAN, which has no accuracy to compare")
+
+
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
 def test_only_training_is_compared(tmp_path: Path, make_run: MakeRun, command: str) -> None:
     make_run(tmp_path, change=lambda summary: summary.update(command=command))
