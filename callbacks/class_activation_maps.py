@@ -74,12 +74,17 @@ def overlaid(image: Tensor, activation_map: Tensor) -> Image.Image:
     image = image.float().cpu()
     image = (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
     image = image.mean(0, keepdim=True).expand(3, -1, -1)  # in grey, so that colour means the map
-    heat = activation_map.cpu() / activation_map.max().clamp_min(1e-12).cpu() * (len(COLOURS) - 1)
-    low = heat.floor().long().clamp(max=len(COLOURS) - 2)
-    between = (heat - low).unsqueeze(-1)
-    colours = (COLOURS[low] * (1 - between) + COLOURS[low + 1] * between).permute(2, 0, 1)
-    mixed = image * (1 - STRENGTH) + colours * STRENGTH
+    heat = activation_map.cpu() / activation_map.max().clamp_min(1e-12).cpu()
+    mixed = image * (1 - STRENGTH) + coloured(heat) * STRENGTH
     return to_pil_image(mixed.clamp(0, 1)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+
+
+def coloured(values: Tensor) -> Tensor:
+    """Colours (3, H, W) of values (H, W) from 0 to 1."""
+    place = values * (len(COLOURS) - 1)
+    low = place.floor().long().clamp(max=len(COLOURS) - 2)
+    between = (place - low).unsqueeze(-1)
+    return (COLOURS[low] * (1 - between) + COLOURS[low + 1] * between).permute(2, 0, 1)
 
 
 def plain(image: Tensor) -> Image.Image:

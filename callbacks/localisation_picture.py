@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from callbacks.class_activation_maps import COLOURS, STRENGTH
+from callbacks.class_activation_maps import STRENGTH, coloured
 
 SIDE = 224
 TRUE, PREDICTED, SHADE = "#2ecc71", "#ffffff", "#101010"
@@ -33,7 +33,7 @@ def localisation_picture(
     image = (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
     strength = torch.from_numpy(activation_map)
     strength = (strength / strength.max().clamp_min(1e-12)).clamp(0, 1)
-    mixed = image.mean(0, keepdim=True) * (1 - STRENGTH) + _coloured(strength) * STRENGTH
+    mixed = image.mean(0, keepdim=True) * (1 - STRENGTH) + coloured(strength) * STRENGTH
     scale = max(1, round(SIDE / image.shape[-1]))
     size = (scale * image.shape[-1], scale * image.shape[-2])
     picture = to_pil_image(mixed).resize(size, Image.Resampling.NEAREST)
@@ -42,14 +42,6 @@ def localisation_picture(
         _outline(draw, [scale * edge for edge in box], TRUE, width=4)
     _outline(draw, [scale * edge for edge in predicted_box], PREDICTED, width=2)  # a true one beneath stays visible
     return picture
-
-
-def _coloured(values: Tensor) -> Tensor:
-    """Colours (3, H, W) of values (H, W) from 0 to 1."""
-    place = values * (len(COLOURS) - 1)
-    low = place.floor().long().clamp(max=len(COLOURS) - 2)
-    between = (place - low).unsqueeze(-1)
-    return (COLOURS[low] * (1 - between) + COLOURS[low + 1] * between).permute(2, 0, 1)
 
 
 def _outline(draw: ImageDraw.ImageDraw, box: Sequence[float], colour: str, width: int) -> None:
