@@ -16,12 +16,11 @@ gradient for each parameter in each backward pass; it would send all of both net
 import copy
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -32,6 +31,8 @@ from torch.optim import Adam
 from torchmetrics import MeanMetric
 
 from lightning_modules.classifier import Batch, NonFiniteLossError
+from lightning_modules.gan.gradients import average_over_ranks, constant
+from lightning_modules.gan.labels import first_of_each_class
 from lightning_modules.gan.networks import GeneratorNetwork, NetworkName, build_networks
 from lightning_modules.gan.objectives import (
     EQUILIBRIUM,
@@ -315,7 +316,7 @@ class GAN(LightningModule):
         optimizer = self._optimizer(1)
         parts = self.generator_batch * self.accumulate_batches
         total = real.new_zeros((), dtype=torch.float32)
-        with _constant(self.discriminator):
+        with constant(self.discriminator):
             for part in range(1, parts + 1):
                 fake, labels = self._fakes(real, part) if fakes is None else fakes
                 loss = self._generator_loss(real, self._noisy(fake, 1 + part), labels)
@@ -514,59 +515,6 @@ class GAN(LightningModule):
     def _no_reducer(self) -> AbstractContextManager[None]:
         strategy = self.trainer.strategy
         return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
-
-
-def average_over_ranks(gradients: Sequence[Tensor]) -> None:
-    """Replace gradients by their means over all processes, in one message for each type of number."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return
-    world_size = torch.distributed.get_world_size()
-    if world_size == 1:
-        return
-    for dtype in sorted({gradient.dtype for gradient in gradients}, key=str):
-        same = [gradient for gradient in gradients if gradient.dtype == dtype]
-        message = torch.cat([gradient.flatten() for gradient in same])
-        torch.distributed.all_reduce(message)
-        message /= world_size
-        for gradient, part in zip(same, message.split([gradient.numel() for gradient in same]), strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-
-def first_of_each_class(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Which images keep their label: `count` of each class, chosen by the seed.
-
-    Args:
-        labels: Of all training images. Shape (N,).
-        count: Images of each class.
-        seed: Of the choice.
-
-    Returns:
-        bool. Shape (N,).
-
-    Raises:
-        ValueError: A class has fewer.
-    """
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    kept = torch.zeros(len(labels), dtype=torch.bool)
-    for label in range(int(labels.max()) + 1):
-        chosen = order[labels[order] == label][:count]
-        if len(chosen) < count:
-            raise ValueError(f"Class {label} has {len(chosen)} images: lower model.labels_per_class to that.")
-        kept[chosen] = True
-    return kept
-
-
-@contextmanager
-def _constant(network: nn.Module) -> Iterator[None]:
-    """Let the weights of a network be constants: no gradient of them is computed."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
 
 
 def _key(*parts: int) -> int:

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from datamodules import Digits
 from lightning_modules import GAN
 from lightning_modules.classifier import NonFiniteLossError
-from lightning_modules.gan.module import first_of_each_class
+from lightning_modules.gan.labels import first_of_each_class
 
 SMALL: dict[str, Any] = {"networks": "mlp", "network_options": {"width": 16, "units": 8}}
 
