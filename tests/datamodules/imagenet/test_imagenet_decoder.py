@@ -1,7 +1,6 @@
 """Views cut while decoding: the pixels of PIL where promised, close to them elsewhere, errors for the rest."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from PIL import Image
 from datamodules.imagenet import decoder
 from datamodules.imagenet.decoder import BrokenImageError, decode, exact_view, fast_view
 from tests.datamodules.imagenet.photographs import jpeg, photograph
-
-SAMPLE = os.environ.get("TEST_IMAGENET_SAMPLE")
 
 
 def with_pil(data: bytes, box: tuple[float, float, float, float], size: tuple[int, int]) -> np.ndarray:
@@ -126,10 +123,9 @@ def test_photographs_of_too_many_pixels_are_refused(monkeypatch: pytest.MonkeyPa
         decode(content.getvalue())
 
 
-@pytest.mark.skipif(SAMPLE is None, reason="TEST_IMAGENET_SAMPLE names no folder of photographs")
-def test_fast_views_of_photographs_differ_by_no_more_than_resampling() -> None:
-    differences, by_torchvision = [], []
-    for path in sorted(Path(str(SAMPLE)).glob("val/*/*"))[:50]:
+def test_fast_views_of_photographs_differ_by_no_more_than_resampling(shared_data: Path) -> None:
+    differences, by_bicubic = [], []
+    for path in sorted(shared_data.glob("imagenet-sample/val/*/*"))[:50]:
         data = path.read_bytes()
         width, height = Image.open(path).size
         box = (width // 8, height // 8, width * 3 // 4, height * 3 // 4)
@@ -138,5 +134,5 @@ def test_fast_views_of_photographs_differ_by_no_more_than_resampling() -> None:
         left, top, *_ = box
         image = Image.open(path).convert("RGB").crop((left, top, left + box[2], top + box[3]))
         other = np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC), int)
-        by_torchvision.append(np.abs(other - expected).mean())
-    assert np.median(differences) < 2 * np.median(by_torchvision)
+        by_bicubic.append(np.abs(other - expected).mean())
+    assert np.median(differences) < 2 * np.median(by_bicubic)

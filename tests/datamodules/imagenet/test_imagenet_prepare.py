@@ -4,7 +4,6 @@ import errno
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import tarfile
@@ -26,7 +25,6 @@ from tests.datamodules.imagenet import odd_files
 from tests.datamodules.imagenet.archives_of_photographs import DEVKIT, TRAIN, VAL, tar_of, write_archives
 from tests.datamodules.imagenet.photographs import jpeg, photograph
 
-SAMPLE = os.environ.get("TEST_IMAGENET_SAMPLE")
 IDS = ("n02000003", "n02000001", "n02000004", "n02000002")  # the kit's numbers 1 to 4: not the order of the wnids
 WNIDS = tuple(sorted(IDS))
 
@@ -460,9 +458,9 @@ def test_show_says_what_a_copy_holds(official: Path, tmp_path: Path, capsys: pyt
     assert "kept       1 exif, 1 grey" in said
 
 
-@pytest.mark.skipif(SAMPLE is None, reason="TEST_IMAGENET_SAMPLE names no folder of real photographs")
-def test_real_photographs(tmp_path: Path) -> None:
-    manifest = run(tmp_path / "copy", "--tree", str(SAMPLE), "--classes", "20", "--shorter_side", "128")
+def test_real_photographs(tmp_path: Path, shared_data: Path) -> None:
+    sample = str(shared_data / "imagenet-sample")
+    manifest = run(tmp_path / "copy", "--tree", sample, "--classes", "20", "--shorter_side", "128")
     copy = PreparedCopy(str(tmp_path / "copy"))
     for split in manifest.splits:
         records = copy.split(split).records

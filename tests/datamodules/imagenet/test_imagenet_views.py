@@ -1,6 +1,5 @@
 """Rectangles of photographs: those of the papers, those of torchvision, and the same whatever batch they are in."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -163,9 +162,8 @@ def test_central_square_is_the_whole_of_the_shorter_side() -> None:
     assert CentralSquare(256).sizes(*arguments).tolist() == [[256, 256]] * 3
 
 
-@pytest.mark.skipif("TEST_IMAGENET_SAMPLE" not in os.environ, reason="TEST_IMAGENET_SAMPLE names no photographs")
-def test_central_crops_of_real_photographs_are_those_of_torchvision() -> None:
-    files = sorted(Path(os.environ["TEST_IMAGENET_SAMPLE"], "val").rglob("*.JPEG"))[:40]
+def test_central_crops_of_real_photographs_are_those_of_torchvision(shared_data: Path) -> None:
+    files = sorted(shared_data.glob("imagenet-sample/val/*/*.JPEG"))[:40]
     assert files
     for file in files:
         with Image.open(file) as opened:
