@@ -171,6 +171,8 @@ def beside_neighbours(samples: Tensor, found: Tensor) -> Image.Image:
 def animate(folder: Path) -> None:
     """Make `samples.gif` of the frames that lie in the folder's `samples`."""
     paths = sorted((folder / FRAMES).glob("*.png"))
+    every = max(1, math.ceil(len(paths) / MOST_FRAMES))  # more than that, where max_steps ends the run
+    paths = paths[::-every][::-1]
     frames = [Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE) for path in paths]
     if not frames:
         return

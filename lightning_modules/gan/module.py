@@ -14,7 +14,6 @@ gradient for each parameter in each backward pass; it would send all of both net
 """
 
 import copy
-import hashlib
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -28,18 +27,18 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.optim import Adam
-from torchmetrics import MeanMetric
 
 from lightning_modules.classifier import Batch, NonFiniteLossError
+from lightning_modules.gan.draws import Purpose, seed_of, share_of_rank
 from lightning_modules.gan.gradients import average_over_ranks, constant
-from lightning_modules.gan.labels import first_of_each_class
+from lightning_modules.gan.guesses import Guesses
+from lightning_modules.gan.labels import LabelledImages, labelled_images
 from lightning_modules.gan.networks import GeneratorNetwork, NetworkName, build_networks
 from lightning_modules.gan.objectives import (
     EQUILIBRIUM,
     OBJECTIVES,
     ObjectiveName,
     feature_matching_loss,
-    semi_supervised_loss,
     value_of_the_game,
 )
 from lightning_modules.gan.penalties import (
@@ -51,8 +50,6 @@ from lightning_modules.gan.penalties import (
 )
 
 BEGIN_WITH = 500  # images that initial weights are made to fit
-GUESSES = ("accuracy_real", "accuracy_fake", "distance_from_equilibrium")
-LATENTS, LABELS, MIX, NOISE = range(4)  # what random numbers are drawn for
 
 
 class GAN(LightningModule):
@@ -69,7 +66,8 @@ class GAN(LightningModule):
         feature_matching: Whether the generator matches the discriminator's mean features instead of its objective:
             squared, as printed (Salimans 2016, §3.1); absolute, as in the released code; null for the objective.
         labels_per_class: For the semi-supervised discriminator of K + 1 classes (Salimans 2016, §5): how many images of
-            each class keep their label; null for none.
+            each class keep their label, of which each step sees a batch; null for none.
+        supervised_weight: Weight of their loss; 1 is as printed, 2 has the proportions of the released code.
         discriminator_steps: Updates of the discriminator for each one of the generator.
         generator_batch: Fake images of the generator's update, for each real one; with more than 1 they are drawn anew.
         gradient_penalty: Weight of the gradient penalty; 10 in WGAN-GP.
@@ -106,6 +104,7 @@ class GAN(LightningModule):
         objective: ObjectiveName = "non_saturating",
         feature_matching: Literal["squared", "absolute"] | None = None,
         labels_per_class: int | None = None,
+        supervised_weight: float = 1.0,
         discriminator_steps: int = 1,
         generator_batch: int = 1,
         gradient_penalty: float = 0.0,
@@ -140,6 +139,7 @@ class GAN(LightningModule):
             ("gradient_penalty", gradient_penalty, 0),
             ("r1", r1, 0),
             ("historical_averaging", historical_averaging, 0),
+            ("supervised_weight", supervised_weight, 0),
             ("instance_noise", instance_noise, 0),
             ("instance_noise_steps", instance_noise_steps, 1),
         ):
@@ -179,6 +179,7 @@ class GAN(LightningModule):
         self.objective = OBJECTIVES[objective]
         self.feature_matching = feature_matching
         self.labels_per_class = labels_per_class
+        self.supervised_weight = supervised_weight
         self.discriminator_steps = discriminator_steps
         self.generator_batch = generator_batch
         self.gradient_penalty = gradient_penalty
@@ -204,12 +205,10 @@ class GAN(LightningModule):
                 {"discriminator": WeightHistory(self.discriminator), "generator": WeightHistory(self.generator)}
             )
         self.batches = 0  # trained on, of this rank
-        self._labelled = torch.empty(0, dtype=torch.bool)
-        self.evaluation = nn.ModuleDict(
+        self._labelled: LabelledImages | None = None
+        self.guesses = nn.ModuleDict(
             {
-                stage: nn.ModuleDict(
-                    {name: MeanMetric() for name in ("accuracy_real", "accuracy_fake", "distance_from_equilibrium")}
-                )
+                stage: Guesses(self.objective.is_probability, tells_classes=labels_per_class is not None)
                 for stage in ("val", "test")
             }
         )
@@ -225,11 +224,6 @@ class GAN(LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if getattr(data, "normalization", "symmetric") != "symmetric":
             raise ValueError("Generators make images in [-1, 1]: set data.normalization to symmetric.")
-        if self.labels_per_class is not None and stage == "fit":
-            labels = getattr(data, "training_labels", None)
-            if labels is None:
-                raise ValueError("labels_per_class needs a data set that has its labels in memory: leave it out.")
-            self._labelled = first_of_each_class(labels, self.labels_per_class, self.seed)
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
         if self.compile_networks:
@@ -237,13 +231,19 @@ class GAN(LightningModule):
             self.discriminator.compile()
 
     def on_fit_start(self) -> None:
-        """Let networks of which the paper says so begin with weights that fit the data."""
+        """Find the images that keep their label; let networks of which the paper says so begin with fitting weights.
+
+        Raises:
+            ValueError: The data set has not so many images with labels.
+        """
         data: Any = getattr(self.trainer, "datamodule", None)
+        if self.labels_per_class is not None:
+            self._labelled = labelled_images(data, self.labels_per_class, self.seed, self.device)
         if self.batches or not hasattr(data, "plain_training_loader"):
             return
         batch = next(iter(data.plain_training_loader(BEGIN_WITH)))
         real = data.on_after_batch_transfer(batch._replace(images=batch.images.to(self.device)), 0).images
-        latents = self._drawn(LATENTS, -1, self.generator.draw_latents, len(real))
+        latents = self._drawn(Purpose.LATENTS, -1, self.generator.draw_latents, len(real))
         for network, seen in ((self.generator, latents), (self.discriminator, real)):
             if (initialize := getattr(network, "initialize_from_data", None)) is not None:
                 initialize(seen)
@@ -280,23 +280,22 @@ class GAN(LightningModule):
         shared = generator_too and self.generator_batch == self.accumulate_batches == 1
         with nullcontext() if shared else torch.no_grad():
             fake, labels = self._fakes(real)
-        self._discriminator_step(batch, real, fake.detach(), labels, update)
+        self._discriminator_step(real, batch.labels if self.conditional else None, fake.detach(), labels, update)
         if generator_too:
             self._generator_step(real, (fake, labels) if shared else None)
         self.batches += 1
 
     def _discriminator_step(
-        self, batch: Batch, real: Tensor, fake: Tensor, fake_labels: Tensor | None, update: bool
+        self, real: Tensor, real_labels: Tensor | None, fake: Tensor, fake_labels: Tensor | None, update: bool
     ) -> None:
         optimizer = self._optimizer(0)
-        real_labels = batch.labels if self.conditional else None
         noisy_real, noisy_fake = self._noisy(real, 0), self._noisy(fake, 1)
         on_real = self.discriminator(noisy_real, real_labels).float()
         on_fake = self.discriminator(noisy_fake, fake_labels).float()
         loss = self.objective.discriminator(on_real, on_fake, 1 - self.label_smoothing)
         self._log_game(on_real.detach(), on_fake.detach(), loss.detach())
         if self.gradient_penalty:
-            mix = self._drawn(MIX, 0, lambda count, source: torch.rand(count, generator=source), len(real))
+            mix = self._drawn(Purpose.MIX, 0, lambda count, source: torch.rand(count, generator=source), len(real))
             penalty = gradient_penalty(lambda x: self.discriminator(x, real_labels), noisy_real, noisy_fake, mix)
             self.log("train/gradient_penalty", penalty.detach())
             loss = loss + self.gradient_penalty * penalty
@@ -305,7 +304,7 @@ class GAN(LightningModule):
             self.log("train/r1", penalty.detach())
             loss = loss + self.r1 * penalty
         if self.labels_per_class is not None:
-            loss = loss + self._supervised_loss(batch, noisy_real)
+            loss = loss + self.supervised_weight * self._supervised_loss(len(real))
         self._backward(loss, "discriminator", self.accumulate_batches)
         if update:
             self._update(self.discriminator, optimizer, "discriminator")
@@ -333,12 +332,21 @@ class GAN(LightningModule):
             wanted = self.discriminator.features(real, labels).float()
         return feature_matching_loss(wanted, self.discriminator.features(fake, labels).float(), self.feature_matching)
 
-    def _supervised_loss(self, batch: Batch, real: Tensor) -> Tensor:
-        labels = torch.where(self._labelled[batch.indices], batch.labels, -1)
+    def _supervised_loss(self, count: int) -> Tensor:
+        """Of as many images that keep their label as the batch has, drawn with replacement."""
+        labelled = self._labelled
+        assert labelled is not None
+        chosen = self._drawn(
+            Purpose.LABELLED_IMAGES,
+            0,
+            lambda every, source: torch.randint(len(labelled.labels), (every,), generator=source),
+            count,
+        )
+        images, labels = labelled.images[chosen], labelled.labels[chosen]
         classify: Any = self.discriminator.class_logits
-        class_logits = classify(real).float()
-        self.log("train/acc1", (class_logits.argmax(1) == batch.labels).float().mean())
-        return semi_supervised_loss(class_logits, labels)
+        class_logits = classify(self._arranged(images)).float()
+        self.log("train/acc1", (class_logits.argmax(1) == labels).float().mean())
+        return F.cross_entropy(class_logits, labels)
 
     def _log_game(self, real: Tensor, fake: Tensor, loss: Tensor) -> None:
         self.log("train/loss_discriminator", loss, prog_bar=True)
@@ -411,19 +419,20 @@ class GAN(LightningModule):
         labels = None
         if self.conditional:
             labels = self._drawn(
-                LABELS, part, lambda every, source: torch.randint(self.num_classes, (every,), generator=source), count
+                Purpose.CLASSES,
+                part,
+                lambda every, source: torch.randint(self.num_classes, (every,), generator=source),
+                count,
             )
-        latents = self._drawn(LATENTS, part, self.generator.draw_latents, count)
+        latents = self._drawn(Purpose.LATENTS, part, self.generator.draw_latents, count)
         return self.generator(latents, labels), labels
 
-    def _drawn(self, purpose: int, part: int, draw: Callable[[int, torch.Generator], Tensor], count: int) -> Tensor:
-        """This rank's share of what is drawn for a step on all ranks: the same for any number of them.
-
-        Drawn on the processor, so that every device gets the same; nothing is remembered between steps.
-        """
-        source = torch.Generator().manual_seed(_key(self.seed, purpose, part, self.batches))
-        every = draw(count * self.trainer.world_size, source)
-        return every.view(self.trainer.world_size, count, *every.shape[1:])[self.global_rank].to(self.device)
+    def _drawn(self, purpose: Purpose, part: int, draw: Callable[[int, torch.Generator], Tensor], count: int) -> Tensor:
+        """This rank's share of what is drawn for a step on all ranks: the same for any number of them."""
+        seed = seed_of(self.seed, purpose, part, self.batches)
+        return share_of_rank(draw, count, seed=seed, rank=self.global_rank, world_size=self.trainer.world_size).to(
+            self.device
+        )
 
     def _noisy(self, images: Tensor, part: int) -> Tensor:
         left = 1 - self.batches / self.instance_noise_steps
@@ -431,7 +440,7 @@ class GAN(LightningModule):
             return images
         shape = images.shape[1:]
         noise = self._drawn(
-            NOISE, part, lambda every, source: torch.randn(every, *shape, generator=source), len(images)
+            Purpose.NOISE, part, lambda every, source: torch.randn(every, *shape, generator=source), len(images)
         )
         return images + self.instance_noise * left * noise
 
@@ -488,7 +497,7 @@ class GAN(LightningModule):
 
     def _evaluation_step(self, stage: str, batch: Batch, batch_idx: int) -> None:
         counted = batch.labels >= 0
-        source = torch.Generator().manual_seed(_key(self.seed, LATENTS, batch_idx, -1))
+        source = torch.Generator().manual_seed(seed_of(self.seed, Purpose.LATENTS, batch_idx, -1))
         world_size = self.trainer.world_size
         count = len(counted)
         # Rank r has images r, r + world_size, …: dealt out likewise, each image has the same partner on any ranks.
@@ -496,18 +505,18 @@ class GAN(LightningModule):
             self.device
         )
         labels = batch.labels.clamp_min(0) if self.conditional else None
+        images = self._arranged(batch.images)
         fake = self.discriminator(self.generator(latents, labels), labels)[counted].float()
-        real = self.discriminator(self._arranged(batch.images), labels)[counted].float()
-        values = {"accuracy_real": (real > 0).float(), "accuracy_fake": (fake < 0).float()}
-        if self.objective.is_probability:
-            values["distance_from_equilibrium"] = -F.softplus(-real) - F.softplus(fake) - EQUILIBRIUM
-        metrics = self.evaluation[stage]
-        assert isinstance(metrics, nn.ModuleDict)
-        for name, value in values.items():
-            metric = metrics[name]
-            assert isinstance(metric, MeanMetric)
-            metric.update(value)
-            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True)
+        real = self.discriminator(images, labels)[counted].float()
+        class_is_right = None
+        if self.labels_per_class is not None:
+            classify: Any = self.discriminator.class_logits
+            class_is_right = (classify(images).argmax(1) == batch.labels)[counted]
+        guesses = self.guesses[stage]
+        assert isinstance(guesses, Guesses)
+        guesses.add(real, fake, class_is_right)
+        for name, mean in guesses.means.items():
+            self.log(f"{stage}/{name}", mean, on_step=False, on_epoch=True)
 
     def _arranged(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
@@ -515,11 +524,6 @@ class GAN(LightningModule):
     def _no_reducer(self) -> AbstractContextManager[None]:
         strategy = self.trainer.strategy
         return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
-
-
-def _key(*parts: int) -> int:
-    """A seed of 63 bits for each tuple of integers."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
 
 
 def _nothing() -> None:

@@ -69,20 +69,6 @@ def value_of_the_game(real: Tensor, fake: Tensor) -> Tensor:
     return -F.softplus(-real).mean() - F.softplus(fake).mean()
 
 
-def semi_supervised_loss(class_logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the labelled images of a batch among the K real classes (Salimans et al. 2016, §5).
-
-    Args:
-        class_logits: Shape (B, K).
-        labels: -1 where there is no label. Shape (B,).
-
-    Returns:
-        Mean over the labelled images; 0, with a gradient of 0, if there is none.
-    """
-    labelled = (labels >= 0).sum().clamp_min(1)
-    return F.cross_entropy(class_logits, labels, ignore_index=-1, reduction="sum") / labelled
-
-
 def feature_matching_loss(real: Tensor, fake: Tensor, distance: Literal["squared", "absolute"]) -> Tensor:
     """Distance of the mean features of fake images from those of real ones (Salimans et al. 2016, §3.1).
 

@@ -12,6 +12,7 @@ from lightning.pytorch import Trainer
 from datamodules import Digits
 from lightning_modules import GAN
 from lightning_modules.classifier import NonFiniteLossError
+from lightning_modules.gan.draws import Purpose
 from lightning_modules.gan.labels import first_of_each_class
 
 SMALL: dict[str, Any] = {"networks": "mlp", "network_options": {"width": 16, "units": 8}}
@@ -145,6 +146,24 @@ def test_labels_of_the_first_of_each_class() -> None:
     assert torch.equal(kept, first_of_each_class(labels, 2, seed=0))
     with pytest.raises(ValueError, match="Class 2 has 2 images: lower model.labels_per_class"):
         first_of_each_class(labels, 3, seed=0)
+
+
+def test_only_images_that_keep_their_label_are_supervised(tmp_path: Path) -> None:
+    options = {"variant": "mnist", "generator_width": 16, "discriminator_width": 32}
+    network = gan(networks="improved", network_options=options, labels_per_class=2, feature_matching="absolute")
+    fit = trainer(tmp_path, limit_train_batches=4, limit_val_batches=1)
+    seen = []
+    drawn = network._drawn
+    network._drawn = lambda *words: (seen.append(words[0]), drawn(*words))[1]  # type: ignore[method-assign,func-returns-value]
+    digits = data()
+    fit.fit(network, datamodule=digits)
+    assert network._labelled is not None
+    assert torch.bincount(network._labelled.labels).tolist() == [2] * 10
+    assert network._labelled.images.amin() >= -1
+    assert seen.count(Purpose.LABELLED_IMAGES) == 4  # a batch of them in each step
+    assert {"train/acc1", "val/acc1"} <= set(fit.callback_metrics)
+    with pytest.raises(ValueError, match="lower model.labels_per_class"):
+        trainer(tmp_path).fit(gan(networks="improved", network_options=options, labels_per_class=900), data())
 
 
 @pytest.mark.parametrize(

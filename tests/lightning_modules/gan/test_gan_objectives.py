@@ -10,7 +10,6 @@ from lightning_modules.gan.objectives import (
     EQUILIBRIUM,
     OBJECTIVES,
     feature_matching_loss,
-    semi_supervised_loss,
     value_of_the_game,
 )
 from lightning_modules.gan.penalties import (
@@ -77,18 +76,6 @@ def test_a_saturated_generator_still_learns_from_the_non_saturating_loss() -> No
         gradients.append(abs(float(logit.grad)))
     assert gradients[0] < 1e-8
     assert gradients[1] == pytest.approx(1)
-
-
-def test_only_labelled_images_are_supervised() -> None:
-    logits, labels = torch.randn(4, 3), torch.tensor([2, -1, 0, -1])
-    expected = -(logits.log_softmax(1)[0, 2] + logits.log_softmax(1)[2, 0]) / 2
-    torch.testing.assert_close(semi_supervised_loss(logits, labels), expected)
-    none = logits.clone().requires_grad_()
-    loss = semi_supervised_loss(none, torch.full((4,), -1))
-    loss.backward()
-    assert loss == 0
-    assert none.grad is not None
-    assert not none.grad.any()
 
 
 def test_feature_matching() -> None:
