@@ -3,6 +3,7 @@
 from callbacks.activation_statistics import ActivationStatistics
 from callbacks.auxiliary_loss import AuxiliaryLossWeighting
 from callbacks.class_activation_maps import ClassActivationMaps
+from callbacks.class_errors import ClassErrors
 from callbacks.collapse_alarm import CollapseAlarm
 from callbacks.ddp_scaling import DDPScaling
 from callbacks.epoch_progress_bar import EpochProgressBar
@@ -23,6 +24,7 @@ __all__ = [
     "ActivationStatistics",
     "AuxiliaryLossWeighting",
     "ClassActivationMaps",
+    "ClassErrors",
     "CollapseAlarm",
     "DDPScaling",
     "EpochProgressBar",

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import torch
+import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -50,11 +51,33 @@ def peak_memory_gib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
+def of_all_ranks(measured: Tensor, nodes: int) -> dict[str, float]:
+    """Figures of the whole run, and of each node if there are several.
+
+    Args:
+        measured: For each rank, images a second of all ranks by its clock, and its peak memory in GiB: (ranks, 2).
+        nodes: Number of nodes, of as many ranks each, in the order of the ranks.
+
+    Returns:
+        Values by the last part of their name. A node's images a second are those of its own ranks.
+    """
+    by_node = measured.view(nodes, -1, 2)
+    figures = {"images_per_second": float(measured[:, 0].mean()), "peak_memory_gib": float(measured[:, 1].max())}
+    if nodes > 1:
+        for number, ranks in enumerate(by_node):
+            figures[f"node_{number}/images_per_second"] = float(ranks[:, 0].mean()) / nodes
+            figures[f"node_{number}/peak_memory_gib"] = float(ranks[:, 1].max())
+    return figures
+
+
 class Throughput(Callback):
     """Logs `images_seen`, and `throughput/images_per_second` over the epoch so far, both of all ranks together.
 
-    `throughput/peak_memory_gib` is that of the first rank. The time of validation does not count as training, nor do
-    the first steps of the run, which allocate memory and compile.
+    In a step, the speed is by the first rank's clock and `throughput/peak_memory_gib` is its memory: no step waits for
+    the others' figures. They are exchanged at the end of the epoch, which logs the mean of all clocks and the memory of
+    the rank that needs most, and the same of each node, as `throughput/node_0/…`, where there are several.
+    The time of validation does not count as training, nor do the first steps of the run, which allocate memory and
+    compile.
 
     Args:
         skip_steps: Steps at the start of the run that do not count.
@@ -98,6 +121,17 @@ class Throughput(Callback):
         """Give the row of the validation its place on the axis."""
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             pl_module.log("images_seen", self._exactly(self.images_seen))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log what all ranks have measured."""
+        if trainer.world_size == 1:
+            return
+        device = trainer.strategy.root_device
+        own = torch.tensor([self.epoch.images_per_second, peak_memory_gib(device)], device=device)
+        measured = [torch.empty_like(own) for _ in range(trainer.world_size)]
+        torch.distributed.all_gather(measured, own)
+        for name, value in of_all_ranks(torch.stack(measured), trainer.num_nodes).items():
+            pl_module.log(f"throughput/{name}", value, sync_dist=True, reduce_fx="max")  # the same on all ranks
 
     @staticmethod
     def _exactly(count: int) -> Tensor:

@@ -1,11 +1,13 @@
-"""Compare runs: `python -m comparison [table | report] [paths]`; networks: `… architectures`; people: `… turing`."""
+"""Compare runs: `python -m comparison [table | report | dashboard]`; networks: `architectures`; people: `turing`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from comparison.dashboard.command import add_dashboard, dashboard
 from comparison.groups import Comparison, compare
+from comparison.sources.options import Sources, add_source_options, sources_of
 from comparison.table import csv_table, markdown_table, text_table
 from comparison.turing.command import add_turing, turing
 
@@ -28,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "turing":
             turing(options)
             return 0
-        comparison = read(options.paths)
+        if options.command == "dashboard":
+            dashboard(options)
+            return 0
+        comparison = read(sources_of(options))
         print(FORMATS[options.format](comparison))
         if options.command == "report":
             # Drawing is imported late, so that the table is there at once.
@@ -42,19 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read(paths: Sequence[Path]) -> Comparison:
-    """Read the runs at or below the paths.
+def read(sources: Sources) -> Comparison:
+    """Read the runs that are asked for.
 
     Raises:
-        ValueError: If a path does not exist or no run is found.
+        ValueError: If there is nothing at a path, or no run is found.
     """
-    missing = [path for path in paths if not path.exists()]
-    comparison = compare(paths)
-    found = comparison.data_sets or comparison.unreadable
-    if missing or not found:
-        where = ", ".join(path.as_posix() for path in missing or paths)
-        what = "does not exist" if missing else "holds no runs"
-        raise ValueError(f"{where} {what}: train something first, for example with `make quickstart`.")
+    comparison = compare(*sources)
+    if not comparison.data_sets and not comparison.generators and not comparison.unreadable:
+        raise ValueError(f"{sources}: train something first, for example with `make quickstart`.")
     return comparison
 
 
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m comparison",
         description="Compare trained runs by accuracy, size, speed and cost. Without a command: report.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="table | report | architectures | turing")
+    commands = parser.add_subparsers(dest="command", metavar="table | report | architectures | turing | dashboard")
     table = commands.add_parser("table", help="print the table")
     table.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     report = commands.add_parser("report", help="print the table and write the HTML page")
@@ -78,11 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(format="text")
     for command in (table, report):
-        command.add_argument(
-            "paths", type=Path, nargs="*", default=[Path("runs")], help="runs, or folders of runs; default: runs"
-        )
+        add_source_options(command)
     _add_architectures(commands.add_parser("architectures", help="print what networks are made of, layer by layer"))
     add_turing(commands.add_parser("turing", help="let people tell a GAN's samples from real images"))
+    add_dashboard(commands.add_parser("dashboard", help="compare the runs of a W&B project on a page of its own"))
     return parser
 
 

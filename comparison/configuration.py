@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -23,6 +23,15 @@ NOT_PART_OF_THE_EXPERIMENT = frozenset(
         "enable_model_summary",
     }
 )
+# What W&B is told and config.yaml is not, because it follows from the data.
+FOLLOWS_FROM_THE_DATA = frozenset(f"model.init_args.{name}" for name in ("num_classes", "in_channels", "image_size"))
+
+
+class Labels(NamedTuple):
+    """Under what the W&B logger files a run."""
+
+    group: str | None
+    tags: tuple[str, ...]
 
 
 def parse_configuration(text: str, run_name: str) -> Mapping[str, str]:
@@ -35,20 +44,42 @@ def parse_configuration(text: str, run_name: str) -> Mapping[str, str]:
     Raises:
         ValueError: If the text is not a YAML mapping.
     """
+    return _parse(_without_names(text, run_name))[0]
+
+
+def wandb_labels(text: str, run_name: str, data: str | None, architecture: str | None) -> Labels:
+    """Group and tags of a run, those that the command line fills in where its config leaves them open.
+
+    Args:
+        text: Content of config.yaml.
+        run_name: Name of the run's directory.
+        data: Name of the data set.
+        architecture: Name of the architecture.
+
+    Raises:
+        ValueError: If the text is not a YAML mapping.
+    """
+    group, tags = _parse(_without_names(text, run_name))[1]
+    return Labels(group or data, tags or tuple(name for name in (data, architecture) if name))
+
+
+def _without_names(text: str, run_name: str) -> str:
     # Seeds and names go before parsing, so that runs of one experiment share one parse.
-    text = re.sub(rf"(?<=[/\\]){re.escape(run_name)}(?![\w.-])", "", text)
-    return _parse(re.sub(r"(?m)^seed_everything:.*$", "", text))
+    if run_name and run_name in text:
+        text = re.sub(rf"(?<=[/\\]){re.escape(run_name)}(?![\w.-])", "", text)
+    return re.sub(r"(?m)^seed_everything:.*$", "", text)
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> Mapping[str, str]:
+def _parse(text: str) -> tuple[Mapping[str, str], Labels]:
     try:
         tree = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError("config.yaml is not valid YAML") from error
     if not isinstance(tree, Mapping):
         raise ValueError("config.yaml is not a mapping")
-    return dict(_leaves(tree, ()))
+    return leaves, _logger_labels(tree)
 
 
 def _leaves(node: Any, path: tuple[str, ...]) -> Iterable[tuple[str, str]]:
@@ -60,4 +91,25 @@ def _leaves(node: Any, path: tuple[str, ...]) -> Iterable[tuple[str, str]]:
         for position, value in enumerate(node):
             yield from _leaves(value, (*path, str(position)))
     else:
-        yield ".".join(path), str(node)
+        yield ".".join(path), _leaf(node)
+
+
+def _leaf(value: Any) -> str:
+    """The value in one spelling: YAML and JSON write 1.0 and 1e-05 in ways that the other reads as something else."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d+)?[eE][+-]?\d+", value):
+        value = float(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _logger_labels(tree: Mapping[str, Any]) -> Labels:
+    trainer = tree.get("trainer")
+    loggers = trainer.get("logger") if isinstance(trainer, Mapping) else None
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        if not isinstance(logger, Mapping) or "WandbLogger" not in str(logger.get("class_path")):
+            continue
+        settings = logger.get("init_args")
+        if isinstance(settings, Mapping):
+            group, tags = settings.get("group"), settings.get("tags")
+            names = [str(tag) for tag in tags] if isinstance(tags, list) else []
+            return Labels(None if group is None else str(group), tuple(names))
+    return Labels(None, ())

@@ -1,10 +1,10 @@
-"""Learning curves: metrics.csv of a run, reduced to one point an epoch, and several seeds joined into one band."""
+"""Learning curves: what a run logged, reduced to one point an epoch, and several seeds joined into one band."""
 
 import csv
 import io
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -65,6 +65,27 @@ def read_curve(path: Path) -> tuple[CurvePoint, ...]:
     return _points_by_epoch(header, rows[1:], path.name)
 
 
+def curve_of(rows: Iterable[Mapping[str, object]], name: str) -> tuple[CurvePoint, ...]:
+    """Like `read_curve`, of rows that another source than metrics.csv holds.
+
+    Args:
+        rows: Values by the columns of metrics.csv; None, or a column that is not there, is an empty cell.
+        name: What to call the rows where they are damaged.
+
+    Raises:
+        ValueError: If a row holds something else than numbers.
+    """
+    header = [*POSITION_COLUMNS, ACCURACY_COLUMN, LOSS_COLUMN]
+    cells = ([_cell(row.get(column)) for column in header] for row in rows)
+    return _points_by_epoch(header, cells, name)
+
+
+def best_point(curve: Sequence[CurvePoint]) -> CurvePoint | None:
+    """The first of the points with the highest accuracy; None if no point has one."""
+    measured = [point for point in curve if point.accuracy is not None]
+    return max(measured, key=lambda point: point.accuracy or 0.0, default=None)
+
+
 def _points_by_epoch(header: list[str], rows: Iterable[list[str]], name: str) -> tuple[CurvePoint, ...]:
     epoch_at, step_at, images_at, accuracy_at = (header.index(c) for c in (*POSITION_COLUMNS, ACCURACY_COLUMN))
     loss_at = header.index(LOSS_COLUMN) if LOSS_COLUMN in header else None
@@ -82,22 +103,27 @@ def _points_by_epoch(header: list[str], rows: Iterable[list[str]], name: str) ->
             last_steps[epoch] = max(last_steps.get(epoch, 0), step)
             if row[images_at]:
                 images_per_step = float(row[images_at]) / (step + 1)
+                if not math.isfinite(images_per_step):
+                    raise ValueError("not a count of images")
             if row[accuracy_at]:
                 accuracies[epoch] = float(row[accuracy_at])
             if loss_at is not None and row[loss_at]:
                 losses.setdefault(epoch, []).append(float(row[loss_at]))
-        except (ValueError, OverflowError) as error:
+        except (ValueError, ArithmeticError) as error:
             raise ValueError(f"line {line} of {name} holds something else than numbers") from error
-    return tuple(
-        CurvePoint(
-            epoch=epoch + 1,
-            # Not every row says how many images were seen, but every row has its step.
-            images_seen=round(images_per_step * (last_steps[epoch] + 1)),
-            accuracy=_finite(accuracies.get(epoch)),
-            train_loss=_finite(statistics.fmean(losses[epoch])) if epoch in losses else None,
+    try:
+        return tuple(
+            CurvePoint(
+                epoch=epoch + 1,
+                # Not every row says how many images were seen, but every row has its step.
+                images_seen=round(images_per_step * (last_steps[epoch] + 1)),
+                accuracy=_finite(accuracies.get(epoch)),
+                train_loss=_mean(losses.get(epoch, [])),
+            )
+            for epoch in sorted(last_steps)
         )
-        for epoch in sorted(last_steps)
-    )
+    except OverflowError as error:
+        raise ValueError(f"{name} holds numbers beyond all measure") from error
 
 
 def join_seeds(
@@ -130,6 +156,16 @@ def thin(points: Sequence[Point], limit: int) -> list[Point]:
     if len(points) <= limit:
         return list(points)
     return [points[round(i * (len(points) - 1) / (limit - 1))] for i in range(limit)]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    # An epoch in which a loss was infinite has no mean.
+    return statistics.fmean(finite) if finite and len(finite) == len(values) else None
 
 
 def _finite(value: float | None) -> float | None:

@@ -2,17 +2,20 @@
 
 import hashlib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from comparison.runs import Run, UnreadableRun, read_runs
+from comparison.generators.reading import read_generators
+from comparison.generators.records import GeneratorRun
+from comparison.labels import distinguish
+from comparison.runs import Run, UnreadableRun
+from comparison.sources.csv_files import CsvFile
+from comparison.sources.reading import EVERYTHING, read_runs
+from comparison.sources.selection import Selection
 from comparison.statistics import Estimate, estimate_accuracy
-from comparison.summary import printable
 
-DIFFERENCES_IN_A_LABEL = 2
 MOST_TELLING_SECTIONS = ("model", "data", "trainer")
 
 
@@ -49,11 +52,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that was found: groups by data set, and the runs that do not count."""
+    """All that was found: groups by data set, the runs that do not count, and by data set the GANs."""
 
     groups: dict[str, list[Group]]
     left_out: list[Run]
     unreadable: list[UnreadableRun]
+    generators: dict[str, list[GeneratorRun]] = field(default_factory=dict)
 
     @property
     def excluded(self) -> list[Run | UnreadableRun]:
@@ -66,10 +70,24 @@ class Comparison:
         return [*self.groups, *sorted({run.data.name for run in self.left_out} - set(self.groups))]
 
 
-def compare(paths: Iterable[Path]) -> Comparison:
-    """Read and group all runs at or below the paths."""
-    runs, unreadable = read_runs(paths)
-    return Comparison(group_runs(runs), [run for run in runs if run.problem is not None], unreadable)
+def compare(
+    paths: Iterable[Path | str], selection: Selection = EVERYTHING, csv_files: Sequence[CsvFile] = ()
+) -> Comparison:
+    """Read and group all runs at or below the paths.
+
+    Args:
+        paths: As `read_runs` takes them.
+        selection: Which of the runs are wanted.
+        csv_files: Learning curves of other tools.
+
+    Raises:
+        ValueError: If there is nothing at a path, or a server cannot be asked.
+    """
+    paths = list(paths)
+    runs, unreadable = read_runs(paths, selection, csv_files)
+    generators, damaged = read_generators(paths, selection)
+    left_out = [run for run in runs if run.problem is not None]
+    return Comparison(group_runs(runs), left_out, [*unreadable, *damaged], generators)
 
 
 def group_runs(runs: Iterable[Run]) -> dict[str, list[Group]]:
@@ -125,41 +143,12 @@ def _label(groups: Sequence[Group]) -> list[Group]:
         by_architecture[group.architecture].append(group)
     labelled = []
     for same in by_architecture.values():
-        labels = [f"{group.architecture}{_difference(group, same)}" for group in same]
+        differences = distinguish([group.example.configuration for group in same], MOST_TELLING_SECTIONS)
+        labels = [
+            f"{group.architecture} ({difference})" if difference else group.architecture
+            for group, difference in zip(same, differences, strict=True)
+        ]
         for number, (group, label) in enumerate(zip(same, labels, strict=True), start=1):
             ambiguous = labels.count(label) > 1
             labelled.append(replace(group, label=f"{label} #{number}" if ambiguous else label))
     return labelled
-
-
-def _difference(group: Group, same: Sequence[Group]) -> str:
-    paths = sorted({path for other in same for path in other.example.configuration}, key=_telling_first)
-    differing = [path for path in paths if len({other.example.configuration.get(path) for other in same}) > 1]
-    if not differing:
-        return ""
-    shown = [
-        f"{_short_key(path)} {_short_value(group.example.configuration.get(path, 'absent'))}"
-        for path in differing[:DIFFERENCES_IN_A_LABEL]
-    ]
-    return f" ({', '.join(shown)}{', …' if len(differing) > len(shown) else ''})"
-
-
-def _telling_first(path: str) -> tuple[int, str]:
-    section = path.partition(".")[0]
-    known = section in MOST_TELLING_SECTIONS
-    return MOST_TELLING_SECTIONS.index(section) if known else len(MOST_TELLING_SECTIONS), path
-
-
-def _short_key(path: str) -> str:
-    """The last name in a path: `lr` of `model.init_args.optimizer.init_args.lr`."""
-    names = [name for name in path.split(".") if not name.isdigit() and name not in ("class_path", "init_args")]
-    return printable(names[-1] if names else path)
-
-
-def _short_value(value: str) -> str:
-    if re.fullmatch(r"-?\d+\.\d+(e-?\d+)?", value):
-        return f"{float(value):.6g}"
-    if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
-        value = value.rpartition(".")[2]
-    value = printable(value)
-    return value if len(value) <= 24 else f"{value[:23]}…"

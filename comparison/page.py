@@ -9,7 +9,9 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from comparison.charts.album import Album
 from comparison.fairness import general_notes
+from comparison.generators.section import generator_section
 from comparison.groups import Comparison
 from comparison.sections import PAGE_HEADINGS, data_set_section, link_to
 from comparison.summary import printable
@@ -47,22 +49,28 @@ def render_page(comparison: Comparison, output: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["inline_json"] = inline_json
+    album = Album()
     sections = [
-        data_set_section(comparison, data_set, output, number)
+        data_set_section(comparison, data_set, output, number, album)
         for number, data_set in enumerate(comparison.data_sets, start=1)
     ]
-    for section in sections:
-        section["accuracy_curves"] = inline_json(section["accuracy_curves"])
-        section["loss_curves"] = inline_json(section["loss_curves"])
-        for cost in section["costs"]:
-            cost["specification"] = inline_json(cost["specification"])
+    generator_sections = [
+        generator_section(data_set, runs, output, number, album)
+        for number, (data_set, runs) in enumerate(comparison.generators.items(), start=1)
+    ]
     return environment.get_template("page.html.jinja").render(
         title=_title(comparison),
         general_notes=general_notes(comparison),
         sections=sections,
+        generator_sections=generator_sections,
         headings=PAGE_HEADINGS,
         left_out=[
-            (link_to(run.directory, output), printable(run.directory.as_posix()), run.problem)
+            (
+                f"{link_to(run.directory, output)}/" if run.directory.is_dir() else None,
+                printable(run.directory.as_posix()),
+                run.problem,
+            )
             for run in comparison.excluded
         ],
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -85,7 +93,14 @@ def _vega_runtime() -> str:
 def _title(comparison: Comparison) -> str:
     architectures = len({group.architecture for groups in comparison.groups.values() for group in groups})
     data_sets = list(comparison.groups)
-    if not data_sets:
-        return "No finished run yet"
-    where = data_sets[0] if len(data_sets) == 1 else count_of(len(data_sets), "data set")
-    return f"{count_of(architectures, 'architecture')} on {where}"
+    generators = list(comparison.generators)
+    parts = []
+    if data_sets:
+        parts.append(f"{count_of(architectures, 'architecture')} on {_place(data_sets)}")
+    if generators:
+        parts.append(f"{count_of(sum(map(len, comparison.generators.values())), 'GAN')} on {_place(generators)}")
+    return ", ".join(parts) or "No finished run yet"
+
+
+def _place(data_sets: list[str]) -> str:
+    return data_sets[0] if len(data_sets) == 1 else count_of(len(data_sets), "data set")

@@ -1,18 +1,19 @@
-"""Runs as they lie on disk: finding run directories and reading each into one record, damaged ones included."""
+"""A run as one record, wherever it was read from, with the reason if it cannot count; `sources` read them."""
 
-import os
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison.configuration import parse_configuration
-from comparison.curves import CurvePoint, read_curve
+from comparison.configuration import Labels
+from comparison.curves import CurvePoint
 from comparison.summary import Summary
 
-RUN_FILES = frozenset({"summary.json", "config.yaml", "metrics.csv"})
 LONGEST_PROBLEM = 200
-FOLDERS_WITHOUT_RUNS = frozenset({"checkpoints", "wandb"})
+
+RUN_DIRECTORY, WANDB_FILE, WANDB_SERVER, CSV_FILE = "run directory", "W&B file", "W&B server", "CSV file"
+NO_LABELS = Labels(None, ())
+NOT_RECORDED = "not recorded"
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Run:
-    """One `fit`, as its directory tells it; None where it does not.
+    """One `fit`, as its source tells it; None where it does not.
 
+    `directory` is the run's directory, or the file or address that it was read from if `source` is another one; then
+    nothing lies below it. `url` is the page of a run that was read from a W&B server.
     `config` is the text of config.yaml and `configuration` what makes it this experiment, as `path: value`.
     `problem` says in a few words why the run cannot count in statistics; it is None for a run that counts.
     Accuracies are fractions, times seconds, epochs counted from 1.
@@ -39,7 +42,7 @@ class Run:
     status: str
     problem: str | None
     architecture: str
-    parameters: dict[str, int]
+    parameters: dict[str, int | None]
     multiply_adds: int | None
     depth: int | None
     data: DataSet
@@ -59,49 +62,51 @@ class Run:
     config: str
     configuration: Mapping[str, str]
     curve: tuple[CurvePoint, ...]
+    source: str = RUN_DIRECTORY
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    wandb_id: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True)
 class UnreadableRun:
-    """A run directory of which not even the model and the data are known."""
+    """A run of which not even the model and the data are known."""
 
     directory: Path
     problem: str
 
 
-def find_run_directories(paths: Iterable[Path]) -> Iterator[Path]:
-    """Every run directory at or below the paths, each once, in the order of their names."""
-    seen: set[Path] = set()
-    for path in paths:
-        for folder, subfolders, files in os.walk(path):
-            directory = Path(folder)
-            if "summary.json" in files:
-                subfolders.clear()
-            else:
-                subfolders[:] = sorted(set(subfolders) - FOLDERS_WITHOUT_RUNS)
-            if RUN_FILES.intersection(files) and directory.resolve() not in seen:
-                seen.add(directory.resolve())
-                yield directory
+def make_run(
+    directory: Path,
+    summary: Summary,
+    curve: tuple[CurvePoint, ...],
+    *,
+    history: str,
+    config: str = "",
+    configuration: Mapping[str, str] | None = None,
+    damage: str | None = None,
+    source: str = RUN_DIRECTORY,
+    labels: Labels = NO_LABELS,
+    url: str | None = None,
+) -> Run:
+    """Put a run together from what a source knows of it.
 
+    Args:
+        directory: Where the run lies.
+        summary: What summary.json says, or the same from another source.
+        curve: Its learning curve.
+        history: What to call the source of the curve.
+        config: Text of its config.
+        configuration: The config without what is not part of the experiment.
+        damage: What of the run could not be read.
+        source: Kind of the source.
+        labels: Group and tags of the run.
+        url: Address of the run's page.
 
-def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[UnreadableRun]]:
-    """Read all runs of training at or below the paths; validate, test and predict are passed over.
-
-    A damaged run is never fatal: it is returned with its `problem`, as an `UnreadableRun` if need be.
+    Raises:
+        ValueError: If it is no run that could be compared.
     """
-    runs: list[Run] = []
-    unreadable: list[UnreadableRun] = []
-    for directory in find_run_directories(paths):
-        try:
-            summary = Summary.read(directory / "summary.json")
-            if summary.text("command") == "fit":
-                runs.append(_run(directory, summary))
-        except ValueError as error:
-            unreadable.append(UnreadableRun(directory, str(error)))
-    return runs, unreadable
-
-
-def _run(directory: Path, summary: Summary) -> Run:
     if (summary.text("model", "class") or "").endswith(".GAN"):
         raise ValueError("a GAN, which has no accuracy to compare: see its pictures and measures.json")
     data = DataSet(
@@ -113,19 +118,17 @@ def _run(directory: Path, summary: Summary) -> Run:
     )
     best_accuracy = summary.fraction("best", "val/acc1", "value")
     best_epoch = summary.whole("best", "val/acc1", "epoch")
-    curve, curve_damage = _curve_or_damage(directory / "metrics.csv")
-    config, configuration, config_damage = _config_or_damage(directory / "config.yaml")
-    problem = _unfinished(summary) or curve_damage or config_damage
+    problem = _unfinished(summary) or damage
     if problem is None and not any(point.accuracy is not None for point in curve):
-        problem = "metrics.csv holds no val/acc1"
+        problem = f"{history} holds no val/acc1"
     if problem is None and (best_accuracy is None or data.val_images < 1):
-        problem = "summary.json has no best val/acc1 between 0 and 1 on at least one image"
+        problem = f"{summary.name} has no best val/acc1 between 0 and 1 on at least one image"
     return Run(
         directory=directory,
         status=summary.required_text("status"),
         problem=problem,
         architecture=summary.required_text("model", "architecture"),
-        parameters={kind: summary.required_whole("model", "parameters", kind) for kind in ("conv", "fc", "total")},
+        parameters={kind: summary.whole("model", "parameters", kind) for kind in ("conv", "fc", "total")},
         multiply_adds=summary.whole("model", "multiply_adds"),
         depth=summary.whole("model", "depth"),
         data=data,
@@ -145,12 +148,17 @@ def _run(directory: Path, summary: Summary) -> Run:
         config=config,
         # The images count too: a config may be satisfied by two versions of a data set.
         configuration={
-            **configuration,
+            **(configuration or {}),
             "data.train_images": str(data.train_images),
             "data.val_images": str(data.val_images),
             "data.selection_split": data.selection_split,
         },
         curve=curve,
+        source=source,
+        group=labels.group,
+        tags=labels.tags,
+        wandb_id=summary.text("wandb_id"),
+        url=url,
     )
 
 
@@ -163,27 +171,11 @@ def _unfinished(summary: Summary) -> str | None:
     return textwrap.shorten(f"{status}: {error}", LONGEST_PROBLEM, placeholder=" …") if error else status
 
 
-def _curve_or_damage(path: Path) -> tuple[tuple[CurvePoint, ...], str | None]:
-    try:
-        return read_curve(path), None
-    except ValueError as error:
-        return (), str(error)
-
-
-def _config_or_damage(path: Path) -> tuple[str, Mapping[str, str], str | None]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return "", {}, f"{path.name} cannot be read"
-    try:
-        return text, parse_configuration(text, path.parent.name), None
-    except ValueError as error:
-        return text, {}, str(error)
-
-
 def _hardware(summary: Summary) -> str:
     """One phrase for the accelerators, or for the processor where there are none."""
     gpus, cores = summary.whole("hardware", "gpus"), summary.whole("hardware", "cores")
+    if not summary.has("hardware"):
+        return NOT_RECORDED
     if gpus:
         phrase = f"{gpus} × {summary.text('hardware', 'gpu') or 'GPU'}"
     else:

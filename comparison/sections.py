@@ -6,32 +6,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from comparison.accuracy_cost import COSTS, cost_chart, cost_summary
+from comparison.charts.accuracy_cost import COSTS, cost_chart, cost_summary
+from comparison.charts.album import Album
+from comparison.charts.learning_curves import accuracy_curves, loss_curves, time_unit
 from comparison.curves import join_seeds
+from comparison.diagnosis import diagnosis
 from comparison.fairness import fairness_notes
 from comparison.groups import Comparison, Group
-from comparison.learning_curves import accuracy_curves, loss_curves, time_unit
 from comparison.palette import SeriesStyle, series_styles
 from comparison.runs import Run
 from comparison.summary import printable
-from comparison.table import HEADINGS, data_set_line, explain_uncertainty, table_rows
+from comparison.table import HEADINGS, data_set_line, error_with_uncertainty, explain_uncertainty, table_rows
+from comparison.training_flops import EXPLANATION, human_flops
 from comparison.units import ABSENT, count_of, human_duration, human_percent
-from comparison.wording import cost_caption, curves_caption, finding, listed, measured, shared_sentence
+from comparison.wording import (
+    cost_caption,
+    curves_caption,
+    finding,
+    learning_answer,
+    listed,
+    measured,
+    shared_sentence,
+)
 
 CONFIG_CHARACTERS_IN_PAGE = 300_000
 MILESTONES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-LAST_EPOCH = "last epoch"
-# The result stands beside the name, so that a phone shows it without scrolling.
+BEST, ERROR, LAST, FLOPS = "best val acc1", "error", "last val acc1", "training FLOPs"
+# The results stand beside the name, so that a phone shows them without scrolling; then costs, from what was spent to
+# what the network is made of.
 PAGE_HEADINGS = (
-    "architecture",
-    "val acc1",
-    "uncertainty",
-    LAST_EPOCH,
-    *(heading for heading in HEADINGS if heading not in ("architecture", "val acc1", "uncertainty")),
+    *("architecture", BEST, ERROR, LAST, FLOPS, "wall time", "multiply-adds", "params"),
+    *("conv params", "fc params", "seeds", "epochs", "images/s"),
 )
+# More lines than these in one plot cannot be told apart.
+MOST_IN_A_FIGURE = 12
 
 
-def data_set_section(comparison: Comparison, data_set: str, output: Path, number: int) -> dict[str, Any]:
+def data_set_section(comparison: Comparison, data_set: str, output: Path, number: int, album: Album) -> dict[str, Any]:
     """Everything that the template needs for one data set.
 
     Args:
@@ -39,6 +50,7 @@ def data_set_section(comparison: Comparison, data_set: str, output: Path, number
         data_set: Name of the data set.
         output: Where the page will lie; links are relative to it.
         number: Position of the section on the page, from 1; it makes its anchors unique.
+        album: Takes the pictures of all sections.
     """
     groups = comparison.groups.get(data_set, [])
     series = _series(groups, output, number)
@@ -52,13 +64,12 @@ def data_set_section(comparison: Comparison, data_set: str, output: Path, number
         "shared": shared_sentence(groups),
         "series": series,
         "rows": _rows(comparison, data_set, series),
-        "explanation": explain_uncertainty(groups) if groups else "",
-        "accuracy_curves": None,
-        "loss_curves": None,
-        "costs": [],
+        "explanation": f"{explain_uncertainty(groups)} {EXPLANATION}" if groups else "",
     }
     if groups:
-        section |= _figures(groups)
+        drawn = groups[:MOST_IN_A_FIGURE]
+        section |= _figures(groups, drawn) | diagnosis(drawn, series_styles(drawn), album)
+        section["drawn"] = series[:MOST_IN_A_FIGURE]
         section["measured"] = measured(groups)
     return section
 
@@ -110,45 +121,62 @@ def _run(run: Run, counts: bool, output: Path) -> dict[str, Any]:
     ]
     return {
         "name": printable(run.directory.name),
-        "link": link_to(run.directory, output),
+        "link": _link(run, output),
+        "has_files": run.directory.is_dir(),
         "counts": counts,
         "cells": cells,
     }
+
+
+def _link(run: Run, output: Path) -> str | None:
+    """Where a run is to be found: its directory, its page at W&B, or nowhere."""
+    if run.directory.is_dir():
+        return f"{link_to(run.directory, output)}/"
+    return run.url if (run.url or "").startswith("https://") else None
 
 
 def _rows(comparison: Comparison, data_set: str, series: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for position, row in enumerate(table_rows(comparison, data_set)):
         cells = dict(zip(HEADINGS, row.cells(), strict=True))
-        cells[LAST_EPOCH] = human_percent(row.group.last if row.group else None)
+        best = row.group.best if row.group else None
+        cells |= {
+            BEST: cells["val acc1"],
+            ERROR: error_with_uncertainty(best) if best else ABSENT,
+            LAST: human_percent(row.group.last if row.group else None),
+            FLOPS: human_flops(row.training_flops),
+        }
         rows.append(
             {"cells": [cells[heading] for heading in PAGE_HEADINGS], "series": series[position] if row.group else None}
         )
     return rows
 
 
-def _figures(groups: Sequence[Group]) -> dict[str, Any]:
-    styles = series_styles(groups)
+def _figures(groups: Sequence[Group], drawn: Sequence[Group]) -> dict[str, Any]:
+    """Curves of the groups that are drawn, costs of all: a front of some would leave out the cheapest."""
+    styles = series_styles(drawn)
     costs = [
         {
             "title": f"Accuracy against {title.removesuffix(' per image')}",
             "axis": title,
             "specification": chart,
-            "summary": cost_summary(groups, cost),
+            "answer": cost_summary(groups, cost),
         }
         for cost, title in COSTS.items()
         if (chart := cost_chart(groups, cost)) is not None
     ]
-    milestones, rows = _milestones(groups)
+    milestones, rows = _milestones(drawn)
     return {
-        "accuracy_curves": accuracy_curves(groups, styles),
-        "loss_curves": loss_curves(groups, styles),
+        "number": len(groups),
+        "learning_answer": learning_answer(drawn),
+        "accuracy_curves": accuracy_curves(drawn, styles),
+        "loss_curves": loss_curves(drawn, styles),
         "progress_axes": [
             ("epoch", "epochs", "epochs"),
             ("images", "images seen", "images seen"),
-            ("time", "training time", f"training time, {time_unit(groups)[0]}"),
+            ("time", "training time", f"training time, {time_unit(drawn)[0]}"),
         ],
-        "curves_caption": curves_caption(groups),
+        "curves_caption": curves_caption(drawn),
         "costs": costs,
         "cost_caption": cost_caption(groups),
         "milestones": milestones,

@@ -1,4 +1,4 @@
-"""summary.json of a run, read with distrust: it may be half-written, of another version, or edited by hand."""
+"""What a run says of itself, read with distrust: it may be half-written, of another version, or edited by hand."""
 
 import json
 import math
@@ -13,11 +13,18 @@ class Summary:
     """Typed access to a run's summary; a value that is absent or of another kind reads as None.
 
     Args:
-        values: The parsed JSON object.
+        values: What summary.json holds, or the same from another source.
+        name: What to call it where a value is missing.
+
+    Raises:
+        ValueError: If it is of a format that this version does not know.
     """
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: dict[str, Any], name: str = "summary.json") -> None:
+        if values.get("format") != SUPPORTED_FORMAT:
+            raise ValueError(f"{name} has format {values.get('format')!r}; this version reads {SUPPORTED_FORMAT}")
         self._values = values
+        self.name = name
 
     @classmethod
     def read(cls, path: Path) -> "Summary":
@@ -34,9 +41,11 @@ class Summary:
             raise ValueError(f"{path.name} is not valid JSON") from error
         if not isinstance(values, dict):
             raise ValueError(f"{path.name} is not a JSON object")
-        if values.get("format") != SUPPORTED_FORMAT:
-            raise ValueError(f"{path.name} has format {values.get('format')!r}; this version reads {SUPPORTED_FORMAT}")
-        return cls(values)
+        return cls(values, path.name)
+
+    def has(self, *keys: str) -> bool:
+        """Whether there is any value."""
+        return self._value(*keys) is not None
 
     def text(self, *keys: str) -> str | None:
         """A string in one line, without control characters, which could steer a terminal."""
@@ -79,7 +88,12 @@ class Summary:
 
     def _number(self, *keys: str) -> float | None:
         value = self._value(*keys)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        try:
+            return float(value)
+        except OverflowError:  # JSON knows whole numbers of any size
+            return None
 
     def _value(self, *keys: str) -> Any:
         value: Any = self._values
@@ -87,10 +101,9 @@ class Summary:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
-    @staticmethod
-    def _required(value: Any, keys: tuple[str, ...]) -> Any:
+    def _required(self, value: Any, keys: tuple[str, ...]) -> Any:
         if value is None:
-            raise ValueError(f"summary.json has no usable {'.'.join(keys)}")
+            raise ValueError(f"{self.name} has no usable {'.'.join(keys)}")
         return value
 
 

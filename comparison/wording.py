@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from comparison.curves import join_seeds
 from comparison.fairness import shared_conditions
 from comparison.groups import Group
 from comparison.units import ABSENT, count_of, human_percent
@@ -67,6 +68,30 @@ def curves_caption(groups: Sequence[Group]) -> str:
     if any(group.best.high == 1 or group.best.mean == 1 for group in groups):
         parts.append("An error of zero is drawn at half an image.")
     return " ".join(parts)
+
+
+def learning_answer(groups: Sequence[Group]) -> str:
+    """How long each takes to an accuracy that all reach, at its seeds' mean; empty where nobody logged any."""
+    curves = {
+        group.label: curve
+        for group in groups
+        if (curve := join_seeds([run.curve for run in group.runs], [], "accuracy"))
+    }
+    if not curves:
+        return ""
+    goal = min(max(point.mean for point in curve) for curve in curves.values())
+    reached = {label: next(p.epoch for p in curve if p.mean >= goal) for label, curve in curves.items()}
+    ranked = sorted(reached, key=lambda label: reached[label])
+    first, last = ranked[0], ranked[-1]
+    after = f"{human_percent(goal)} after {count_of(reached[first], 'epoch')}"
+    if len(ranked) == 1:
+        return f"{first} reaches {after}."
+    if reached[first] == reached[last]:
+        return f"All of them reach {after}."
+    return (
+        f"{first} is the first to reach {after}, {last} the last, after {count_of(reached[last], 'epoch')}: an "
+        "accuracy that all of them reach."
+    )
 
 
 def cost_caption(groups: Sequence[Group]) -> str:

@@ -24,7 +24,7 @@ FINISH_SECONDS = 25.0
 FLUSH_SECONDS = 2.0
 
 STEP_AXIS = "images_seen"
-METRIC_GROUPS = ("train/*", "val/*", "test/*", "throughput/*", "gradients/*", "lr-*")
+METRIC_GROUPS = ("train/*", "val/*", "test/*", "throughput/*", "gradients/*", "scaling/*", "pictures/*", "lr-*")
 BEST_IS: dict[str, Literal["max", "min"]] = {"val/acc1": "max", "val/acc5": "max", "val/loss": "min"}
 
 # wandb-core reports its own errors to the server: with one that never answers, that holds up the exit for 22 s.
@@ -50,13 +50,18 @@ def better_values(best: Mapping[str, float], metrics: Mapping[str, float]) -> di
     return improved
 
 
+def best_key(metric: str) -> str:
+    """Name in the summary of the best value of a metric: ``best/val_acc1`` of ``val/acc1``."""
+    return f"best/{metric.replace('/', '_')}"
+
+
 class ResilientWandbLogger(WandbLogger):
     """Weights & Biases, online with a key and a server that answers, offline otherwise.
 
     The start of a run is held up by five seconds at most and its end by thirty, and no failure of W&B reaches the
-    training. ``best/val_acc1`` and its like in the summary hold the best value since the start or resumption,
-    whatever the metric was last. What an offline run logs after it is resumed becomes a run of its own, grouped with
-    the first: wandb numbers the rows of each log from zero, and of two logs of one id would lose rows when syncing.
+    training. In the summary, ``val/acc1`` is the last value and ``best/val_acc1`` the best one. What an offline run
+    logs after it is resumed becomes a run of its own, grouped with the first: wandb numbers the rows of each log from
+    zero, and of two logs of one id would lose rows when syncing. Its best values are those of its own part.
 
     Args:
         project: Project of the run.
@@ -127,7 +132,8 @@ class ResilientWandbLogger(WandbLogger):
             if not self._wandb_init.get(option):
                 self._wandb_init[option] = value
         if id is not None and not self._id_given:
-            self._id = self._wandb_init["id"] = id
+            self._id = id
+            self._wandb_init.update(id=id, resume="allow")  # without, W&B would begin the run of this id anew
 
     @property
     @rank_zero_experiment
@@ -151,15 +157,13 @@ class ResilientWandbLogger(WandbLogger):
             metrics: Values by name.
             step: Optimizer steps before this one.
         """
-        improved = better_values(self._best, metrics)
-        self._best |= improved
 
         def log() -> None:
             self.experiment.log({**metrics} if step is None else {**metrics, "step": step})
+            improved = better_values(self._best, metrics)
+            self._best |= improved
             if improved:
-                self.experiment.summary.update(
-                    {f"best/{name.replace('/', '_')}": value for name, value in improved.items()}
-                )
+                self.experiment.summary.update({best_key(name): value for name, value in improved.items()})
 
         self._guard(log)
 
@@ -242,8 +246,9 @@ class ResilientWandbLogger(WandbLogger):
         run.define_metric(STEP_AXIS)
         for group in METRIC_GROUPS:
             run.define_metric(group, step_metric=STEP_AXIS, step_sync=True)
-        for name, direction in BEST_IS.items():
-            run.define_metric(name, step_metric=STEP_AXIS, step_sync=True, summary=f"{direction},last")
+        # Not define_metric(summary="max"): it makes a mapping of the summary's val/acc1, which no chart finds.
+        earlier = {name: run.summary.get(best_key(name)) for name in BEST_IS}  # of a run that is continued
+        self._best = {name: float(value) for name, value in earlier.items() if value is not None}
         if mode != "offline":
             rank_zero_info(f"W&B run: {run.url}")
         return run

@@ -37,8 +37,8 @@ class InceptionFeatures:
     def __init__(self, weights: str | None = None) -> None:
         if find_spec("torch_fidelity") is None:  # an extra
             raise ValueError(
-                "The Inception network of published scores is in torch-fidelity: pip install torch-fidelity, or give "
-                "SampleMeasures.features a run of a classifier."
+                "The Inception network of published scores is in torch-fidelity, the extra `inception` of "
+                "pyproject.toml: pip install torch-fidelity, or give SampleMeasures.features a run of a classifier."
             )
         if weights is not None and not Path(weights).is_file():
             raise ValueError(f"There are no weights {weights}: give the file, or leave inception_weights out.")

@@ -30,7 +30,7 @@ from torch.optim import Adam
 
 from lightning_modules.classifier import Batch, NonFiniteLossError
 from lightning_modules.gan.draws import Purpose, seed_of, share_of_rank
-from lightning_modules.gan.gradients import average_over_ranks, constant
+from lightning_modules.gan.gradients import constant
 from lightning_modules.gan.guesses import Guesses
 from lightning_modules.gan.labels import LabelledImages, labelled_images
 from lightning_modules.gan.networks import GeneratorNetwork, NetworkName, build_networks
@@ -48,6 +48,8 @@ from lightning_modules.gan.penalties import (
     historical_penalty,
     r1_penalty,
 )
+from lightning_modules.gan.ranks import average_over_ranks, take_buffers_of_rank_0
+from lightning_modules.gan.settings import check_settings
 
 BEGIN_WITH = 500  # images that initial weights are made to fit
 
@@ -132,25 +134,6 @@ class GAN(LightningModule):
         self.num_classes = 10 if num_classes is None else num_classes
         self.in_channels = 3 if in_channels is None else in_channels
         self.image_size = 32 if image_size is None else image_size
-        for name, value, least in (
-            ("discriminator_steps", discriminator_steps, 1),
-            ("generator_batch", generator_batch, 1),
-            ("accumulate_batches", accumulate_batches, 1),
-            ("gradient_penalty", gradient_penalty, 0),
-            ("r1", r1, 0),
-            ("historical_averaging", historical_averaging, 0),
-            ("supervised_weight", supervised_weight, 0),
-            ("instance_noise", instance_noise, 0),
-            ("instance_noise_steps", instance_noise_steps, 1),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, not {value}.")
-        if not 0 <= label_smoothing < 0.5:
-            raise ValueError(f"label_smoothing must be at least 0 and below 0.5, not {label_smoothing}.")
-        if ema_decay is not None and not 0 < ema_decay < 1:
-            raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.9999: {ema_decay} does not.")
-        if label_smoothing and not OBJECTIVES[objective].is_probability:
-            raise ValueError(f"label_smoothing has no meaning for the objective {objective}: set it to 0.")
         self.save_hyperparameters(
             ignore=[
                 "generator_optimizer",
@@ -160,6 +143,7 @@ class GAN(LightningModule):
             ],
             logger=False,
         )
+        check_settings(self.hparams)
         self.generator, self.discriminator = build_networks(
             networks,
             image_size=self.image_size,
@@ -205,6 +189,7 @@ class GAN(LightningModule):
                 {"discriminator": WeightHistory(self.discriminator), "generator": WeightHistory(self.generator)}
             )
         self.batches = 0  # trained on, of this rank
+        self.newest: dict[str, Tensor | float] = {}  # figures of the last updates, which not every batch has
         self._labelled: LabelledImages | None = None
         self.guesses = nn.ModuleDict(
             {
@@ -284,6 +269,8 @@ class GAN(LightningModule):
         if generator_too:
             self._generator_step(real, (fake, labels) if shared else None)
         self.batches += 1
+        for name, value in self.newest.items():  # in each batch, as Lightning would repeat them, but not after a resume
+            self.log(name, value, prog_bar=name == "train/loss_generator")
 
     def _discriminator_step(
         self, real: Tensor, real_labels: Tensor | None, fake: Tensor, fake_labels: Tensor | None, update: bool
@@ -323,7 +310,7 @@ class GAN(LightningModule):
                 total += loss.detach() / parts
         self._update(self.generator, optimizer, "generator")
         self._update_mean()
-        self.log("train/loss_generator", total, prog_bar=True)
+        self.newest["train/loss_generator"] = total
 
     def _generator_loss(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:
         if self.feature_matching is None:
@@ -383,7 +370,7 @@ class GAN(LightningModule):
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
         average_over_ranks(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
-        self.log(f"gradients/{player}", norm)
+        self.newest[f"gradients/{player}"] = norm
         if self.gradient_clip_val is not None:
             torch.nn.utils.clip_grads_with_norm_(network.parameters(), self.gradient_clip_val, norm)
         if player == "generator":  # the updates of one player are the steps that Lightning counts
@@ -444,6 +431,11 @@ class GAN(LightningModule):
         )
         return images + self.instance_noise * left * noise
 
+    def on_validation_start(self) -> None:
+        """Judge all ranks' images by the same networks."""
+        take_buffers_of_rank_0(self.generator)
+        take_buffers_of_rank_0(self.discriminator)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Let the discriminator guess on images that it was not trained on, and on as many fake ones."""
         self._evaluation_step("val", batch, batch_idx)
@@ -490,10 +482,12 @@ class GAN(LightningModule):
         """Put the count of batches into the checkpoint, and the networks' name, so that others refuse it."""
         checkpoint["architecture"] = self.architecture
         checkpoint["batches"] = self.batches
+        checkpoint["newest"] = {name: float(value) for name, value in self.newest.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on counting."""
         self.batches = checkpoint["batches"]
+        self.newest = dict(checkpoint["newest"])
 
     def _evaluation_step(self, stage: str, batch: Batch, batch_idx: int) -> None:
         counted = batch.labels >= 0

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import time
 from pathlib import Path
 
 import pytest
@@ -63,9 +62,7 @@ def test_configs_are_composed_from_left_to_right(config: Path, capsys: pytest.Ca
 
 
 def test_all_shipped_networks_in_the_order_of_their_years(capsys: pytest.CaptureFixture[str]) -> None:
-    start = time.perf_counter()
     rows = list(csv.DictReader(io.StringIO(run(capsys, "--format", "csv"))))
-    assert time.perf_counter() - start < 15
     assert {row["config"] for row in rows} == {path.stem for path in MODELS.glob("*.yaml")}
     classes = list(dict.fromkeys(row["class"] for row in rows))
     assert [name for name in classes if name != "AlexNetPair"] == [

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from comparison.accuracy_cost import PLOT_SIZE, cost_chart, pareto_front
-from comparison.chart_parts import log_ticks
+from comparison.charts.accuracy_cost import MOST_LABELS, PLOT_SIZE, cost_chart, pareto_front
+from comparison.charts.label_placement import LINE_HEIGHT, PLACES, place_labels
+from comparison.charts.learning_curves import accuracy_curves, loss_curves, time_unit
+from comparison.charts.parts import log_ticks
 from comparison.groups import compare
-from comparison.label_placement import LINE_HEIGHT, PLACES, place_labels
-from comparison.learning_curves import accuracy_curves, loss_curves, time_unit
 from comparison.palette import FAMILIES, series_styles
 
 MakeRun = Callable[..., Path]
@@ -105,3 +105,13 @@ def test_a_perfect_accuracy_fits_on_a_logarithmic_scale(tmp_path: Path, make_run
 def test_an_unknown_cost_leaves_its_chart_out(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path, change=lambda summary: summary["model"].update(multiply_adds=None))
     assert cost_chart(compare([tmp_path]).groups["digits"], "multiply_adds") is None
+
+
+def test_among_many_points_only_the_front_is_labelled(tmp_path: Path, make_run: MakeRun) -> None:
+    for number in range(MOST_LABELS + 1):
+        make_run(tmp_path, learning_rate=0.01 * (number + 1), epochs=2, accuracy=0.9 - 0.01 * number)
+    make_run(tmp_path, "AlexNet", epochs=2, accuracy=0.2)
+    chart = cost_chart(compare([tmp_path]).groups["digits"], "multiply_adds")
+    assert chart is not None
+    rows = chart["datasets"]["rows"]
+    assert {row["label"] for row in rows if row["place"] is not None} == {row["label"] for row in rows if row["front"]}

@@ -66,3 +66,13 @@ def test_configuration_leaves_out_seed_logger_and_the_run_itself() -> None:
         "trainer.callbacks.0.dirpath": "runs//checkpoints",
         "model.year": "2026",
     }
+
+
+def test_a_number_is_the_same_however_it_is_spelt() -> None:
+    spellings = ("lr: 1.0e-05\nscale: 1.0\nfirst: 1\n", "lr: 1e-05\nscale: 1\nfirst: 1e0\n")
+    assert parse_configuration(spellings[0], "run") == parse_configuration(spellings[1], "run")
+
+
+def test_what_follows_from_the_data_makes_no_other_experiment() -> None:
+    told = "model:\n  init_args:\n    depth: 20\n    num_classes: 10\n    in_channels: 1\n    image_size: 32\n"
+    assert parse_configuration(told, "run") == {"model.init_args.depth": "20"}

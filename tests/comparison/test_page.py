@@ -100,6 +100,8 @@ def test_the_page_says_what_a_reader_must_know(comparison_page: Path) -> None:
     for text in (
         "How fast does each learn?",
         "What does accuracy cost?",
+        "Which of them overfits?",
+        "Training FLOPs: 2 × multiply-adds × 3",
         "Global batch differs",
         "bands reach from the lowest to the highest seed",
         "VGG-16",
@@ -128,7 +130,7 @@ def test_hostile_names_stay_text(hostile_page: Path) -> None:
     elements = Elements(hostile_page.read_text(encoding="utf-8"))
     assert not [tag for tag, _ in elements.tags if tag in ("img", "i")]
     scripts = [attributes for tag, attributes in elements.tags if tag == "script"]
-    assert len(scripts) == 5 + 2  # one for each chart, the library, the page's own
+    assert len(scripts) == 6 + 2  # one for each chart, the library, the page's own
 
 
 @pytest.mark.skipif(os.name != "posix", reason="such file names exist on POSIX alone")
@@ -179,7 +181,7 @@ def rendered(page: Path, profile: Path) -> tuple[str, str]:
 def test_a_browser_draws_every_chart(comparison_page: Path, tmp_path: Path) -> None:
     dom, console = rendered(comparison_page, tmp_path / "profile")
     assert console == ""
-    assert dom.count('<svg xmlns="http://www.w3.org/2000/svg"') == 5
+    assert dom.count('<svg xmlns="http://www.w3.org/2000/svg"') == 6
     assert re.search('aria-label="Validation accuracy of [^"]*ResNet-20[^"]* during training."', dom)
     assert re.search(r'aria-label="AlexNet: [\d.]+ % at 38.5 M multiply-adds per image"', dom)
 

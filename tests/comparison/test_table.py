@@ -6,7 +6,8 @@ import pytest
 
 from comparison.fairness import fairness_notes, general_notes, shared_conditions
 from comparison.groups import compare
-from comparison.table import csv_table, markdown_table, text_table
+from comparison.table import csv_table, error_with_uncertainty, markdown_table, text_table
+from comparison.training_flops import human_flops
 
 MakeRun = Callable[..., Path]
 
@@ -65,8 +66,18 @@ def test_csv_holds_raw_numbers(mixed_runs: Path) -> None:
     first = comparison.groups["digits"][0]
     assert float(rows[0]["val_acc1"]) == first.best.mean
     assert rows[0]["parameters_total"] == "269722"
+    assert float(rows[0]["training_flops"]) == 2 * 3 * 40_551_040 * 1_437 * 20
     assert rows[1]["val_acc1_standard_deviation"] == ""
     assert rows[2]["val_acc1"] == ""
+
+
+def test_error_and_flops_are_written_as_people_read_them(mixed_runs: Path) -> None:
+    several, one = compare([mixed_runs]).groups["digits"]
+    assert error_with_uncertainty(several.best) == "0.93 ± 0.16 %"
+    assert error_with_uncertainty(one.best) == "2.50 (1.3 to 4.7) %"
+    assert [human_flops(flops) for flops in (None, 999_499.0, 6.99e12, 9.999e14, 2.5e18)] == [
+        *("–", "999 k", "6.99 T", "1.00 P", "2.50 E"),
+    ]
 
 
 def notes_for(path: Path) -> str:

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -66,10 +65,8 @@ def test_torch_of_another_torchvision_is_refused(torch, requirement):
     assert f"torchvision 0.30.0+cpu does not match the installed torch {torch}" in problem(requirement, torch=torch)
 
 
-def test_this_installation_is_good_and_checked_fast():
-    start = time.perf_counter()
+def test_this_installation_is_good():
     check_installation()
-    assert time.perf_counter() - start < 0.5  # 0.02 s on an idle machine
 
 
 def test_check_imports_no_package():

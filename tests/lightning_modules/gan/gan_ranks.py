@@ -2,16 +2,20 @@
 
     python gan_ranks.py PLAN.json
 
-The plan is as that of tests/callbacks/ranks.py; run n writes run-n.pt beside it.
+The plan is as that of tests/callbacks/ranks.py; run n writes run-n.pt beside it. A run that compiles does so without
+generating code, for which each rank would take minutes.
 """
 
+import hashlib
 import sys
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 import torch
+import torch.distributed
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from datamodules import Digits
@@ -35,8 +39,19 @@ class Diary(Callback):
             trainer.save_checkpoint(self.checkpoint)
 
 
+def fingerprints(network: torch.nn.Module) -> list[str]:
+    """SHA-256 of all parameters and buffers, of each rank."""
+    own = hashlib.sha256(b"".join(value.numpy().tobytes() for value in network.state_dict().values())).hexdigest()
+    if not torch.distributed.is_initialized():
+        return [own]
+    gathered = [""] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, own)
+    return gathered
+
+
 def train(run: dict[str, Any], target: Path) -> None:
     seed_everything(1, verbose=False)
+    torch.nn.Module.compile = partialmethod(torch.nn.Module.compile, backend="aot_eager")  # type: ignore[method-assign,assignment]
     network = GAN(
         networks="mlp",
         network_options=OPTIONS,
@@ -52,6 +67,7 @@ def train(run: dict[str, Any], target: Path) -> None:
         accelerator="cpu",
         devices=run["ranks"],
         strategy=run.get("strategy", "ddp") if run["ranks"] > 1 else "auto",
+        precision=run.get("precision", "32-true"),
         max_steps=run["steps"],
         callbacks=[diary],
         default_root_dir=target.with_suffix(""),
@@ -68,15 +84,16 @@ def train(run: dict[str, Any], target: Path) -> None:
     trainer.fit(network, datamodule=data, ckpt_path=run.get("resume"))
     if run.get("validate"):
         trainer.validate(network, datamodule=data, verbose=False)
+    ranks_have = fingerprints(network)
     if trainer.is_global_zero:
         states = [optimizer.state_dict() for optimizer in trainer.optimizers]
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        torch.save(
-            {"weights": network.state_dict(), "optimizers": states, "counts": diary.counts, "metrics": metrics},
-            target.with_suffix(".pt"),
-        )
+        result = {"weights": network.state_dict(), "optimizers": states, "counts": diary.counts, "metrics": metrics}
+        result |= {"ranks have": ranks_have, "compiled": network.generator._compiled_call_impl is not None}
+        torch.save(result, target.with_suffix(".pt"))
 
 
 if __name__ == "__main__":
     ranks.train = train
+    ranks.DEADLINE = 150  # to compile takes longer than a run
     sys.exit(not ranks.main(Path(sys.argv[1])))

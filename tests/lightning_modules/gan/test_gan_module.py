@@ -173,6 +173,7 @@ def test_only_images_that_keep_their_label_are_supervised(tmp_path: Path) -> Non
         ({"label_smoothing": 0.5}, "below 0.5"),
         ({"label_smoothing": 0.1, "objective": "hinge"}, "no meaning for the objective hinge"),
         ({"ema_decay": 1.0}, "between 0 and 1"),
+        ({"weight_clip": 0.0}, "weight_clip must be above 0, not 0.0: null is for none"),
         ({"labels_per_class": 10}, "discriminator of mlp has no classes"),
         ({"network_options": {"depth": 3}}, "networks mlp have no option depth: theirs are"),
         ({"networks": "improved", "network_options": None, "conditional": True}, "are told no classes"),

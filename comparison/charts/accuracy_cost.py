@@ -7,7 +7,8 @@ from typing import Any
 
 import altair as alt
 
-from comparison.chart_parts import (
+from comparison.charts.label_placement import POINT_RADIUS, Place, place_labels
+from comparison.charts.parts import (
     ROWS,
     accuracy_axis,
     error_domain,
@@ -18,13 +19,13 @@ from comparison.chart_parts import (
     smallest_error,
 )
 from comparison.groups import Group
-from comparison.label_placement import Place, place_labels
 from comparison.units import human_count, human_duration, human_percent
 
 COSTS = {"multiply_adds": "multiply-adds per image", "parameters": "parameters", "seconds": "training time"}
 HEIGHT = 270
 # The narrowest plot area that the page gives a chart; labels that keep apart here do so everywhere.
 PLOT_SIZE = (270.0, 240.0)
+MOST_LABELS = 12
 DURATION_TICKS = (
     *(1, 2, 5, 10, 20, 30),
     *(60 * minutes for minutes in (1, 2, 3, 5, 10, 20, 30)),
@@ -125,7 +126,10 @@ def _cost_axis(cost: str, domain: tuple[float, float]) -> alt.X:
 
 
 def _place(rows: list[dict[str, Any]], domain: tuple[float, float]) -> list[Place]:
-    """Give each row the number of its label's place; rows whose label finds none keep only their tooltip."""
+    """Give each row the number of its label's place; rows whose label finds none keep only their tooltip.
+
+    Among many points, only those on the front are labelled.
+    """
     low, high = error_domain(rows)
     width, height = PLOT_SIZE
 
@@ -139,8 +143,15 @@ def _place(rows: list[dict[str, Any]], domain: tuple[float, float]) -> list[Plac
     lines = [(x - 1, down(row["y_low"]), x + 1, down(row["y_high"])) for row, (x, _) in zip(rows, points, strict=True)]
     front = sorted(point for row, point in zip(rows, points, strict=True) if row["front"])
     lines += [(x, y - 1, next_x, y + 1) for (x, y), (next_x, _) in itertools.pairwise(front)]
-    places = place_labels(points, [row["label"] for row in rows], lines, PLOT_SIZE)
-    used = sorted({place for place in places if place is not None})
-    for row, place in zip(rows, places, strict=True):
+    many = len(rows) > MOST_LABELS
+    labelled = [number for number, row in enumerate(rows) if row["front"] or not many]
+    silent = [point for point, row in zip(points, rows, strict=True) if many and not row["front"]]
+    lines += [(x - POINT_RADIUS, y - POINT_RADIUS, x + POINT_RADIUS, y + POINT_RADIUS) for x, y in silent]
+    names = [rows[number]["label"] for number in labelled]
+    chosen = place_labels([points[number] for number in labelled], names, lines, PLOT_SIZE)
+    places = dict(zip(labelled, chosen, strict=True))
+    used = sorted({place for place in places.values() if place is not None})
+    for number, row in enumerate(rows):
+        place = places.get(number)
         row["place"] = None if place is None else used.index(place)
     return used

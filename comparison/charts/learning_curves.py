@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from comparison.chart_parts import ROWS, accuracy_axis, finish, highlighted, log_ticks, series_colour, smallest_error
+from comparison.charts.parts import ROWS, accuracy_axis, finish, highlighted, log_ticks, series_colour, smallest_error
 from comparison.curves import join_seeds, thin
 from comparison.groups import Group
 from comparison.palette import SeriesStyle
@@ -26,7 +26,7 @@ def accuracy_curves(groups: Sequence[Group], styles: Sequence[SeriesStyle]) -> d
     """Validation accuracy: a line a group, a band from the lowest to the highest of its seeds."""
     floor = smallest_error(groups)
     rows = _rows(groups, "accuracy", lambda accuracy: max(1 - accuracy, floor), human_percent)
-    return _curves(rows, accuracy_axis(rows), "validation accuracy", groups, styles)
+    return curves_chart(rows, accuracy_axis(rows), "validation accuracy", groups, styles)
 
 
 def loss_curves(groups: Sequence[Group], styles: Sequence[SeriesStyle]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def loss_curves(groups: Sequence[Group], styles: Sequence[SeriesStyle]) -> dict[
         scale=alt.Scale(type="log", domain=[low / 1.1, high * 1.1], nice=False),
         axis=alt.Axis(values=log_ticks(low / 1.1, high * 1.1, 8), format="~g"),
     )
-    return _curves(rows, y, "training loss", groups, styles)
+    return curves_chart(rows, y, "training loss", groups, styles)
 
 
 def _rows(
@@ -76,9 +76,18 @@ def _four_digits(number: float) -> float:
     return float(f"{number:.4g}")
 
 
-def _curves(
+def curves_chart(
     rows: list[dict[str, Any]], y: alt.Y, quantity: str, groups: Sequence[Group], styles: Sequence[SeriesStyle]
 ) -> dict[str, Any]:
+    """Lines with bands over the progress that the page chooses.
+
+    Args:
+        rows: Points with label, value (as text), epoch, images, time, y, y_low, y_high, and whether they stand alone.
+        y: The vertical axis.
+        quantity: What is drawn, in words.
+        groups: Of all lines, which fixes their colours.
+        styles: One for each group.
+    """
     labels, dashes = [group.label for group in groups], [list(style.dash) for style in styles]
     progress = alt.param(name="progress", value="epoch")
     nearest = alt.selection_point(

@@ -1,0 +1,1 @@
+"""Figures of the comparison page, a file for each question that one answers."""

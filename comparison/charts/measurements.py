@@ -1,0 +1,92 @@
+"""Columns of metrics.csv that only the page reads: those that the learning curves leave out."""
+
+import csv
+import math
+import statistics
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from comparison.groups import Group
+
+COLUMNS = (
+    *("train/acc1", "val/acc1", "train/loss", "val/loss", "train/colour_selectivity"),
+    *("gradients/first_layer", "gradients/last_layer", "gradients/first_to_last"),
+)
+END_OF_TRAINING = 0.1
+
+ByEpoch = dict[int, list[float]]
+RunMeasurements = dict[str, ByEpoch]
+"""Finite values of each column that a run has, by epoch, counted from 1."""
+
+
+def measurements_of(groups: Sequence[Group]) -> tuple[list[list[RunMeasurements]], list[str]]:
+    """The measurements of each group's runs, and what could not be read; a run without files has none."""
+    problems: list[str] = []
+    found = []
+    for group in groups:
+        of_runs = []
+        for run in group.runs:
+            try:
+                of_runs.append(read_measurements(run.directory / "metrics.csv"))
+            except ValueError as error:
+                problems.append(f"{run.directory.as_posix()}: {error}")
+        found.append(of_runs)
+    return found, problems
+
+
+def read_measurements(path: Path) -> RunMeasurements:
+    """The `COLUMNS` of a metrics.csv.
+
+    Raises:
+        ValueError: It cannot be read, or holds something else than numbers.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return _by_epoch(csv.DictReader(file))
+    except (OSError, csv.Error, ValueError, OverflowError, KeyError, TypeError) as error:
+        raise ValueError(f"{path.name} cannot be read: it lacks a step or holds something else than numbers") from error
+
+
+def at_the_end(by_epoch: ByEpoch) -> float | None:
+    """Mean over the last tenth of the epochs, one at least; batches are noisy, and few are logged of an epoch."""
+    if not by_epoch:
+        return None
+    last = max(by_epoch)
+    first = last - max(1, round(END_OF_TRAINING * last))
+    return statistics.fmean(value for epoch, values in by_epoch.items() if epoch > first for value in values)
+
+
+def mean_at_the_end(runs: Sequence[RunMeasurements], column: str) -> float | None:
+    """Mean over the seeds of a column at the end of the training; None where no run has it."""
+    values = [value for run in runs if (value := at_the_end(run.get(column, {}))) is not None]
+    return statistics.fmean(values) if values else None
+
+
+def _by_epoch(rows: "csv.DictReader[str]") -> RunMeasurements:
+    columns = [column for column in COLUMNS if column in (rows.fieldnames or ())]
+    values: dict[str, list[tuple[int, float]]] = {column: [] for column in columns}
+    last_steps: dict[int, int] = {}
+    for row in rows:
+        step = int(float(row["step"]))
+        if row["epoch"]:
+            epoch = int(float(row["epoch"])) + 1
+            last_steps[epoch] = max(last_steps.get(epoch, 0), step)
+        for column in columns:
+            if row[column] and math.isfinite(value := float(row[column])):
+                values[column].append((step, value))
+    # What is logged within an epoch has a step and no epoch.
+    epochs = sorted(last_steps)
+    ends = [last_steps[epoch] for epoch in epochs]
+    found: RunMeasurements = {}
+    for column, measured in values.items():
+        by_epoch: dict[int, list[float]] = defaultdict(list)
+        for step, value in measured:
+            if (place := bisect_left(ends, step)) < len(ends):
+                by_epoch[epochs[place]].append(value)
+        if by_epoch:
+            found[column] = dict(by_epoch)
+    return found

@@ -1,0 +1,208 @@
+"""What the page says of why an accuracy is what it is, from files that a run may lack or that may be damaged."""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from comparison.charts.album import BYTES_OF_A_PICTURE, Album
+from comparison.charts.class_errors import CLASSES, class_errors_of, errors_answer, hardest_classes, read_class_errors
+from comparison.charts.gradient_flow import gradient_answer, gradient_norms, gradient_ratios
+from comparison.charts.measurements import at_the_end, measurements_of, read_measurements
+from comparison.charts.training_gap import error_gaps, gap_answer, loss_gaps
+from comparison.charts.two_points import TwoNumbers
+from comparison.groups import compare
+from comparison.page import write_page
+from comparison.sections import MOST_IN_A_FIGURE
+
+MakeRun = Callable[..., Path]
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def write_metrics(directory: Path, training_error: float = 0.0, ratio: float = 0.5) -> None:
+    """Two epochs of ten steps, with gradients that are logged within them."""
+    lines = ["epoch,step,images_seen,gradients/first_layer,gradients/last_layer,gradients/first_to_last"]
+    lines[0] += ",train/loss,train/acc1,val/loss,val/acc1"
+    for epoch, accuracy in ((0, 0.5), (1, 0.9)):
+        step = 10 * epoch
+        lines.append(f",{step + 4},,{ratio},1.0,{ratio},,,,")
+        lines.append(f"{epoch},{step + 9},{(step + 10) * 32},,,,{0.2 - epoch / 10},{1 - training_error},,")
+        lines.append(f"{epoch},{step + 9},,,,,,,0.3,{accuracy}")
+    (directory / "metrics.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_errors(directory: Path, counts: list[list[int]], names: list[str] | None = None, **changes: Any) -> None:
+    record: dict[str, Any] = {"format": 1, "split": "val", "epoch": 1, "images": 9, "class_names": names}
+    record |= {"counts": counts, "mistakes": []}
+    (directory / "class_errors.json").write_text(json.dumps(record | changes))
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    picture.save(path)
+
+
+def test_measurements_are_by_epoch_also_where_only_a_step_is_logged(tmp_path: Path) -> None:
+    write_metrics(tmp_path, ratio=0.25)
+    measured = read_measurements(tmp_path / "metrics.csv")
+    assert measured["gradients/first_to_last"] == {1: [0.25], 2: [0.25]}
+    assert measured["val/acc1"] == {1: [0.5], 2: [0.9]}
+    assert at_the_end(measured["val/acc1"]) == 0.9
+    assert at_the_end({epoch: [float(epoch)] for epoch in range(1, 41)}) == 38.5
+    assert read_measurements(tmp_path / "absent.csv") == {}
+    (tmp_path / "metrics.csv").write_text("epoch,step,val/acc1\n0,1,good\n")
+    with pytest.raises(ValueError, match="holds something else than numbers"):
+        read_measurements(tmp_path / "metrics.csv")
+
+
+def test_gaps_are_those_of_the_end(tmp_path: Path, make_run: MakeRun) -> None:
+    write_metrics(make_run(tmp_path, "ResNet-20", accuracy=0.99), training_error=0.02)
+    write_metrics(make_run(tmp_path, "AlexNet", accuracy=0.9), training_error=0.2)
+    groups = compare([tmp_path]).groups["digits"]
+    measured, problems = measurements_of(groups)
+    assert problems == []
+    errors, losses = error_gaps(groups, measured), loss_gaps(groups, measured)
+    assert [(gap.label, round(gap.first, 3), round(gap.second, 3)) for gap in errors] == [
+        ("ResNet-20", 0.02, 0.1),
+        ("AlexNet", 0.2, 0.1),
+    ]
+    answer = gap_answer(errors, losses)
+    assert answer.startswith("ResNet-20 most: 2.00 % of the images wrong in training, 10.00 % in validation.")
+    assert answer.endswith(": 3 times.")
+
+
+def test_nobody_overfits_and_one_alone() -> None:
+    good = TwoNumbers("A", 0.2, 0.1, "20 %", "10 %")
+    bad = TwoNumbers("B", 0.1, 0.2, "10 %", "20 %")
+    assert gap_answer([good], [good]) == "None: neither error nor loss is larger in validation than in training."
+    assert gap_answer([good], []) == "None: no error is larger in validation than in training."
+    assert gap_answer([bad], []) == "B: 10 % of the images wrong in training, 20 % in validation."
+    assert gap_answer([good], [bad]).startswith("By their errors none")
+
+
+def test_gradient_ratios_are_geometric_means_over_the_seeds(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed, ratio in ((1, 0.1), (2, 0.4)):
+        write_metrics(make_run(tmp_path, seed=seed), ratio=ratio)
+    make_run(tmp_path, "AlexNet")  # without the callback
+    groups = compare([tmp_path]).groups["digits"]
+    measured, _ = measurements_of(groups)
+    rows = gradient_ratios(groups, measured)
+    assert [(row["label"], row["epoch"], row["y"]) for row in rows] == [("ResNet-20", 1, 0.2), ("ResNet-20", 2, 0.2)]
+    assert (rows[0]["y_low"], rows[0]["y_high"]) == (0.1, 0.4)
+    assert gradient_answer(gradient_norms(groups, measured)).startswith("In ResNet-20, its norm is 0.25 times ")
+
+
+def test_class_errors_are_means_over_the_seeds(tmp_path: Path, make_run: MakeRun) -> None:
+    write_errors(make_run(tmp_path, seed=1), [[0, 0, 8], [0, 1, 2], [1, 1, 5]], ["cat", "dog"])
+    write_errors(make_run(tmp_path, seed=2), [[0, 0, 10], [1, 0, 1], [1, 1, 4]], ["cat", "dog"])
+    make_run(tmp_path, seed=3)
+    ((errors,), problems) = class_errors_of(compare([tmp_path]).groups["digits"])
+    assert problems == []
+    assert errors.error("cat") == pytest.approx(0.1)
+    assert errors.error("dog") == pytest.approx(0.1)
+    assert errors.confused() == [(("cat", "dog"), 1.5)]
+    assert errors_answer([errors], ["cat", "dog"]).endswith("cat and dog are confused most.")
+
+
+def test_of_many_classes_the_hardest_are_shown(tmp_path: Path, make_run: MakeRun) -> None:
+    counts = [[label, label, 100 - label % 50] for label in range(100)]
+    counts += [[label, 0, label % 50] for label in range(1, 100) if label % 50]
+    write_errors(make_run(tmp_path), counts)
+    (errors, _) = class_errors_of(compare([tmp_path]).groups["digits"])
+    names = hardest_classes(errors)
+    assert len(names) == CLASSES
+    assert names[:2] == ["49", "99"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"format": 2}', '{"format": 1, "split": "val", "class_names": ["a"], "counts": [[0, 7, 1]]}']
+)
+def test_damaged_class_errors_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "class_errors.json").write_text(text)
+    with pytest.raises(ValueError, match=r"class_errors\.json"):
+        read_class_errors(tmp_path)
+
+
+def test_errors_of_test_images_are_not_those_of_validation(tmp_path: Path) -> None:
+    write_errors(tmp_path, [[0, 1, 1]], split="test")
+    assert read_class_errors(tmp_path) is None
+    assert read_class_errors(tmp_path / "absent") is None
+
+
+def test_an_album_is_bounded(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
+    save(Image.fromarray(noise), tmp_path / "noise.png")
+    album = Album(most=BYTES_OF_A_PICTURE + 50_000)
+    embedded = album.picture(tmp_path / "noise.png")
+    assert embedded is not None
+    data = base64.b64decode(embedded.address.partition(",")[2])
+    assert len(data) <= BYTES_OF_A_PICTURE
+    assert Image.open(io.BytesIO(data)).size == (480, 480)
+    assert all(album.picture(tmp_path / "noise.png") is None or album.left >= 0 for _ in range(5))
+    assert album.picture(tmp_path / "noise.png") is None
+
+
+def test_pictures_that_are_damaged_are_refused(tmp_path: Path) -> None:
+    save(Image.new("RGB", (64, 64)), tmp_path / "good.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"torn\.png cannot be read"):
+        Album().picture(tmp_path / "torn.png")
+    with pytest.raises(ValueError, match="not the picture"):
+        Album().parts(tmp_path / "good.png", [(0, 0, 65, 10)])
+    (part,) = Album().parts(tmp_path / "good.png", [(0, 0, 10, 20)])
+    assert part is not None
+    assert (part.width, part.height) == (10, 20)
+
+
+def test_the_page_answers_what_the_runs_can_answer(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed in (1, 2):
+        directory = make_run(tmp_path / "runs", seed=seed)
+        write_metrics(directory)
+        mistake = {"image": 3, "label": 0, "predicted": 1, "probability": 0.98, "place": [0, 0, 32, 32]}
+        write_errors(directory, [[0, 1, 2], [1, 1, 3]], [HOSTILE, "dog"], mistakes=[mistake])
+        for name in ("most_confused", "first_layer_filters"):
+            save(Image.new("RGB", (64, 64), "red"), directory / "pictures" / f"{name}.png")
+    (make_run(tmp_path / "runs", "AlexNet") / "class_errors.json").write_text("{torn")
+    write_page(compare([tmp_path / "runs"]), tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for text in (
+        "Which of them overfits?",
+        "Which classes does each get wrong?",
+        "What does each take them for?",
+        "Does the gradient reach the first layer?",
+        "What do the first layers look for?",
+        "taken for dog with 98%",
+        'alt="Filters of the first layer of ResNet-20"',
+        "class_errors.json cannot be read",
+    ):
+        assert text in html
+    assert HOSTILE not in html
+    assert all(
+        address.startswith("data:image/")
+        for address in re.findall(r'<img src="([^"]*)"', html.partition("<footer>")[0])
+    )
+
+
+def test_runs_that_left_nothing_more_get_no_empty_questions(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path)
+    write_page(compare([tmp_path]), tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Which classes does each get wrong?" not in html
+    assert "Does the gradient reach the first layer?" not in html
+    assert "Left out of these figures" not in html
+
+
+def test_no_figure_has_more_lines_than_can_be_told_apart(tmp_path: Path, make_run: MakeRun) -> None:
+    for number in range(MOST_IN_A_FIGURE + 3):
+        make_run(tmp_path, learning_rate=0.01 * (number + 1), epochs=2)
+    write_page(compare([tmp_path]), tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"the best {MOST_IN_A_FIGURE} of {MOST_IN_A_FIGURE + 3}" in html
+    assert html.count("data-label=") == MOST_IN_A_FIGURE

@@ -1,0 +1,422 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from PIL import Image
+
+import comparison
+from comparison.charts.album import Album
+from comparison.generators.charts import measure_chart, run_styles
+from comparison.generators.courses import Line, courses, guess_courses
+from comparison.generators.measurements import read_measurements
+from comparison.generators.pictures import newest_samples
+from comparison.generators.reading import read_generators
+from comparison.generators.records import GeneratorRun, read_guesses
+from comparison.generators.section import generator_section
+from comparison.generators.table import FRECHET, MEASURES, blocks, measures, protocols
+from comparison.generators.text import markdown_tables, text_tables
+from comparison.generators.wording import course_answer, guess_answer, quality_answer
+from comparison.groups import compare
+from comparison.page import inline_json, write_page
+from comparison.sources.selection import Selection
+from comparison.table import csv_table, markdown_table, text_table
+
+ROOT = Path(__file__).parents[2]
+SHA = "605323c7f2ad2a63cbdfc40c92f5f31cfdefe2ad7180db4303ae6cdc358de1b4"
+CONFIG = """\
+seed_everything: {seed}
+trainer:
+  max_epochs: 6
+  callbacks:
+  - class_path: callbacks.SamplePictures
+    init_args:
+      side: {side}
+model:
+  class_path: lightning_modules.GAN
+  init_args:
+    networks: {networks}
+    objective: {objective}
+    generator_optimizer:
+      class_path: torch.optim.Adam
+      init_args:
+        lr: {lr}
+data:
+  class_path: datamodules.MNIST
+  init_args:
+    batch_size: 64
+ckpt_path: {ckpt_path}
+"""
+
+
+def measurement(
+    epoch: int,
+    figures: dict[str, float],
+    *,
+    sha256: str = SHA,
+    samples: int = 10_000,
+    real_split: str = "evaluated",
+    inception: bool = False,
+) -> dict[str, Any]:
+    """An entry of measures.json as SampleMeasures writes it; `figures` are of a ResNet-8 by their full names."""
+    classifier = {"name": "resnet8", "network": "ResNet-8", "sha256": sha256, "data": "mnist", "acc1": 0.975}
+    features = {"name": "inception", "network": "inception-2015-12-05"} if inception else classifier
+    return {
+        "split": "val", "epoch": epoch, "step": 10 * (epoch + 1), "data": "mnist", "real_split": real_split,
+        "real_images": 10_000, "samples": samples, "seed": 0, "features": features, "values": figures,
+    }  # fmt: skip
+
+
+def fid(epoch: int, value: float, **protocol: Any) -> dict[str, Any]:
+    return measurement(epoch, {"fid_resnet8": value}, **protocol)
+
+
+def write_gan(
+    root: Path,
+    name: str,
+    *,
+    networks: str = "dcgan",
+    objective: str = "non_saturating",
+    seed: int = 42,
+    lr: float = 2e-4,
+    side: int = 10,
+    status: str = "completed",
+    command: str = "fit",
+    ckpt_path: str = "null",
+    guesses: tuple[tuple[float, float], ...] = ((0.9, 0.9), (0.7, 0.8)),
+    measured: tuple[dict[str, Any], ...] = (),
+) -> Path:
+    directory = root / name
+    (directory / "pictures" / "samples").mkdir(parents=True)
+    summary = {
+        "format": 1, "status": status, "error": None, "command": command, "seed": seed, "epochs": len(guesses),
+        "model": {
+            "class": "lightning_modules.gan.module.GAN", "architecture": f"GAN ({networks})",
+            "parameters": {"total": 759_680}, "discriminator_parameters": {"total": 138_624},
+        },
+        "data": {"name": "mnist", "train_images": 50_000, "val_images": 10_000, "selection_split": "val"},
+        "images_per_second": 536.2, "wall_time_seconds": 585.0, "hardware": {"cpu": "AMD EPYC", "gpu": None},
+    }  # fmt: skip
+    (directory / "summary.json").write_text(json.dumps(summary))
+    (directory / "config.yaml").write_text(
+        CONFIG.format(networks=networks, objective=objective, seed=seed, lr=lr, side=side, ckpt_path=ckpt_path)
+    )
+    validated = ("val/accuracy_real", "val/accuracy_fake", "val/distance_from_equilibrium")
+    lines = [",".join(["epoch,step,images_seen,train/accuracy_real", *validated])]
+    for epoch, (real, fake) in enumerate(guesses):
+        lines += [f",{10 * epoch},,0.5,,,", f"{epoch},{10 * epoch + 9},{640 * (epoch + 1)},,{real},{fake},0.36"]
+    (directory / "metrics.csv").write_text("\n".join(lines) + "\n")
+    for picture in ("samples", "nearest", "interpolation", "samples/epoch-00001", "samples/epoch-00003"):
+        Image.new("RGB", (40, 40), "grey").save(directory / "pictures" / f"{picture}.png")
+    if measured:
+        (directory / "measures.json").write_text(json.dumps({"format": 1, "measurements": measured}))
+    return directory
+
+
+def read(*paths: Path) -> list[GeneratorRun]:
+    found, unreadable = read_generators(paths)
+    assert not unreadable
+    return found["mnist"]
+
+
+def section_of(runs: list[GeneratorRun], output: Path, album: Album | None = None) -> tuple[dict[str, Any], str]:
+    """What the template is given, and the HTML that it makes of it."""
+    section = generator_section("mnist", runs, output, 1, album or Album())
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(str(comparison.__file__)).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["inline_json"] = inline_json
+    return section, environment.get_template("generators/section.html.jinja").render(section=section)
+
+
+def test_a_run_tells_what_it_is_and_how_it_went(tmp_path: Path) -> None:
+    write_gan(tmp_path, "run", measured=(fid(0, 9.0), fid(1, 4.0)))
+    (run,) = read(tmp_path)
+    assert (run.label, run.objective, run.state, run.unread) == ("dcgan", "non_saturating", "", ())
+    assert (run.generator_parameters, run.discriminator_parameters) == (759_680, 138_624)
+    assert [(guess.epoch, guess.mean) for guess in run.guesses] == [(1, 0.9), (2, 0.75)]
+    assert [(m.epoch, m.figures) for m in run.measurements] == [(1, {"fid": 9.0}), (2, {"fid": 4.0})]
+
+
+def test_the_published_run_is_read() -> None:
+    found, unreadable = read_generators([ROOT / "results" / "mnist-dcgan"])
+    assert not unreadable
+    (run,) = found["mnist"]
+    assert (run.label, run.epochs, run.unread) == ("dcgan", 6, ())
+    assert run.guesses[-1].real == pytest.approx(0.6068)
+    (file,) = (ROOT / "results" / "mnist-dcgan").rglob("measures.json")
+    assert read_measurements(file.parent)[0].figures["fid"] == pytest.approx(1.784, abs=1e-3)
+
+
+def test_names_of_figures_do_not_depend_on_the_space(tmp_path: Path) -> None:
+    values = {"fid_inception_train": 1.0, "kid_std_inception_train": 2.0, "inception_score": 3.0}
+    values |= {"diversity_train": 0.3, "parzen_log_likelihood_train": 225.0, "recall_inception_train": float("nan")}
+    entry = measurement(0, values, real_split="train", inception=True)
+    (tmp_path / "measures.json").write_text(json.dumps({"format": 1, "measurements": [entry]}))
+    in_features, of_pixels = read_measurements(tmp_path)
+    assert in_features.figures == {"fid": 1.0, "kid_std": 2.0, "score": 3.0}
+    assert of_pixels.figures == {"diversity": 0.3, "parzen_log_likelihood": 225.0}
+    assert str(of_pixels.protocol) == "Pixels: 10,000 training images, 10,000 samples"
+    assert str(in_features.protocol).startswith("Features of Inception (inception-2015-12-05): 10,000 training images")
+
+
+@pytest.mark.parametrize(
+    "other", [{"sha256": "f" * 64}, {"samples": 5_000}, {"real_split": "train"}], ids=["network", "samples", "split"]
+)
+def test_figures_of_two_protocols_never_share_a_row(tmp_path: Path, other: dict[str, Any]) -> None:
+    suffix = "_train" if "real_split" in other else ""
+    write_gan(tmp_path, "a", seed=1, measured=(fid(1, 4.0),))
+    write_gan(tmp_path, "b", seed=2, measured=(measurement(1, {f"fid_resnet8{suffix}": 2.0}, **other),))
+    runs = read(tmp_path)
+    found = measures(runs)
+    assert len(found) == 2
+    assert {tuple(block.rows[0].cells) for block in found} == {("4.00", "–"), ("–", "2.00")}
+    assert len({block.title for block in found}) == 2
+    assert quality_answer(runs).endswith("No other run was measured in the same way.")
+
+
+def test_the_last_measurement_of_each_run_stands_in_the_table(tmp_path: Path) -> None:
+    values = {"fid_resnet8": 1.784, "kid_resnet8": 0.0732, "kid_std_resnet8": 0.01206}
+    values |= {"classifier_score_resnet8": 5.2206, "classifier_score_resnet8_std": 0.0706}
+    values |= {"diversity": 0.3468, "diversity_of_real": 0.3659}
+    write_gan(tmp_path, "a", measured=(fid(0, 80.0), measurement(5, values)))
+    in_features, of_pixels = measures(read(tmp_path))
+    assert [(row.name, *row.cells) for row in in_features.rows] == [
+        ("Fréchet distance ↓", "1.78"),
+        ("kernel distance ↓", "0.0732 ± 0.0121"),
+        ("classifier score ↑", "5.22 ± 0.07"),
+        ("measured after epoch", "6"),
+    ]
+    assert of_pixels.rows[0] == ("pixel diversity (of real images)", ["0.347 (0.366)"])
+
+
+def test_measures_of_a_later_command_belong_to_the_run_that_they_are_of(tmp_path: Path) -> None:
+    trained = write_gan(tmp_path, "trained", measured=(fid(1, 4.0),))
+    other = write_gan(tmp_path / "elsewhere", "other")
+    write_gan(tmp_path, "later", command="validate", ckpt_path=str(trained), measured=(fid(0, 3.0),))
+    write_gan(tmp_path, "lost", command="test", ckpt_path=str(tmp_path / "gone"), measured=(fid(0, 1.0),))
+    write_gan(tmp_path, "unmeasured", command="validate", ckpt_path=str(other))
+    (run,) = read(trained, tmp_path / "later", tmp_path / "lost", tmp_path / "unmeasured")
+    assert [m.figures["fid"] for m in run.measurements] == [4.0, 3.0]
+    assert measures([run])[0].rows[-1].cells == ["the last"]
+    assert courses([run], protocols([run])[0]) is None  # it has no epoch to be drawn at
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("metrics.csv", "epoch,step,val/accuracy_real,val/accuracy_fake\n0,9,0.5,0.", "metrics.csv ends in the middle"),
+        (
+            "metrics.csv",
+            "epoch,step,val/accuracy_real,val/accuracy_fake\n0,9,0.5\n",
+            "metrics.csv holds something else",
+        ),
+        ("metrics.csv", "epoch,step,val/accuracy_real,val/accuracy_fake\ninf,9,7,1\n", "metrics.csv holds something"),
+        ("config.yaml", "model: [", "config.yaml is not valid YAML"),
+        ("measures.json", "[]", "measures.json is damaged"),
+        ("measures.json", '{"format": 1, "measurements": [{"split": "val"}]}', "measures.json is damaged"),
+        ("measures.json", '{"format": 2, "measurements": []}', "measures.json has format 2; this version reads 1"),
+        ("pictures/samples.png", "no picture", "samples.png cannot be read"),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_rest_of_the_run_stands(
+    tmp_path: Path, file: str, content: str, problem: str
+) -> None:
+    directory = write_gan(tmp_path, "run", measured=(fid(0, 9.0), fid(1, 4.0)))
+    (directory / file).write_text(content)
+    runs = read(tmp_path)
+    section, html = section_of(runs, tmp_path / "page.html")
+    assert problem in section["unread"][0]
+    assert problem in html
+    assert "759" not in html  # in human units
+    assert "0.76 M" in html
+
+
+def test_a_run_without_data_is_unreadable(tmp_path: Path) -> None:
+    directory = write_gan(tmp_path, "run")
+    summary = json.loads((directory / "summary.json").read_text()) | {"data": None}
+    (directory / "summary.json").write_text(json.dumps(summary))
+    found, (unreadable,) = read_generators([tmp_path])
+    assert not found
+    assert unreadable.problem == "summary.json has no usable data.name"
+
+
+def test_classifiers_and_damaged_summaries_are_passed_over(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+    make_run(tmp_path)
+    (make_run(tmp_path) / "summary.json").write_text("{")
+    assert read_generators([tmp_path]) == ({}, [])
+
+
+def test_a_group_can_be_chosen(tmp_path: Path) -> None:
+    write_gan(tmp_path, "run")
+    assert read_generators([tmp_path], Selection(groups=("mnist",)))[0]
+    assert not read_generators([tmp_path], Selection(groups=("other",)))[0]
+
+
+def test_a_growing_run_shows_its_newest_samples(tmp_path: Path) -> None:
+    directory = write_gan(tmp_path, "run", status="running")
+    with (directory / "metrics.csv").open("a") as file:
+        file.write("2,29,,,0.")
+    (run,) = read(tmp_path)
+    assert run.unread == ()
+    assert len(run.guesses) == 2
+    assert newest_samples(run) == (directory / "pictures" / "samples" / "epoch-00003.png", 3)
+    assert "after 3 epochs, still running, or killed" in re.sub(r"\s+", " ", section_of([run], tmp_path / "p.html")[1])
+
+
+def test_the_last_validation_of_an_epoch_counts(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    file.write_text("epoch,step,val/accuracy_real,val/accuracy_fake\n0,4,0.9,0.9\n0,9,0.6,0.8\n")
+    assert [guess.mean for guess in read_guesses(file)] == [0.7]
+
+
+def test_labels_say_what_differs(tmp_path: Path) -> None:
+    write_gan(tmp_path, "a", networks="mlp")
+    write_gan(tmp_path, "b", networks="resnet", seed=1)
+    write_gan(tmp_path, "c", networks="resnet", seed=2, side=5)  # another picture is no other experiment
+    write_gan(tmp_path, "d", objective="hinge")
+    write_gan(tmp_path, "e", lr=1e-3)
+    write_gan(tmp_path, "f", lr=1e-3)
+    assert [run.label for run in read(tmp_path)] == [
+        "dcgan (hinge, …)",
+        "dcgan (non saturating, …) #1",
+        "dcgan (non saturating, …) #2",
+        "mlp",
+        "resnet, seed 1",
+        "resnet, seed 2",
+    ]
+    write_gan(tmp_path, "g")
+    assert [run.label for run in read(tmp_path)][:4] == [
+        "dcgan (hinge, lr 0.0002)",
+        "dcgan (non saturating, lr 0.0002)",
+        "dcgan (non saturating, lr 0.001) #1",
+        "dcgan (non saturating, lr 0.001) #2",
+    ]
+
+
+def test_runs_of_the_same_networks_share_a_colour(tmp_path: Path) -> None:
+    for name, networks in (("a", "mlp"), ("b", "dcgan"), ("c", "dcgan"), ("d", "unknown")):
+        write_gan(tmp_path, name, networks=networks, seed=ord(name))
+    runs = read(tmp_path)
+    styles = {run.label: style for run, style in zip(runs, run_styles(runs), strict=True)}
+    assert styles["dcgan, seed 98"].light == styles["dcgan, seed 99"].light
+    assert styles["dcgan, seed 98"].dash != styles["dcgan, seed 99"].dash
+    assert len({style.light for style in styles.values()}) == 3
+
+
+def test_a_critic_has_no_accuracy(tmp_path: Path) -> None:
+    write_gan(tmp_path, "a", networks="mlp", guesses=((0.6, 0.6),))
+    write_gan(tmp_path, "b", objective="wasserstein")
+    runs = read(tmp_path)
+    assert [line.label for line in guess_courses(runs)] == ["mlp"]
+    rows = {row.name: row.cells for block in blocks(runs) for row in block.rows}
+    assert rows["right on real images"] == ["–", "60.0 %"]
+    assert "objective of dcgan: left out" in section_of(runs, tmp_path / "page.html")[0]["explanation"]
+
+
+def test_each_space_has_a_chart_of_its_own(tmp_path: Path) -> None:
+    write_gan(tmp_path, "a", seed=1, measured=(fid(0, 9.0), fid(1, 4.0)))
+    write_gan(tmp_path, "b", seed=2, measured=(fid(0, 8.0), fid(0, 3.0, sha256="f" * 64), fid(1, 2.0, sha256="f" * 64)))
+    runs = read(tmp_path)
+    first, second = (courses(runs, protocol) for protocol in protocols(runs))
+    assert first is not None
+    assert second is not None
+    assert [line.label for line in first.lines] == ["dcgan, seed 1", "dcgan, seed 2"]
+    assert [line.values for line in second.lines] == [{1: 3.0, 2: 2.0}]
+    assert len(section_of(runs, tmp_path / "page.html")[0]["courses"]) == 2
+
+
+@pytest.mark.parametrize(("values", "scale"), [((9.0, 4.0), "log"), ((0.3, -0.01), None)])
+def test_a_distance_below_zero_has_no_logarithm(tmp_path: Path, values: tuple[float, ...], scale: str | None) -> None:
+    entries = tuple(measurement(epoch, {"kid_resnet8": value}) for epoch, value in enumerate(values))
+    write_gan(tmp_path, "run", measured=entries)
+    runs = read(tmp_path)
+    course = courses(runs, protocols(runs)[0])
+    assert course is not None
+    chart = measure_chart(course, runs, run_styles(runs))
+    assert chart["layer"][0]["encoding"]["y"]["scale"].get("type") == scale
+
+
+def test_answers_are_in_words(tmp_path: Path) -> None:
+    line = Line("dcgan", {1: 9.0, 2: 3.0, 4: 4.0}, {1: "9.00", 2: "3.00", 4: "4.00"})
+    assert course_answer(MEASURES[0], [line]) == (
+        "dcgan goes from 9.00 after 1 epoch to 4.00 after 4; its best is 3.00, after 2."
+    )
+    assert MEASURES[0].name == FRECHET
+    lines = [Line("a", {1: 0.9, 2: 0.4}, {}), Line("b", {1: 0.55}, {})]
+    assert (
+        guess_answer(lines)
+        == "That of b is nearest to it: right on 55.0 % of the images, half of them fake, after 1 epoch."
+    )
+    write_gan(tmp_path, "a", seed=1, measured=(fid(1, 4.0),))
+    write_gan(tmp_path, "b", seed=2, measured=(fid(1, 12.34),))
+    answer = quality_answer(read(tmp_path))
+    assert answer.startswith("Of 2 that were measured in the same way, dcgan, seed 1 has the smallest Fréchet distance")
+    assert answer.endswith("; dcgan, seed 2 has 12.3.")
+    assert "callback SampleMeasures" in quality_answer(read(write_gan(tmp_path / "more", "unmeasured")))
+
+
+def test_the_section_shows_samples_with_links_to_the_config(tmp_path: Path) -> None:
+    write_gan(tmp_path / "runs", "it's <b>", networks="<img>", measured=(fid(0, 9.0), fid(1, 4.0)))
+    _, html = section_of(read(tmp_path), tmp_path / "page.html")
+    assert html.count('src="data:image/png;base64,') == 3
+    assert "&lt;img&gt;" in html
+    assert "<img>" not in html
+    for question in ("look like?", "How good", "get better?", "only guess"):
+        assert question in html
+    (link,) = re.findall(r'href="([^"]*config.yaml)"', html)
+    assert link == "runs/it%27s%20%3Cb%3E/config.yaml"
+    anchors = set(re.findall(r'href="#([^"]*)"', html))
+    assert anchors <= set(re.findall(r' id="([^"]*)"', html))
+
+
+def test_a_full_page_links_to_the_samples_instead(tmp_path: Path) -> None:
+    write_gan(tmp_path / "runs", "run")
+    _, html = section_of(read(tmp_path), tmp_path / "page.html", Album(most=10))
+    assert "data:image" not in html
+    assert 'href="runs/run/pictures/samples.png"' in html
+    assert "Do they get better?" not in html  # nobody measured
+
+
+def test_the_table_in_text_and_markdown(tmp_path: Path) -> None:
+    write_gan(tmp_path, "a", seed=1, measured=(fid(1, 4.0),))
+    write_gan(tmp_path, "b", seed=2)
+    runs = read(tmp_path)
+    title, facts, heading, guesses, space, figures, explanation = text_tables("mnist", runs)
+    assert title == "GANs on mnist: 2 runs"
+    assert len(facts.splitlines()) == len(guesses.splitlines()) == 5
+    assert guesses.splitlines()[-1].split() == ["dcgan,", "seed", "2", "70.0", "%", "80.0", "%", "0.360"]
+    assert heading == "Discriminator, on validation images"
+    assert (
+        space == "Features of a ResNet-8 (97.5 % right, checkpoint 605323c7): 10,000 validation images, 10,000 samples"
+    )
+    assert figures.splitlines()[-1].split() == ["dcgan,", "seed", "1", "4.00", "2"]
+    assert explanation.startswith("↓: the lower, the better")
+    assert "| dcgan, seed 1 | 4.00 | 2 |" in markdown_tables("mnist", runs)[5]
+
+
+def test_gans_have_sections_of_their_own_beside_classifiers(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+    make_run(tmp_path / "runs", "ResNet-20")
+    write_gan(tmp_path / "runs", "gan", measured=(fid(0, 9.0), fid(1, 4.0)))
+    comparison = compare([tmp_path / "runs"])
+    write_page(comparison, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h1>1 architecture on digits, 1 GAN on mnist</h1>" in html
+    assert '<section class="data-set" id="gans-1"' in html
+    assert "What was left out?" not in html
+    assert "GANs on mnist: 1 run" in text_table(comparison)
+    assert "| dcgan | 4.00 | 2 |" in markdown_table(comparison)
+    assert "dcgan" not in csv_table(comparison)  # its columns are those of classifiers
+
+
+def test_a_page_of_gans_alone(tmp_path: Path) -> None:
+    write_gan(tmp_path, "gan")
+    write_page(compare([tmp_path]), tmp_path / "page.html")
+    assert "<h1>1 GAN on mnist</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -1,0 +1,194 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comparison.configuration import Labels
+from comparison.groups import compare
+from comparison.runs import WANDB_FILE, Run
+from comparison.sources.reading import read_runs
+from comparison.sources.selection import Selection
+from comparison.sources.wandb_files import join_parts
+from comparison.sources.wandb_record import WandbRecord, run_of
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ("base.yaml", "data/digits.yaml", "model/resnet20.yaml", "quickstart.yaml")
+SHORT = ("--trainer.max_epochs=2", "--trainer.limit_train_batches=1", "--trainer.precision=32-true")
+
+
+@pytest.fixture(scope="module")
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the real command line leaves with W&B offline."""
+    import wandb
+    from wandb.sdk import wandb_setup
+
+    from main import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr("sys.argv", ["main.py"])
+        files = [word for name in CONFIGS for word in ("--config", str(ROOT / "configs" / name))]
+        main(["fit", *files, *SHORT, "--run_dir", "the_run"])
+    # As when the process ends.
+    wandb_setup.singleton().finish_all_active_runs()
+    wandb.teardown()
+    return folder / "the_run"
+
+
+@pytest.fixture
+def wandb_file(run_directory: Path, tmp_path: Path) -> Path:
+    """The run's W&B file, alone in another folder."""
+    (original,) = run_directory.glob("wandb/offline-run-*/run-*.wandb")
+    return Path(shutil.copy(original, tmp_path))
+
+
+def only_run(*paths: Path) -> Run:
+    (run,), unreadable = read_runs(paths)
+    assert unreadable == []
+    return run
+
+
+def test_the_file_tells_what_the_directory_tells(run_directory: Path, wandb_file: Path) -> None:
+    expected = only_run(run_directory)
+    run = only_run(wandb_file)
+    assert run.problem is None
+    assert run.source == WANDB_FILE
+    assert run.wall_time_seconds == pytest.approx(expected.wall_time_seconds, abs=5)
+    assert run == replace(
+        expected,
+        directory=wandb_file,
+        source=WANDB_FILE,
+        config=run.config,
+        wall_time_seconds=run.wall_time_seconds,
+    )
+    assert "class_path: torch.optim.SGD" in run.config
+
+
+def test_the_file_of_a_run_that_is_read_counts_once(run_directory: Path, wandb_file: Path) -> None:
+    assert only_run(run_directory, wandb_file).directory == run_directory
+    assert only_run(wandb_file, run_directory).directory == run_directory
+
+
+def test_a_copy_of_a_file_counts_once(wandb_file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "older" / wandb_file.name
+    copy.parent.mkdir()
+    copy.write_bytes(wandb_file.read_bytes()[:-2_000])
+    assert only_run(copy, wandb_file).status == "completed"
+
+
+def test_a_file_is_chosen_by_the_group_and_tags_that_it_was_given(wandb_file: Path) -> None:
+    assert len(read_runs([wandb_file], Selection(("digits",), ("digits", "ResNet-20")))[0]) == 1
+    assert read_runs([wandb_file], Selection(tags=("AlexNet",))) == ([], [])
+
+
+def test_a_truncated_file_is_an_unfinished_run_with_what_is_whole(wandb_file: Path) -> None:
+    whole = wandb_file.read_bytes()
+    wandb_file.write_bytes(whole[: whole.rindex(b"wall_time_seconds")])
+    run = only_run(wandb_file)
+    assert (run.status, run.problem) == ("running", "still running, or killed before it could say so")
+    assert len(run.curve) == 2
+
+
+def test_any_prefix_of_a_file_is_survived(wandb_file: Path) -> None:
+    whole = wandb_file.read_bytes()
+    for length in range(0, len(whole), len(whole) // 20):
+        wandb_file.write_bytes(whole[:length])
+        runs, unreadable = read_runs([wandb_file])
+        assert [run.problem is None for run in [*runs, *unreadable]] == [False]
+
+
+def test_a_file_that_is_corrupt_within_is_named(wandb_file: Path) -> None:
+    whole = bytearray(wandb_file.read_bytes())
+    at = whole.rindex(b"val/acc5")
+    whole[at : at + 8] = b"XXXXXXXX"
+    wandb_file.write_bytes(whole)
+    problem = only_run(wandb_file).problem
+    assert problem is not None
+    assert problem.endswith("part of the W&B file is corrupt")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"not a log at all", "no W&B file, or of a version that wandb cannot read"),
+        (b"", "the file breaks off before it names its run"),
+        (b":W&", "the file breaks off before it names its run"),
+    ],
+)
+def test_what_is_no_wandb_file_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "run-x.wandb").write_bytes(content)
+    comparison = compare([tmp_path])
+    (unreadable,) = comparison.unreadable
+    assert unreadable.problem.startswith(problem)
+
+
+def record(**changes: Any) -> WandbRecord:
+    """A run of this project, as short as it can be."""
+    card = {"architecture": "NIN", "parameters": {"conv": 1, "fc": 0, "total": 1}}
+    data = {"name": "digits", "train_images": 320, "val_images": 80, "selection_split": "val"}
+    config = {"format": 1, "command": "fit", "model": card, "data": data, "seed": 1, "started": "monday"}
+    config |= {"config": {"trainer": {"max_epochs": 3}}}
+    plain: dict[str, Any] = {"id": "a", "config": config, "summary": {}, "rows": [], "status": "completed"}
+    plain |= {"place": Path("a.wandb"), "source": WANDB_FILE, "labels": Labels("digits", ()), "directory": "runs/1"}
+    return WandbRecord(**(plain | changes))
+
+
+def row(epoch: int, accuracy: float) -> dict[str, float]:
+    return {"epoch": epoch, "step": 10 * epoch + 9, "images_seen": 320 * (epoch + 1), "val/acc1": accuracy}
+
+
+KILLED = record(status="running", rows=[row(0, 0.3), row(1, 0.9), row(2, 0.1)], started="1")
+RESUMED = record(id="b", rows=[row(2, 0.6), row(3, 0.7)], started="2", summary={"wall_time_seconds": 50.0})
+
+
+def test_parts_of_a_resumed_run_are_one_run() -> None:
+    (joined,) = join_parts([RESUMED, KILLED])
+    run = run_of(joined, Selection())
+    assert run is not None
+    assert [point.accuracy for point in run.curve] == [0.3, 0.9, 0.6, 0.7]
+    assert (run.problem, run.wandb_id, run.best_accuracy, run.best_epoch, run.epochs) == (None, "b", 0.9, 2, 4)
+    assert (run.wall_time_seconds, run.started) == (50.0, "monday")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(RESUMED, directory="runs/2"),
+        replace(RESUMED, config={**RESUMED.config, "seed": 2}),
+        replace(RESUMED, config={**RESUMED.config, "config": {"trainer": {"max_epochs": 4}}}),
+    ],
+)
+def test_other_runs_are_not_parts(other: WandbRecord) -> None:
+    assert len(join_parts([KILLED, other])) == 2
+
+
+def test_a_repetition_is_no_part() -> None:
+    assert len(join_parts([replace(KILLED, status="completed"), RESUMED])) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"config": {}}, "its W&B config is not that of a run of this project"),
+        ({"config": {"format": 1, "command": "fit"}}, "the W&B config has no usable data.name"),
+        ({"config": {"format": 9}}, "the W&B config has format 9; this version reads 1"),
+        ({"rows": [{"epoch": "x", "step": 1}]}, "line 2 of the W&B history holds something else than numbers"),
+    ],
+)
+def test_a_run_that_is_none_of_this_project_is_named(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        run_of(record(**changes), Selection())
+
+
+def test_fields_that_wandb_was_not_told_are_none() -> None:
+    run = run_of(record(rows=[row(0, 0.5)]), Selection())
+    assert run is not None
+    assert (run.multiply_adds, run.precision, run.wall_time_seconds, run.commit) == (None, None, None, None)
+    assert run.hardware == "not recorded"
+
+
+def test_only_training_is_compared() -> None:
+    assert run_of(record(config={"format": 1, "command": "test"}), Selection()) is None
