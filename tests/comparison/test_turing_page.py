@@ -67,7 +67,7 @@ class Browser:
                 CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
                 "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={self.folder / 'profile'}",
-                "--enable-logging=stderr", "--virtual-time-budget=60000", *flags, "--dump-dom", page.as_uri(),
+                "--enable-logging=stderr", "--virtual-time-budget=600000", *flags, "--dump-dom", page.as_uri(),
             ],
             capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
