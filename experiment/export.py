@@ -181,7 +181,7 @@ def _checkpoint(run: Path) -> Path:
         return checkpoint_to_evaluate(str(run))
     except ValueError:
         raise ValueError(
-            f"The run {run} has no best checkpoint, or several: give a file of {run / CHECKPOINTS}."
+            f"The run {run} has no checkpoint, or several best ones: give a file of {run / CHECKPOINTS}."
         ) from None
 
 

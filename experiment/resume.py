@@ -38,10 +38,10 @@ def checkpoint_to_resume(run: Path) -> Path:
 
 
 def checkpoint_to_evaluate(path: str) -> Path:
-    """A checkpoint's file as it is; of a run's directory, the best checkpoint.
+    """A checkpoint's file as it is; of a run's directory, the best, or the newest where none is chosen, as of a GAN.
 
     Raises:
-        ValueError: There is no such file, or the run has no best checkpoint, or several.
+        ValueError: There is no such file, or the run has no checkpoint, or several best ones.
     """
     if "://" in path:
         raise ValueError(f"Checkpoints are read from files, not from {path}: download it first.")
@@ -51,11 +51,14 @@ def checkpoint_to_evaluate(path: str) -> Path:
                 f"There is no checkpoint or run {path}: --ckpt_path names a run's directory or a .ckpt file."
             )
         return Path(path)
-    best = sorted(Path(path, CHECKPOINTS).glob("best*.ckpt"))
-    if len(best) != 1:
-        found = "no best checkpoint" if not best else "several best checkpoints"
-        raise ValueError(f"The run {path} has {found}: name a file of {Path(path, CHECKPOINTS)} with --ckpt_path.")
-    return best[0]
+    folder = Path(path, CHECKPOINTS)
+    best = sorted(folder.glob("best*.ckpt"))
+    if len(best) > 1:
+        raise ValueError(f"The run {path} has several best checkpoints: name a file of {folder} with --ckpt_path.")
+    checkpoint = best[0] if best else newest_verified(folder)
+    if checkpoint is None:
+        raise ValueError(f"The run {path} has no checkpoint that verifies: name another with --ckpt_path.")
+    return checkpoint
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

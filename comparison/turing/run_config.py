@@ -1,4 +1,4 @@
-"""What the config of a GAN's run says, and which of its checkpoints is meant."""
+"""What the config of a GAN's run says."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,7 @@ from typing import Any
 import yaml
 
 import datamodules
-from experiment.checkpoint_io import newest_verified
-from experiment.resume import CHECKPOINTS, CONFIG
+from experiment.resume import CONFIG
 
 
 def config_of(run: Path) -> dict[str, Any]:
@@ -47,21 +46,6 @@ def arguments_of(part: dict[str, Any]) -> dict[str, Any]:
 def directory_of(run: Path) -> Path:
     """The directory of a run that is given by it or by one of its checkpoints."""
     return run if run.is_dir() else run.parent.parent
-
-
-def checkpoint_of(run: Path) -> Path:
-    """A checkpoint as it is; of a run's directory its best one, or its latest where no measure has chosen a best one.
-
-    Raises:
-        ValueError: The run has none.
-    """
-    if not run.is_dir():
-        return run
-    best = sorted((run / CHECKPOINTS).glob("best*.ckpt"))
-    checkpoint = best[0] if len(best) == 1 else newest_verified(run / CHECKPOINTS)
-    if checkpoint is None:
-        raise ValueError(f"The run {run} has no checkpoint that verifies: train it first, or give a file of it.")
-    return checkpoint
 
 
 def model_name(config: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from comparison.turing.run_config import checkpoint_of
 from experiment.checkpoint_io import load_verified
+from experiment.resume import checkpoint_to_evaluate
 from lightning_modules.gan.module import GAN
 
 
@@ -25,7 +25,7 @@ def samples_of(run: Path, count: int, seed: int) -> NDArray[np.uint8]:
     Raises:
         ValueError: There is no checkpoint of a GAN, or its images are not finite.
     """
-    images = read_gan(checkpoint_of(run)).sample(count, seed=seed).float().cpu()
+    images = read_gan(checkpoint_to_evaluate(str(run))).sample(count, seed=seed).float().cpu()
     if not images.isfinite().all():
         raise ValueError(f"The generator of {run} makes images that are not finite: give another checkpoint.")
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()

@@ -199,11 +199,13 @@ class GAN(LightningModule):
         )
 
     def setup(self, stage: str) -> None:
-        """Check the precision, the Trainer and the data, then arrange memory and compile.
+        """Check the command, the precision and the data, then arrange memory and compile.
 
         Raises:
             ValueError: They do not go together with this module.
         """
+        if stage == "predict":
+            raise ValueError("A GAN has nothing to predict: use validate or test, or its method sample in Python.")
         if self.trainer.precision == "16-mixed":
             raise ValueError("Two optimisers do not share one scale of gradients: use trainer.precision bf16-mixed.")
         data = getattr(self.trainer, "datamodule", None)

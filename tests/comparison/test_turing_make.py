@@ -132,7 +132,7 @@ def test_images_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch,
 
 def test_without_a_best_checkpoint_the_latest_is_taken(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (run / "checkpoints" / "best-0001.ckpt").unlink()
-    with pytest.raises(ValueError, match="has no checkpoint that verifies: train it first"):
+    with pytest.raises(ValueError, match="has no checkpoint that verifies: name another"):
         samples.samples_of(run, 2, 0)
     for step in (5, 10):
         checkpoint = {"epoch": 0, "global_step": step}

@@ -233,7 +233,7 @@ def remove_run(run: Path, folder: Path) -> None:
         (name_the_base, "There is no network ImageClassifier in lightning_modules"),
         (name_another_network, "GoogLeNet cannot be built from these arguments ("),
         (damage, "best-0002.ckpt is damaged"),
-        (remove_checkpoint, "has no best checkpoint, or several: give a file of"),
+        (remove_checkpoint, "has no checkpoint, or several best ones: give a file of"),
         (remove_run, "There is no run"),
     ],
 )

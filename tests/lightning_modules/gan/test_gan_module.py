@@ -202,6 +202,11 @@ def test_a_run_from_the_command_line_is_recorded(run_main: Callable[..., None], 
     assert "val/accuracy_fake" in summary["metrics"]
     assert (tmp_path / "run" / "pictures" / "samples.png").exists()
     assert [path.name[:5] for path in (tmp_path / "run" / "checkpoints").glob("*.ckpt")] == ["last-"]
+    evaluated = ["--config", "run/config.yaml", "--ckpt_path", "run", "--run_dir"]  # by the latest checkpoint
+    run_main("test", *evaluated, "test")
+    assert 0 <= json.loads((tmp_path / "test" / "summary.json").read_text())["metrics"]["test/accuracy_real"] <= 1
+    with pytest.raises(SystemExit):
+        run_main("predict", *evaluated, "predict")
     with pytest.raises(SystemExit):
         run_main("fit", "--resume", "run", "--trainer.max_epochs", "2", "--model.networks", "dcgan")
     run_main("fit", "--resume", "run", "--trainer.max_epochs", "2")
