@@ -53,7 +53,7 @@ class PolyakAveraging(WeightAveraging):
         every_n_steps: Steps between two updates of the average.
 
     Raises:
-        ValueError: An argument is out of its range.
+        ValueError: An argument is out of its range; in `setup`: the module is one of several networks.
     """
 
     def __init__(
@@ -78,6 +78,19 @@ class PolyakAveraging(WeightAveraging):
             use_buffers=True,
             avg_fn=lambda average, current, count: averaged(average, current, int(count), self.decay),
         )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse what is more than one network, then make the copy.
+
+        Raises:
+            ValueError: The module has several optimisers, of which each has its own steps.
+        """
+        if not pl_module.automatic_optimization:
+            raise ValueError(
+                f"PolyakAveraging averages one network, {type(pl_module).__name__} has two: use model.ema_decay for the "
+                "generator's mean."
+            )
+        super().setup(trainer, pl_module, stage)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Note the epoch, which `should_update` is not told."""

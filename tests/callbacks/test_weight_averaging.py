@@ -134,3 +134,10 @@ def test_weights_of_bf16_are_averaged_too(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="PolyakAveraging"):
         PolyakAveraging(**arguments)
+
+
+def test_two_networks_are_refused(tmp_path: Path) -> None:
+    network = tiny_net()
+    network.automatic_optimization = False
+    with pytest.raises(ValueError, match="has two: use model.ema_decay"):
+        fit(network, PolyakAveraging(), folder=tmp_path)
