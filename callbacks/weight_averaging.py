@@ -87,8 +87,8 @@ class PolyakAveraging(WeightAveraging):
         """
         if not pl_module.automatic_optimization:
             raise ValueError(
-                f"PolyakAveraging averages one network, {type(pl_module).__name__} has two: use model.ema_decay for the "
-                "generator's mean."
+                f"PolyakAveraging averages one network, {type(pl_module).__name__} has two: use model.ema_decay for "
+                "the generator's mean."
             )
         super().setup(trainer, pl_module, stage)
 
