@@ -1,6 +1,7 @@
 """Compare runs: `python -m comparison [table | report | dashboard]`; networks: `architectures`; people: `turing`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,16 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             dashboard(options)
             return 0
         comparison = read(sources_of(options))
-        print(FORMATS[options.format](comparison))
+        table = FORMATS[options.format](comparison)
         if options.command == "report":
-            # Drawing is imported late, so that the table is there at once.
+            # Drawing takes long to import, which the table alone does without.
             from comparison.page import write_page  # noqa: PLC0415
 
             write_page(comparison, options.output)
-            print(f"\n{options.output}")
+            table += f"\n\n{options.output}"
+        print(table)
+        sys.stdout.flush()
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # of `… | head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
     return 0
 
 

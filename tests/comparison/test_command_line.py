@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,3 +81,14 @@ def test_many_runs_are_read(tmp_path: Path, make_run: MakeRun, capsys: pytest.Ca
         make_run(tmp_path, "ResNet-20", seed=number % 5, learning_rate=0.001 * (1 + number // 5), epochs=50)
     assert main(["table", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("ResNet-20 (lr ") == 40
+
+
+def test_a_reader_that_has_read_enough_is_no_mistake(tmp_path: Path, make_run: MakeRun) -> None:
+    for number in range(40):
+        make_run(tmp_path, "ResNet-20", seed=1, learning_rate=0.001 * (1 + number))
+    code = "import sys; from comparison.__main__ import main; sys.exit(main(['table', sys.argv[1]]))"
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {shlex.quote(str(tmp_path))} | exec true"
+    done = subprocess.run(
+        ["sh", "-c", command], env={"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60, check=True
+    )
+    assert done.stderr == b""
