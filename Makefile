@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 FIT := $(BIN)/python main.py fit --config configs/base.yaml
 DIGITS := --config configs/data/digits.yaml
-QUICK := --config configs/quickstart.yaml
+# asked once, when .venv is there: half the time where the processor has instructions for bfloat16, ten times elsewhere
+PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.processor))$(PRECISION)
+QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
 .PHONY: quickstart test test-cluster lint bench lock
 

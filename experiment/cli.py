@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from callbacks import EpochProgressBar, StepSeed, Throughput
 from experiment.checkpoint_io import VerifiedCheckpointIO, load_verified, newest_verified, remove_partial_files
 from experiment.preflight import check_launch
+from experiment.processor import warn_of_slow_bfloat16
 from experiment.quiet import silence_unhelpful_messages
 from experiment.resume import (
     CHECKPOINTS,
@@ -147,7 +148,9 @@ class ExperimentCLI(LightningCLI):
             callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
         settings.callbacks = callbacks
         settings.plugins = [*_as_list(settings.plugins), VerifiedCheckpointIO()]
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        warn_of_slow_bfloat16(trainer)
+        return trainer
 
     def _settle_what_follows_from_the_data(self) -> None:
         """Refuse a class count or image format that contradicts the data; put the true ones into the saved config."""
