@@ -4,16 +4,22 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
 
 # Set before W&B is imported: no test talks to a server that is not its own, and none reads a key of the user's.
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+
+# Not the lock that tqdm shares with forked processes: one that is killed while it draws would keep it for ever.
+tqdm.set_lock(threading.RLock())
+tqdm.monitor_interval = 0  # and no thread that could hold it when a test forks
 
 
 @pytest.fixture(scope="session")
