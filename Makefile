@@ -14,9 +14,9 @@ quickstart: .venv/installed  ## Train all six networks on real handwritten digit
 	$(FIT) $(DIGITS) --config configs/model/zfnet_32.yaml $(QUICK)
 	$(FIT) $(DIGITS) --config configs/model/nin_32.yaml $(QUICK) \
 	  --trainer.max_epochs 20 --model.lr_scheduler.init_args.T_max 20
-	$(FIT) $(DIGITS) --config configs/model/vgg11_32.yaml $(QUICK)
-	$(FIT) $(DIGITS) --config configs/model/googlenet_32.yaml $(QUICK) \
-	  --trainer.max_epochs 5 --model.lr_scheduler.init_args.T_max 5
+	$(FIT) $(DIGITS) --config configs/model/vgg11_32.yaml $(QUICK) \
+	  --trainer.max_epochs 8 --model.lr_scheduler.init_args.T_max 8
+	$(FIT) $(DIGITS) --config configs/model/googlenet_32.yaml $(QUICK)
 	$(FIT) $(DIGITS) --config configs/model/resnet20.yaml $(QUICK)
 	$(BIN)/python -m comparison
 
