@@ -1,4 +1,7 @@
+import errno
 import json
+import re
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -216,6 +219,16 @@ def test_error_of_the_project_is_one_line(capsys):
     with pytest.raises(SystemExit), one_line_for_usage_errors():
         raise FileNotFoundError("The folder data is empty: give data.root.")
     assert capsys.readouterr().err == "error: The folder data is empty: give data.root.\n"
+
+
+def test_file_that_may_not_be_read_is_one_line(capsys, tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(SystemExit, match="2"), one_line_for_usage_errors():
+        (tmp_path / "data_batch_1").read_bytes()
+    assert re.fullmatch(r"error: .*data_batch_1 may not be read or written: change .*\n", capsys.readouterr().err)
 
 
 def test_correct_commands_are_parsed(capsys):
