@@ -58,15 +58,17 @@ class ExperimentArgumentParser(LightningArgumentParser):
 def one_line_for_usage_errors() -> Iterator[None]:
     """Print an error that this project or Lightning raised for the user as one line, and exit with code 2.
 
-    So is a file that may not be read or written. What else torch or another library raises is a bug of ours, and keeps its
-    traceback.
+    So is a file that may not be read or written. What else torch or another library raises is a bug of ours, and keeps
+    its traceback.
     """
     try:
         yield
     except PermissionError as error:
         if error.filename is None:
             raise
-        sys.stderr.write(f"error: {error.filename} may not be read or written: change its permissions, or name another.\n")
+        sys.stderr.write(
+            f"error: {error.filename} may not be read or written: change its permissions, or name another.\n"
+        )
         raise SystemExit(2) from error
     except (ValueError, OSError, MisconfigurationException) as error:
         if not any(_is_for_the_user(link) for link in _chain(error)):
