@@ -1,5 +1,6 @@
 """The state to resume from: the newest, whatever the metrics say."""
 
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -21,6 +22,20 @@ class LatestCheckpoint(ModelCheckpoint):
             filename=filename, every_n_epochs=1, save_on_train_epoch_end=True, auto_insert_metric_name=False
         )
         self.every_n_steps = every_n_steps
+        self._resumed_from: Path | None = None
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on, and remember the file that a newer one will replace."""
+        super().load_state_dict(state_dict)
+        self._resumed_from = Path(self.best_model_path)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, and remove what the run was resumed from: Lightning 2.6.6 would keep one more file for each resume."""
+        super().on_train_epoch_end(trainer, pl_module)
+        old, new = self._resumed_from, Path(self.best_model_path)
+        if old and old != new and old.parent == new.parent and new.is_file():
+            trainer.strategy.remove_checkpoint(old)
+            self._resumed_from = None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

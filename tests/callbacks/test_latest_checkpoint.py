@@ -35,3 +35,23 @@ def test_saves_at_the_steps_it_should(
     run_main("fit", *BASE, *words)
     assert steps == saved
     assert [path.name for path in Path("run/checkpoints").glob("*.ckpt")] == ["last-00000010.ckpt"]
+
+
+def test_resumes_leave_no_files_behind(run_main: Callable[..., None]) -> None:
+    for epochs in (1, 2, 3):
+        words = ["--trainer.callbacks", "LatestCheckpoint", "--trainer.max_epochs", epochs, "--resume", "auto"]
+        run_main("fit", *BASE, *words)
+        steps = f"{5 * epochs:08d}"
+        assert sorted(path.name for path in Path("run/checkpoints").iterdir()) == [
+            f"last-{steps}.ckpt",
+            f"last-{steps}.ckpt.sha256",
+        ]
+
+
+def test_the_file_of_a_run_elsewhere_is_kept(run_main: Callable[..., None]) -> None:
+    words = ["--trainer.callbacks", "LatestCheckpoint"]
+    run_main("fit", *BASE, *words, "--trainer.max_epochs", 1)
+    (start,) = Path("run/checkpoints").glob("*.ckpt")
+    run_main("fit", *BASE[:-1], "branch", *words, "--trainer.max_epochs", 2, "--ckpt_path", start)
+    assert start.is_file()
+    assert [path.name for path in Path("branch/checkpoints").glob("*.ckpt")] == ["last-00000010.ckpt"]
