@@ -13,7 +13,7 @@ quickstart: .venv/installed  ## Train all six networks on real handwritten digit
 	$(FIT) $(DIGITS) --config configs/model/alexnet_32.yaml $(QUICK)
 	$(FIT) $(DIGITS) --config configs/model/zfnet_32.yaml $(QUICK)
 	$(FIT) $(DIGITS) --config configs/model/nin_32.yaml $(QUICK) \
-	  --trainer.max_epochs 20 --model.lr_scheduler.init_args.T_max 20
+	  --trainer.max_epochs 15 --model.lr_scheduler.init_args.T_max 15
 	$(FIT) $(DIGITS) --config configs/model/vgg11_32.yaml $(QUICK) \
 	  --trainer.max_epochs 8 --model.lr_scheduler.init_args.T_max 8
 	$(FIT) $(DIGITS) --config configs/model/googlenet_32.yaml $(QUICK)
