@@ -23,7 +23,8 @@ def test_resnet20_learns_photographs(run_main: Callable[..., None], tmp_path: Pa
     words = configs("base", "data/cifar10", "model/resnet20", "experiment/ten_epochs")
     steps = ["--trainer.max_epochs", 1, "--trainer.limit_train_batches", 200, "--trainer.limit_val_batches", 2]
     precision = ["--trainer.precision", "bf16-mixed" if has_bfloat16() else "32-true"]
-    run_main("fit", *words, *CSV, *steps, *precision, "--data.root", shared_data, "--data.verify", "false", "--run_dir", "run")
+    data = ["--data.root", shared_data, "--data.verify", "false"]
+    run_main("fit", *words, *CSV, *steps, *precision, *data, "--run_dir", "run")
     with (tmp_path / "run" / "metrics.csv").open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
