@@ -21,13 +21,13 @@ def test_resnet20_learns_the_digits(run_main: Callable[..., None], tmp_path: Pat
 
 def test_resnet20_learns_photographs(run_main: Callable[..., None], tmp_path: Path, shared_data: Path) -> None:
     words = configs("base", "data/cifar10", "model/resnet20", "experiment/ten_epochs")
-    steps = ["--trainer.max_epochs", 1, "--trainer.limit_train_batches", 200, "--trainer.limit_val_batches", 2]
+    steps = ["--trainer.max_epochs", 1, "--trainer.limit_train_batches", 250, "--trainer.limit_val_batches", 4]
     precision = ["--trainer.precision", "bf16-mixed" if has_bfloat16() else "32-true"]
     data = ["--data.root", shared_data, "--data.verify", "false"]
     run_main("fit", *words, *CSV, *steps, *precision, *data, "--run_dir", "run")
     with (tmp_path / "run" / "metrics.csv").open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert sum(losses[-5:]) < 0.85 * sum(losses[:5])
-    assert summary["metrics"]["val/acc1"] > 0.3  # chance is 0.1
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    assert summary["metrics"]["val/acc1"] > 0.35  # chance is 0.1
     assert summary["data"]["verified"] is False
