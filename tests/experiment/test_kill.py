@@ -112,10 +112,12 @@ def metrics(run: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("network", "ranks", "last"),
     [
+        ("NIN", 1, "within epochs"),
         ("NIN", 1, "after epochs"),
         ("NIN", 2, "within epochs"),
+        ("NIN", 2, "after epochs"),
         ("GAN", 1, "within epochs"),
-        ("GAN", 2, "after epochs"),
+        ("GAN", 2, "within epochs"),
     ],
 )
 def test_killed_run_ends_like_an_undisturbed_one(network: str, ranks: int, last: str, tmp_path: Path) -> None:
