@@ -1,10 +1,10 @@
-"""Learning curves: what a run logged, reduced to one point an epoch, and several seeds joined into one band."""
+"""Learning curves: what a run logged, reduced to one point a validation, and several seeds joined into one band."""
 
 import csv
 import io
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,19 +18,31 @@ Point = TypeVar("Point")
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """State of a run at the end of an epoch (counted from 1); None where nothing was logged."""
+    """State of a run at a validation, or at the end of an epoch without one; None where nothing was logged.
 
-    epoch: int
+    Attributes:
+        epoch: Epochs that were trained: 1 at the end of the first, 0.5 at a validation in its middle.
+        images_seen: Training images until then, repetitions included.
+        accuracy: Fraction of the validation images.
+        train_loss: Mean since the point before.
+    """
+
+    epoch: float
     images_seen: int
     accuracy: float | None
     train_loss: float | None
 
+    @property
+    def epoch_index(self) -> int:
+        """The epoch that it lies in, counted from 0."""
+        return math.ceil(self.epoch) - 1
+
 
 @dataclass(frozen=True)
 class BandPoint:
-    """Mean, minimum and maximum over the seeds at the end of an epoch."""
+    """Mean, minimum and maximum over the seeds after so many epochs."""
 
-    epoch: int
+    epoch: float
     images_seen: float
     seconds: float
     mean: float
@@ -39,10 +51,10 @@ class BandPoint:
 
 
 def read_curve(path: Path) -> tuple[CurvePoint, ...]:
-    """Read metrics.csv into one point an epoch.
+    """Read metrics.csv into one point a validation.
 
-    The last validation of an epoch counts; the training loss is the mean over the epoch's rows, because single
-    batches are too noisy to compare.
+    Of several at one step the last counts; the training loss is the mean over the rows since the point before, because
+    single batches are too noisy to compare.
 
     Raises:
         ValueError: If the file is missing, empty, torn or not a table of numbers.
@@ -62,7 +74,7 @@ def read_curve(path: Path) -> tuple[CurvePoint, ...]:
     for column in (*POSITION_COLUMNS, ACCURACY_COLUMN):
         if column not in header:
             raise ValueError(f"{path.name} has no column {column}")
-    return _points_by_epoch(header, rows[1:], path.name)
+    return _points(header, rows[1:], path.name)
 
 
 def curve_of(rows: Iterable[Mapping[str, object]], name: str) -> tuple[CurvePoint, ...]:
@@ -77,7 +89,7 @@ def curve_of(rows: Iterable[Mapping[str, object]], name: str) -> tuple[CurvePoin
     """
     header = [*POSITION_COLUMNS, ACCURACY_COLUMN, LOSS_COLUMN]
     cells = ([_cell(row.get(column)) for column in header] for row in rows)
-    return _points_by_epoch(header, cells, name)
+    return _points(header, cells, name)
 
 
 def best_point(curve: Sequence[CurvePoint]) -> CurvePoint | None:
@@ -86,12 +98,12 @@ def best_point(curve: Sequence[CurvePoint]) -> CurvePoint | None:
     return max(measured, key=lambda point: point.accuracy or 0.0, default=None)
 
 
-def _points_by_epoch(header: list[str], rows: Iterable[list[str]], name: str) -> tuple[CurvePoint, ...]:
+def _points(header: list[str], rows: Iterable[list[str]], name: str) -> tuple[CurvePoint, ...]:
     epoch_at, step_at, images_at, accuracy_at = (header.index(c) for c in (*POSITION_COLUMNS, ACCURACY_COLUMN))
     loss_at = header.index(LOSS_COLUMN) if LOSS_COLUMN in header else None
     last_steps: dict[int, int] = {}
-    accuracies: dict[int, float] = {}
-    losses: dict[int, list[float]] = {}
+    accuracies: dict[tuple[int, int], float] = {}
+    losses: dict[int, list[tuple[int, float]]] = {}
     images_per_step = 0.0
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
@@ -106,30 +118,56 @@ def _points_by_epoch(header: list[str], rows: Iterable[list[str]], name: str) ->
                 if not math.isfinite(images_per_step):
                     raise ValueError("not a count of images")
             if row[accuracy_at]:
-                accuracies[epoch] = float(row[accuracy_at])
+                accuracies[epoch, step] = float(row[accuracy_at])
             if loss_at is not None and row[loss_at]:
-                losses.setdefault(epoch, []).append(float(row[loss_at]))
+                losses.setdefault(epoch, []).append((step, float(row[loss_at])))
         except (ValueError, ArithmeticError) as error:
             raise ValueError(f"line {line} of {name} holds something else than numbers") from error
+    points: list[CurvePoint] = []
+    before = -1
     try:
-        return tuple(
-            CurvePoint(
-                epoch=epoch + 1,
-                # Not every row says how many images were seen, but every row has its step.
-                images_seen=round(images_per_step * (last_steps[epoch] + 1)),
-                accuracy=_finite(accuracies.get(epoch)),
-                train_loss=_mean(losses.get(epoch, [])),
+        for trained, epoch, step in moments(last_steps, accuracies):
+            points.append(
+                CurvePoint(
+                    epoch=trained,
+                    # Not every row says how many images were seen, but every row has its step.
+                    images_seen=round(images_per_step * (step + 1)),
+                    accuracy=_finite(accuracies.get((epoch, step))),
+                    train_loss=_mean([loss for at, loss in losses.get(epoch, []) if before < at <= step]),
+                )
             )
-            for epoch in sorted(last_steps)
-        )
+            before = step
     except OverflowError as error:
         raise ValueError(f"{name} holds numbers beyond all measure") from error
+    return tuple(points)
+
+
+def moments(last_steps: Mapping[int, int], validations: Iterable[tuple[int, int]]) -> Iterator[tuple[float, int, int]]:
+    """What becomes a point: the ends of the epochs, and the validations within.
+
+    Args:
+        last_steps: Last step of each epoch; both are counted from 0.
+        validations: Epoch and step of each.
+
+    Yields:
+        Epochs that were trained until then, the epoch that it lies in, and the step.
+    """
+    within: dict[int, set[int]] = {epoch: {step} for epoch, step in last_steps.items()}
+    for epoch, step in validations:
+        within[epoch].add(step)
+    start = -1
+    for epoch, end in sorted(last_steps.items()):
+        steps = sorted(within[epoch])
+        start = min(start, steps[0] - 1)  # steps of a damaged file may go back
+        for step in steps:
+            yield epoch + 1 if step == end else epoch + (step - start) / (end - start), epoch, step
+        start = end
 
 
 def join_seeds(
     curves: Sequence[tuple[CurvePoint, ...]], seconds: Sequence[float], quantity: str
 ) -> tuple[BandPoint, ...]:
-    """Join the curves of several seeds, at the epochs which all of them logged.
+    """Join the curves of several seeds, at the points which all of them logged.
 
     A seed that stopped early would otherwise move the mean by its absence.
 

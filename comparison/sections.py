@@ -9,7 +9,7 @@ from typing import Any
 from comparison.charts.accuracy_cost import COSTS, cost_chart, cost_summary
 from comparison.charts.album import Album
 from comparison.charts.learning_curves import accuracy_curves, loss_curves, time_unit
-from comparison.curves import join_seeds
+from comparison.curves import join_seeds, thin
 from comparison.diagnosis import diagnosis
 from comparison.fairness import fairness_notes
 from comparison.groups import Comparison, Group
@@ -18,7 +18,7 @@ from comparison.runs import Run
 from comparison.summary import printable
 from comparison.table import HEADINGS, data_set_line, error_with_uncertainty, explain_uncertainty, table_rows
 from comparison.training_flops import EXPLANATION, human_flops
-from comparison.units import ABSENT, count_of, human_duration, human_percent
+from comparison.units import ABSENT, count_of, human_duration, human_epochs, human_percent
 from comparison.wording import (
     cost_caption,
     curves_caption,
@@ -31,6 +31,7 @@ from comparison.wording import (
 
 CONFIG_CHARACTERS_IN_PAGE = 300_000
 MILESTONES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+MOST_MILESTONES = 10
 BEST, ERROR, LAST, FLOPS = "best val acc1", "error", "last val acc1", "training FLOPs"
 # The results stand beside the name, so that a phone shows them without scrolling; then costs, from what was spent to
 # what the network is made of.
@@ -184,15 +185,22 @@ def _figures(groups: Sequence[Group], drawn: Sequence[Group]) -> dict[str, Any]:
     }
 
 
-def _milestones(groups: Sequence[Group]) -> tuple[list[int], list[tuple[str, list[str]]]]:
+def _milestones(groups: Sequence[Group]) -> tuple[list[str], list[tuple[str, list[str]]]]:
     means = [
-        {point.epoch: point.mean for point in join_seeds([run.curve for run in group.runs], [], "accuracy")}
+        {human_epochs(point.epoch): point for point in join_seeds([run.curve for run in group.runs], [], "accuracy")}
         for group in groups
     ]
-    last = max((epoch for by_epoch in means for epoch in by_epoch), default=0)
-    milestones = sorted({epoch for epoch in MILESTONES if epoch < last} | {last})
+    epochs = {text: point.epoch for by_epoch in means for text, point in by_epoch.items()}
+    last = max(epochs.values(), default=0.0)
+    of_interest = [text for text in sorted(epochs, key=epochs.__getitem__) if _is_milestone(epochs[text], last)]
+    milestones = thin(of_interest, MOST_MILESTONES)
     rows = [
-        (group.label, [human_percent(by_epoch.get(epoch)) for epoch in milestones])
+        (group.label, [human_percent(by_epoch[text].mean if text in by_epoch else None) for text in milestones])
         for group, by_epoch in zip(groups, means, strict=True)
     ]
     return milestones, rows
+
+
+def _is_milestone(epoch: float, last: float) -> bool:
+    # Of one or two epochs, the validations on the way are all that there is to tell.
+    return last <= 2 or epoch in MILESTONES or epoch == last

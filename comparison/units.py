@@ -44,5 +44,10 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def human_epochs(epochs: float) -> str:
+    """Epochs that were trained, the last of them perhaps in part: 10, 0.25."""
+    return f"{round(epochs, 2):g}"
+
+
 def _three_digits(number: float) -> str:
     return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}"

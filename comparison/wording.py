@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from comparison.curves import join_seeds
 from comparison.fairness import shared_conditions
 from comparison.groups import Group
-from comparison.units import ABSENT, count_of, human_percent
+from comparison.units import ABSENT, count_of, human_epochs, human_percent
 
 
 def finding(groups: Sequence[Group]) -> str:
@@ -63,7 +63,8 @@ def curves_caption(groups: Sequence[Group]) -> str:
     if any(group.best.seeds > 1 for group in groups):
         parts.append("Lines are means over the seeds, bands reach from the lowest to the highest seed.")
     parts.append(
-        "The loss is the mean over an epoch. Training time is the wall time, spread evenly over the images seen."
+        "The loss is the mean since the point before. Training time is the wall time, spread evenly over the images "
+        "seen."
     )
     if any(group.best.high == 1 or group.best.mean == 1 for group in groups):
         parts.append("An error of zero is drawn at half an image.")
@@ -83,13 +84,13 @@ def learning_answer(groups: Sequence[Group]) -> str:
     reached = {label: next(p.epoch for p in curve if p.mean >= goal) for label, curve in curves.items()}
     ranked = sorted(reached, key=lambda label: reached[label])
     first, last = ranked[0], ranked[-1]
-    after = f"{human_percent(goal)} after {count_of(reached[first], 'epoch')}"
+    after = f"{human_percent(goal)} after {_epochs(reached[first])}"
     if len(ranked) == 1:
         return f"{first} reaches {after}."
     if reached[first] == reached[last]:
         return f"All of them reach {after}."
     return (
-        f"{first} is the first to reach {after}, {last} the last, after {count_of(reached[last], 'epoch')}: an "
+        f"{first} is the first to reach {after}, {last} the last, after {_epochs(reached[last])}: an "
         "accuracy that all of them reach."
     )
 
@@ -111,6 +112,11 @@ def listed(names: Iterable[str]) -> str:
     """The names as a sentence lists them: a, b and c."""
     *most, last = list(names) or [ABSENT]
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def _epochs(epochs: float) -> str:
+    text = human_epochs(epochs)
+    return f"{text} epoch" if text == "1" else f"{text} epochs"
 
 
 def _distinct(values: Iterable[object]) -> str:

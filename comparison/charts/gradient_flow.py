@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from comparison.charts.learning_curves import curves_chart, time_unit
-from comparison.charts.measurements import RunMeasurements, mean_at_the_end
+from comparison.charts.measurements import ByEpoch, RunMeasurements, mean_at_the_end
 from comparison.charts.parts import log_ticks
 from comparison.charts.two_points import TwoNumbers, two_points_chart
 from comparison.curves import thin
@@ -19,7 +19,7 @@ POINTS_OF_A_LINE = 200
 
 
 def gradient_ratios(groups: Sequence[Group], measured: Sequence[Sequence[RunMeasurements]]) -> list[dict[str, Any]]:
-    """First over last layer: a point for each epoch that all measured seeds have, with geometric means."""
+    """First over last layer: geometric means at the points of the learning curves that all measured seeds have."""
     _, seconds_per_unit = time_unit(groups)
     rows: list[dict[str, Any]] = []
     for group, runs in zip(groups, measured, strict=True):
@@ -35,7 +35,7 @@ def gradient_ratios(groups: Sequence[Group], measured: Sequence[Sequence[RunMeas
             heights = {"y": mean, "y_low": min(values), "y_high": max(values)}
             time = images[epoch] * seconds_per_image / seconds_per_unit
             rows.append(
-                {"label": group.label, "value": f"{mean:.3g}", "epoch": epoch, "images": images[epoch]}
+                {"label": group.label, "value": f"{mean:.3g}", "epoch": round(epoch, 3), "images": images[epoch]}
                 | {"time": float(f"{time:.4g}"), "alone": len(shared) == 1}
                 | {name: float(f"{value:.4g}") for name, value in heights.items()}
             )
@@ -87,6 +87,6 @@ def _times(norm: TwoNumbers) -> str:
     return f"{norm.first / norm.second:.2g} times"
 
 
-def _positive_means(by_epoch: dict[int, list[float]]) -> dict[int, float]:
+def _positive_means(by_epoch: ByEpoch) -> dict[float, float]:
     positive = {epoch: [value for value in values if value > 0] for epoch, values in by_epoch.items()}
     return {epoch: statistics.geometric_mean(values) for epoch, values in positive.items() if values}

@@ -59,7 +59,7 @@ def _rows(
                 {
                     "label": group.label,
                     "value": text(point.mean),
-                    "epoch": point.epoch,
+                    "epoch": round(point.epoch, 3),
                     "images": round(point.images_seen),
                     "time": _four_digits(point.seconds / seconds_per_unit),
                     "y": _four_digits(height(point.mean)),
@@ -88,6 +88,7 @@ def curves_chart(
         groups: Of all lines, which fixes their colours.
         styles: One for each group.
     """
+    least_between_ticks = 0.1 if any(row["epoch"] % 1 for row in rows) else 1
     labels, dashes = [group.label for group in groups], [list(style.dash) for style in styles]
     progress = alt.param(name="progress", value="epoch")
     nearest = alt.selection_point(
@@ -97,7 +98,9 @@ def curves_chart(
         "x:Q",
         title=None,
         scale=alt.Scale(zero=False, nice=False),
-        axis=alt.Axis(grid=False, tickCount=6, tickMinStep=1, labelExpr=PROGRESS_LABEL, labelFlush=True),
+        axis=alt.Axis(
+            grid=False, tickCount=6, tickMinStep=least_between_ticks, labelExpr=PROGRESS_LABEL, labelFlush=True
+        ),
     )
     base = alt.Chart(ROWS).transform_calculate(x="datum[progress]").encode(x=x, y=y)
     colour = series_colour(groups)
@@ -106,7 +109,7 @@ def curves_chart(
     # tooltips on text fields, so the tooltip is spelt out.
     found = "(datum.datum || datum)"
     details = (
-        f"{{architecture: {found}.label, '{quantity}': {found}.value, epoch: {found}.epoch, "
+        f"{{architecture: {found}.label, '{quantity}': {found}.value, epoch: format({found}.epoch, '.2~f'), "
         f"'images seen': format({found}.images, ',')}}"
     )
     # A line through a single epoch is invisible, so its point is not.

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from comparison.curves import ACCURACY_COLUMN, moments
 from comparison.groups import Group
 
 COLUMNS = (
@@ -16,9 +17,9 @@ COLUMNS = (
 )
 END_OF_TRAINING = 0.1
 
-ByEpoch = dict[int, list[float]]
+ByEpoch = dict[float, list[float]]
 RunMeasurements = dict[str, ByEpoch]
-"""Finite values of each column that a run has, by epoch, counted from 1."""
+"""Finite values of each column that a run has, by the point of the learning curve that follows: epochs trained."""
 
 
 def measurements_of(groups: Sequence[Group]) -> tuple[list[list[RunMeasurements]], list[str]]:
@@ -52,12 +53,11 @@ def read_measurements(path: Path) -> RunMeasurements:
 
 
 def at_the_end(by_epoch: ByEpoch) -> float | None:
-    """Mean over the last tenth of the epochs, one at least; batches are noisy, and few are logged of an epoch."""
+    """Mean over the last tenth of the epochs, one point of the learning curve at least; single batches are noisy."""
     if not by_epoch:
         return None
-    last = max(by_epoch)
-    first = last - max(1, round(END_OF_TRAINING * last))
-    return statistics.fmean(value for epoch, values in by_epoch.items() if epoch > first for value in values)
+    before = (1 - END_OF_TRAINING) * max(by_epoch)
+    return statistics.fmean(value for epoch, values in by_epoch.items() if epoch > before for value in values)
 
 
 def mean_at_the_end(runs: Sequence[RunMeasurements], column: str) -> float | None:
@@ -70,23 +70,25 @@ def _by_epoch(rows: "csv.DictReader[str]") -> RunMeasurements:
     columns = [column for column in COLUMNS if column in (rows.fieldnames or ())]
     values: dict[str, list[tuple[int, float]]] = {column: [] for column in columns}
     last_steps: dict[int, int] = {}
+    validations: set[tuple[int, int]] = set()
     for row in rows:
         step = int(float(row["step"]))
         if row["epoch"]:
-            epoch = int(float(row["epoch"])) + 1
+            epoch = int(float(row["epoch"]))
             last_steps[epoch] = max(last_steps.get(epoch, 0), step)
+            if row.get(ACCURACY_COLUMN):
+                validations.add((epoch, step))
         for column in columns:
             if row[column] and math.isfinite(value := float(row[column])):
                 values[column].append((step, value))
     # What is logged within an epoch has a step and no epoch.
-    epochs = sorted(last_steps)
-    ends = [last_steps[epoch] for epoch in epochs]
+    points = [(step, trained) for trained, _, step in moments(last_steps, validations)]
     found: RunMeasurements = {}
     for column, measured in values.items():
-        by_epoch: dict[int, list[float]] = defaultdict(list)
+        by_epoch: ByEpoch = defaultdict(list)
         for step, value in measured:
-            if (place := bisect_left(ends, step)) < len(ends):
-                by_epoch[epochs[place]].append(value)
+            if (place := bisect_left(points, (step,))) < len(points):
+                by_epoch[points[place][1]].append(value)
         if by_epoch:
             found[column] = dict(by_epoch)
     return found

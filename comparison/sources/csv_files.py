@@ -87,7 +87,7 @@ def read_csv_file(file: CsvFile) -> Run:
         },
         "seed": numbers.get("seed"),
         "epochs": curve[-1].epoch if curve else None,
-        "best": {"val/acc1": {"value": best.accuracy, "epoch": best.epoch - 1}} if best else {},
+        "best": {"val/acc1": {"value": best.accuracy, "epoch": best.epoch_index}} if best else {},
         "metrics": {"val/acc1": measured[-1]} if measured else {},
     }
     return make_run(

@@ -86,7 +86,7 @@ def run_of(record: WandbRecord, selection: Selection) -> Run | None:
         "status": record.status,
         "error": record.damage,
         "epochs": curve[-1].epoch if curve else None,
-        "best": {"val/acc1": {"value": best.accuracy, "epoch": best.epoch - 1}} if best else {},
+        "best": {"val/acc1": {"value": best.accuracy, "epoch": best.epoch_index}} if best else {},
         "metrics": {"val/acc1": measured[-1]} if measured else {},
         **{name: record.summary.get(name) for name in ("images_per_second", "wall_time_seconds")},
     }

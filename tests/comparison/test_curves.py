@@ -19,6 +19,27 @@ def test_sparse_rows_become_one_point_an_epoch(tmp_path: Path) -> None:
     assert curve == (CurvePoint(1, 100, 0.5, 1.5), CurvePoint(2, 200, 0.75, 0.375))
 
 
+def test_validations_within_an_epoch_are_points(tmp_path: Path) -> None:
+    first = "0,1,20,4.0,\n0,3,40,2.0,\n0,3,40,,0.2\n0,7,80,1.0,\n0,7,80,,0.3\n"
+    second = "1,9,100,0.8,\n1,9,100,,0.5\n1,15,160,0.6,\n"
+    assert read_curve(write(tmp_path, HEADER + first + second)) == (
+        CurvePoint(0.5, 40, 0.2, 3.0),
+        CurvePoint(1, 80, 0.3, 1.0),
+        CurvePoint(1.25, 100, 0.5, 0.8),
+        CurvePoint(2, 160, None, 0.6),
+    )
+
+
+@pytest.mark.parametrize(("epoch", "index"), [(0.25, 0), (1, 0), (1.25, 1), (2, 1)])
+def test_a_point_lies_in_an_epoch(epoch: float, index: int) -> None:
+    assert CurvePoint(epoch, 100, None, None).epoch_index == index
+
+
+def test_steps_that_go_back_do_no_harm(tmp_path: Path) -> None:
+    curve = read_curve(write(tmp_path, HEADER + "0,9,100,,0.5\n1,5,60,,0.6\n1,9,100,,0.7\n"))
+    assert [point.epoch for point in curve] == [1, 1.2, 2]
+
+
 def test_rows_may_lack_epoch_or_images(tmp_path: Path) -> None:
     rows = ",0,,,\n0,9,320.0,2.0,\n0,36,,,0.5\n1,49,1600,1.0,\n1,73,,,0.75\n"
     curve = read_curve(write(tmp_path, HEADER + rows))

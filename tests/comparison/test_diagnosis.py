@@ -56,10 +56,18 @@ def test_measurements_are_by_epoch_also_where_only_a_step_is_logged(tmp_path: Pa
     assert measured["val/acc1"] == {1: [0.5], 2: [0.9]}
     assert at_the_end(measured["val/acc1"]) == 0.9
     assert at_the_end({epoch: [float(epoch)] for epoch in range(1, 41)}) == 38.5
+    assert at_the_end({0.5: [1.0], 1.0: [2.0]}) == 2.0
     assert read_measurements(tmp_path / "absent.csv") == {}
     (tmp_path / "metrics.csv").write_text("epoch,step,val/acc1\n0,1,good\n")
     with pytest.raises(ValueError, match="holds something else than numbers"):
         read_measurements(tmp_path / "metrics.csv")
+
+
+def test_measurements_are_by_validation_where_an_epoch_has_several(tmp_path: Path) -> None:
+    rows = "0,1,2.0,\n0,4,,0.5\n0,6,1.5,\n0,9,1.0,\n0,9,,0.7\n"
+    (tmp_path / "metrics.csv").write_text("epoch,step,train/loss,val/acc1\n" + rows)
+    measured = read_measurements(tmp_path / "metrics.csv")
+    assert measured == {"train/loss": {0.5: [2.0], 1: [1.5, 1.0]}, "val/acc1": {0.5: [0.5], 1: [0.7]}}
 
 
 def test_gaps_are_those_of_the_end(tmp_path: Path, make_run: MakeRun) -> None:

@@ -113,6 +113,17 @@ def test_the_page_says_what_a_reader_must_know(comparison_page: Path) -> None:
         assert text in html
 
 
+def test_validations_within_one_epoch_are_told(tmp_path: Path, make_run: MakeRun) -> None:
+    directory = make_run(tmp_path / "runs", epochs=1)
+    rows = "0,3,400,2.0,\n0,4,,,0.25\n0,9,1000,1.0,\n0,9,,,0.75\n"
+    (directory / "metrics.csv").write_text("epoch,step,images_seen,train/loss,val/acc1\n" + rows)
+    write_page(compare([tmp_path / "runs"]), tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<th scope="col">0.5</th><th scope="col">1</th>' in html
+    assert "25.00 %" in html
+    assert "reaches 75.00 % after 1 epoch." in html
+
+
 def test_the_finding_is_no_stronger_than_the_intervals(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path, "ResNet-20", epochs=30, accuracy=0.98)
     make_run(tmp_path, "AlexNet", epochs=30, accuracy=0.97)
