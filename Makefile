@@ -22,7 +22,7 @@ quickstart: .venv/installed  ## Train all six networks on real handwritten digit
 
 test: .venv/installed-dev  ## Check style and types, and run the tests
 	$(MAKE) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-cluster: .venv/installed-dev  ## Train on two network namespaces and on a real SLURM; as root, INSTALL=1 installs both
 ifdef INSTALL

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +17,8 @@ ROOT = Path(__file__).parents[1]
 # Set before W&B is imported: no test talks to a server that is not its own, and none reads a key of the user's.
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Not the lock that tqdm shares with forked processes: one that is killed while it draws would keep it for ever.
 tqdm.set_lock(threading.RLock())
@@ -29,7 +32,8 @@ def shared_data() -> Path:
     if not unpack.exists():
         pytest.skip("real images need ../shared/data, which is not here")
     folder = Path(tempfile.gettempdir()) / "landmark-image-networks-data"
-    subprocess.run([sys.executable, str(unpack), str(folder)], check=True)
+    with FileLock(folder.with_suffix(".lock")):  # another worker may be at it
+        subprocess.run([sys.executable, str(unpack), str(folder)], check=True)
     return folder
 
 

@@ -3,8 +3,8 @@
     python forked_runs.py PLAN.json
 
 The plan is a list of {"words": the command line, "ranks": 1 or 2, "kill": null or {"rank", "point", "count"}}: the
-process of that rank gets SIGKILL when it reaches the point for the count-th time. Prints nothing; exits with 1 if a run
-that was not to be killed failed.
+process of that rank gets SIGKILL, or what "signal" names, when it reaches the point for the count-th time. Prints
+nothing; exits with 1 if a run that was not to be killed failed.
 """
 
 import json
@@ -29,17 +29,18 @@ DEADLINE = 200  # seconds for one run
 
 
 class KillAt(Callback):
-    """Kills its own process when it comes to `point` for the `count`-th time."""
+    """Sends its own process a signal when it comes to `point` for the `count`-th time."""
 
-    def __init__(self, point: str, count: int) -> None:
+    def __init__(self, point: str, count: int, number: int = signal.SIGKILL) -> None:
         self.point = point
         self.count = count
+        self.number = number
 
     def reached(self, point: str) -> None:
         if point == self.point:
             self.count -= 1
             if self.count == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.number)
 
     def on_train_batch_start(self, *_: Any) -> None:
         self.reached("batch_start")
@@ -72,11 +73,14 @@ def train(words: list[str], rank: int, ranks: int, port: int, kill: dict[str, An
 
         rank_zero_only.rank = rank
     if kill is not None and kill["rank"] == rank:
-        _arrange(KillAt(kill["point"], kill["count"]))
+        _arrange(KillAt(kill["point"], kill["count"], signal.Signals[kill.get("signal", "SIGKILL")]))
     code = 1
     try:
         main(words)
         code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+        print(f"rank {rank} exits with {code}")
     except BaseException:
         import traceback
 
