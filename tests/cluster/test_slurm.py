@@ -127,8 +127,9 @@ def test_a_script_without_srun_is_refused(slurm: dict[str, str], tmp_path: Path)
     assert "put srun in front of python in the script" in log
 
 
+@pytest.mark.parametrize("interrupt", [["scontrol", "requeue"], ["scancel", "--batch", "--signal=USR1"]])
 def test_a_job_that_is_queued_again_goes_on(
-    slurm: dict[str, str], tmp_path: Path, assert_same_weights: Callable[[Path], None]
+    interrupt: list[str], slurm: dict[str, str], tmp_path: Path, assert_same_weights: Callable[[Path], None]
 ) -> None:
     run, log = tmp_path / "run", tmp_path / "job.log"
     saves = tmp_path / "saves.yaml"
@@ -139,12 +140,13 @@ def test_a_job_that_is_queued_again_goes_on(
     done = subprocess.run(command, cwd=ROOT, env=variables, check=True, capture_output=True, text=True)
     job = done.stdout.strip()
     wait_for(lambda: any((run / "checkpoints").glob("last-*.ckpt")) or state(slurm, job) == "FAILED", log)
-    subprocess.run(["scontrol", "requeue", job], env=slurm, check=True)
+    subprocess.run([*interrupt, job], env=slurm, check=True)
     wait_for(lambda: state(slurm, job) == "PENDING", log)
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], env=slurm, check=True)  # not in 2 minutes
     wait_for(lambda: state(slurm, job) in ("COMPLETED", "FAILED"), log)
     assert state(slurm, job) == "COMPLETED", log.read_text()[-3000:]
     assert "Going on with" in log.read_text()
+    assert ("Stopped by SIGUSR1" in log.read_text()) == ("--signal=USR1" in interrupt)
     assert_same_weights(run)
 
 
