@@ -25,6 +25,7 @@ from experiment.resume import (
 )
 from experiment.run_directory import DEFAULT_ROOT, create_unused, new_run_directory
 from experiment.run_record import RunRecord, recorded_wandb_id
+from experiment.trusted_imports import trust_known_modules
 from experiment.usage_errors import ExperimentArgumentParser
 from experiment.wandb_logger import ResilientWandbLogger
 
@@ -44,6 +45,7 @@ class ExperimentCLI(LightningCLI):
 
     def __init__(self, args: ArgsType = None) -> None:
         silence_unhelpful_messages()
+        trust_known_modules()
         super().__init__(
             LightningModule,
             LightningDataModule,

@@ -10,6 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from lightning.pytorch import LightningDataModule, LightningModule
 
+from experiment.trusted_imports import EXCEPTIONS, VARIABLE
+
 # The options of a class are checked by a parser of their own, whose error jsonargparse buries among those of the
 # parsers around it: the marks let them find its sentence again.
 MARK = "\x1f"
@@ -109,19 +111,32 @@ def _wrong_value(key: str, message: str, hint: Any) -> str:
     )
     name = next(group for group in class_path.groups() if group) if class_path else value
     other_faults = [line for line in faults(message) if not re.match(r"No module named|.*has no attribute", line)]
+    if denied := re.search(r"Importing '(.+?)' is not allowed", message):
+        return f"{key}: {_untrusted(denied[1], hint)}"
     if "does not correspond to a subclass" in message:
         return f"{key} must be {_either([f'a {base.__name__}' for base in _classes(hint)])}, which {name} is not"
     if hint is None or not name or other_faults:
         return f"{key}: {(other_faults or [_flat(message)])[0]}"
-    bases = list(_classes(hint))
-    known = sorted({cls.__name__ for base in bases for cls in _subclasses(base)})
-    meant = _closest(name.rsplit(".", 1)[-1], known)
+    meant = _closest(name.rsplit(".", 1)[-1], _known_classes(hint))
     alternatives = list(dict.fromkeys(_alternatives(hint)))
     if class_path and (meant or (name.replace(".", "").isidentifier() and not SCALARS.intersection(alternatives))):
         return f"{key}: {name} is not a known class{_did_you_mean(meant)}"
     words = list(dict.fromkeys(_word(alternative) for alternative in alternatives))
     meant = _closest(value, [word for word in words if " " not in word])
     return f"{key} must be {_either(words)}, not {value}{_did_you_mean(meant)}"
+
+
+def _untrusted(path: str, hint: Any) -> str:
+    module, _, name = path.rpartition(".")
+    meant = _closest(name, _known_classes(hint)) if path not in EXCEPTIONS else None
+    return (
+        f"{path} is in no module whose classes a config may name{_did_you_mean(meant) or '.'} "
+        f"If you trust it, set the environment variable {VARIABLE}={module}"
+    )
+
+
+def _known_classes(hint: Any) -> list[str]:
+    return sorted({cls.__name__ for base in _classes(hint) for cls in _subclasses(base)})
 
 
 def _alternatives(hint: Any) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI, LRSchedulerCallable, OptimizerCallable
 
 from experiment.explanations import explain
+from experiment.trusted_imports import VARIABLE, trust_known_modules
 from experiment.usage_errors import ExperimentArgumentParser, one_line, one_line_for_usage_errors
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*args parameter is intended:UserWarning")
@@ -59,6 +60,8 @@ class Heartbeat(Callback):
 def complaint(tmp_path, monkeypatch, capsys):
     """What a small LightningCLI prints on stderr before it exits with code 2."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, __name__)
+    trust_known_modules()
 
     def run(*words, **files):
         for name, text in files.items():
@@ -98,8 +101,20 @@ ON_THE_COMMAND_LINE = {
     ),
     ("--trainer.logger=CSVLoger",): "trainer.logger: CSVLoger is not a known class; did you mean CSVLogger?",
     ("--model", "Stairs"): "model: Stairs is not a known class; did you mean Staircase?",
-    ("--model", "torch.nn.Linear"): "model must be a Network, which torch.nn.Linear is not",
-    ("--model", "nowhere.Net"): "model: nowhere.Net is not a known class",
+    ("--model", "torch.optim.SGD"): "model must be a Network, which torch.optim.SGD is not",
+    ("--model", "torch.optim.Net"): "model: torch.optim.Net is not a known class",
+    ("--model", "nowhere.Net"): (
+        "model: nowhere.Net is in no module whose classes a config may name. If you trust it, set the environment "
+        "variable TRUSTED_IMPORTS=nowhere"
+    ),
+    ("--model", "nowhere.Stairs"): (
+        "model: nowhere.Stairs is in no module whose classes a config may name; did you mean Staircase? If you trust "
+        "it, set the environment variable TRUSTED_IMPORTS=nowhere"
+    ),
+    ("--trainer.callbacks+=LambdaCallback", "--trainer.callbacks.on_fit_start=os.getcwd"): (
+        "trainer.callbacks: lightning.pytorch.callbacks.LambdaCallback is in no module whose classes a config may "
+        "name. If you trust it, set the environment variable TRUSTED_IMPORTS=lightning.pytorch.callbacks"
+    ),
     ("--model.help", "Stairs"): "model: Stairs is not a known class; did you mean Staircase?",
     ("--model.variant",): "model needs a value",
     ("--model.dept=3",): "model.dept is not an option of Staircase; did you mean depth?",
