@@ -9,14 +9,14 @@ TRUSTED = (
     *("callbacks", "datamodules", "experiment", "lightning_modules"),
     *(f"lightning.pytorch.{part}" for part in ("accelerators", "callbacks", "loggers", "plugins", "profilers")),
     *("lightning.pytorch.strategies", "lightning.pytorch.cli.ReduceLROnPlateau", "lightning.fabric.plugins"),
-    "torch.optim",
+    *("torch.optim", "torch.distributed.algorithms.ddp_comm_hooks"),
 )
 # It takes any functions as arguments.
 EXCEPTIONS = ("lightning.pytorch.callbacks.LambdaCallback", "lightning.pytorch.callbacks.lambda_function")
 
 
 def trust_known_modules() -> None:
-    """Refuse class paths outside the project's packages, Lightning's parts of a Trainer and PyTorch's optimisers.
+    """Refuse class paths outside the project, Lightning's parts of a Trainer and what of PyTorch a recipe needs.
 
     jsonargparse imports what a `class_path` names before it looks whether it is of the right class, and importing is
     running. The environment variable TRUSTED_IMPORTS adds modules of the user's own, separated by spaces.
