@@ -1,6 +1,7 @@
 """The comparison as one HTML page that loads nothing: style, drawing library and data are all inside."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,16 @@ def render_page(comparison: Comparison, output: Path) -> str:
     )
     environment.filters["inline_json"] = inline_json
     album = Album()
-    sections = [
-        data_set_section(comparison, data_set, output, number, album)
-        for number, data_set in enumerate(comparison.data_sets, start=1)
-    ]
-    generator_sections = [
-        generator_section(data_set, runs, output, number, album)
-        for number, (data_set, runs) in enumerate(comparison.generators.items(), start=1)
-    ]
+    with ThreadPoolExecutor(1) as pool:
+        vega = pool.submit(_vega_runtime)  # two seconds outside of Python, which goes on meanwhile
+        sections = [
+            data_set_section(comparison, data_set, output, number, album)
+            for number, data_set in enumerate(comparison.data_sets, start=1)
+        ]
+        generator_sections = [
+            generator_section(data_set, runs, output, number, album)
+            for number, (data_set, runs) in enumerate(comparison.generators.items(), start=1)
+        ]
     return environment.get_template("page.html.jinja").render(
         title=_title(comparison),
         general_notes=general_notes(comparison),
@@ -75,7 +78,7 @@ def render_page(comparison: Comparison, output: Path) -> str:
         ],
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
-        vega=Markup(_vega_runtime()),
+        vega=Markup(vega.result()),
     )
 
 
