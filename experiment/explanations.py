@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from experiment.trusted_imports import EXCEPTIONS, VARIABLE
+from experiment.trusted_imports import EXCEPTION, VARIABLE
 
 # The options of a class are checked by a parser of their own, whose error jsonargparse buries among those of the
 # parsers around it: the marks let them find its sentence again.
@@ -128,7 +128,7 @@ def _wrong_value(key: str, message: str, hint: Any) -> str:
 
 def _untrusted(path: str, hint: Any) -> str:
     module, _, name = path.rpartition(".")
-    meant = _closest(name, _known_classes(hint)) if path not in EXCEPTIONS else None
+    meant = _closest(name, _known_classes(hint)) if module != EXCEPTION else None
     return (
         f"{path} is in no module whose classes a config may name{_did_you_mean(meant) or '.'} "
         f"If you trust it, set the environment variable {VARIABLE}={module}"

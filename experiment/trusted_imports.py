@@ -12,7 +12,7 @@ TRUSTED = (
     *("torch.optim", "torch.distributed.algorithms.ddp_comm_hooks"),
 )
 # It takes any functions as arguments.
-EXCEPTIONS = ("lightning.pytorch.callbacks.LambdaCallback", "lightning.pytorch.callbacks.lambda_function")
+EXCEPTION = "lightning.pytorch.callbacks.lambda_function"
 
 
 def trust_known_modules() -> None:
@@ -27,4 +27,4 @@ def trust_known_modules() -> None:
     own = os.environ.get(VARIABLE, "").split()
     if wrong := [path for path in own if not all(part.isidentifier() for part in path.split("."))]:
         raise ValueError(f"{VARIABLE} lists modules, such as my_package my_package.networks: {wrong[0]} is none.")
-    set_parsing_settings(import_path_denylist=["*", *EXCEPTIONS], import_path_allowlist=[*TRUSTED, *own])
+    set_parsing_settings(import_path_denylist=["*", EXCEPTION], import_path_allowlist=[*TRUSTED, *own])

@@ -112,8 +112,9 @@ ON_THE_COMMAND_LINE = {
         "it, set the environment variable TRUSTED_IMPORTS=nowhere"
     ),
     ("--trainer.callbacks+=LambdaCallback", "--trainer.callbacks.on_fit_start=os.getcwd"): (
-        "trainer.callbacks: lightning.pytorch.callbacks.LambdaCallback is in no module whose classes a config may "
-        "name. If you trust it, set the environment variable TRUSTED_IMPORTS=lightning.pytorch.callbacks"
+        "trainer.callbacks: lightning.pytorch.callbacks.lambda_function.LambdaCallback is in no module whose classes a "
+        "config may name. If you trust it, set the environment variable "
+        "TRUSTED_IMPORTS=lightning.pytorch.callbacks.lambda_function"
     ),
     ("--model.help", "Stairs"): "model: Stairs is not a known class; did you mean Staircase?",
     ("--model.variant",): "model needs a value",
