@@ -142,11 +142,14 @@ def test_a_job_that_is_queued_again_goes_on(
     wait_for(lambda: any((run / "checkpoints").glob("last-*.ckpt")) or state(slurm, job) == "FAILED", log)
     subprocess.run([*interrupt, job], env=slurm, check=True)
     wait_for(lambda: state(slurm, job) == "PENDING", log)
-    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], env=slurm, check=True)  # not in 2 minutes
+    # SLURM lets a job wait for two minutes; started in the second in which it was killed, it would be refused.
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+5"], env=slurm, check=True)
     wait_for(lambda: state(slurm, job) in ("COMPLETED", "FAILED"), log)
     assert state(slurm, job) == "COMPLETED", log.read_text()[-3000:]
     assert "Going on with" in log.read_text()
-    assert ("Stopped by SIGUSR1" in log.read_text()) == ("--signal=USR1" in interrupt)
+    stopped = "--signal=USR1" in interrupt
+    assert ("Stopped by SIGUSR1" in log.read_text()) == stopped
+    assert all(f"task {rank}: Exited with exit code 138" in log.read_text() for rank in (0, 1)) == stopped
     assert_same_weights(run)
 
 
