@@ -17,6 +17,7 @@ from comparison.palette import SeriesStyle, series_styles
 from comparison.runs import Run
 from comparison.summary import printable
 from comparison.table import HEADINGS, data_set_line, error_with_uncertainty, explain_uncertainty, table_rows
+from comparison.text_layout import in_one_line
 from comparison.training_flops import EXPLANATION, human_flops
 from comparison.units import ABSENT, count_of, human_duration, human_epochs, human_percent
 from comparison.wording import (
@@ -32,12 +33,12 @@ from comparison.wording import (
 CONFIG_CHARACTERS_IN_PAGE = 300_000
 MILESTONES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 MOST_MILESTONES = 10
-BEST, ERROR, LAST, FLOPS = "best val acc1", "error", "last val acc1", "training FLOPs"
+BEST, ERROR, LAST, FLOPS = "best val acc1", "error, %", "last val acc1", "training FLOPs"
 # The results stand beside the name, so that a phone shows them without scrolling; then costs, from what was spent to
 # what the network is made of.
 PAGE_HEADINGS = (
     *("architecture", BEST, ERROR, LAST, FLOPS, "wall time", "multiply-adds", "params"),
-    *("conv params", "fc params", "seeds", "epochs", "images/s"),
+    *("conv params", "fc params", "depth", "seeds", "epochs", "images/s"),
 )
 # More lines than these in one plot cannot be told apart.
 MOST_IN_A_FIGURE = 12
@@ -139,7 +140,7 @@ def _link(run: Run, output: Path) -> str | None:
 def _rows(comparison: Comparison, data_set: str, series: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for position, row in enumerate(table_rows(comparison, data_set)):
-        cells = dict(zip(HEADINGS, row.cells(), strict=True))
+        cells = dict(zip(map(in_one_line, HEADINGS), row.cells(), strict=True))
         best = row.group.best if row.group else None
         cells |= {
             BEST: cells["val acc1"],

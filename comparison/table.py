@@ -17,10 +17,11 @@ from comparison.units import ABSENT, human_count, human_duration, human_percent,
 TEXT_WIDTH = 116
 HEADINGS = (
     "architecture",
-    "conv params",
-    "fc params",
+    "conv\nparams",
+    "fc\nparams",
     "params",
-    "multiply-adds",
+    "multiply-\nadds",
+    "depth",
     "val acc1",
     "uncertainty",
     "seeds",
@@ -36,6 +37,7 @@ CSV_HEADINGS = (
     "parameters_fc",
     "parameters_total",
     "multiply_adds",
+    "depth",
     "val_acc1",
     "val_acc1_low",
     "val_acc1_high",
@@ -78,6 +80,7 @@ class Row:
             group.label if group else run.architecture,
             *(human_count(run.parameters[kind]) for kind in ("conv", "fc", "total")),
             human_count(run.multiply_adds),
+            ABSENT if run.depth is None else str(run.depth),
             human_percent(group.best.mean) if group else self.status,
             uncertainty(group.best) if group else ABSENT,
             str(group.best.seeds) if group else ABSENT,
@@ -96,6 +99,7 @@ class Row:
             self.status,
             *(run.parameters[kind] for kind in ("conv", "fc", "total")),
             run.multiply_adds,
+            run.depth,
             best.mean if best else None,
             best.low if best else None,
             best.high if best else None,
@@ -126,11 +130,11 @@ def uncertainty(estimate: Estimate) -> str:
 
 
 def error_with_uncertainty(estimate: Estimate) -> str:
-    """`1.02 ± 0.31 %` over seeds, or `1.35 (0.6 to 3.2) %` over images: the error, 100 % minus the accuracy."""
+    """`1.02 ± 0.31` over seeds, or `1.35 (0.6 to 3.2)` over images: the error, 100 % minus the accuracy, in per cent."""
     error = f"{100 * (1 - estimate.mean):.2f}"
     if estimate.standard_deviation is not None:
-        return f"{error} ± {100 * estimate.standard_deviation:.2f} %"
-    return f"{error} ({100 * (1 - estimate.high):.1f} to {100 * (1 - estimate.low):.1f}) %"
+        return f"{error} ± {100 * estimate.standard_deviation:.2f}"
+    return f"{error} ({100 * (1 - estimate.high):.1f} to {100 * (1 - estimate.low):.1f})"
 
 
 def explain_uncertainty(groups: Sequence[Group]) -> str:

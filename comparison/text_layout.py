@@ -27,7 +27,12 @@ def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
     """GitHub-flavoured Markdown with the same alignment."""
     rule = "|:--" * text_columns + "|--:" * (len(headings) - text_columns) + "|"
-    return "\n".join([_line([heading.replace("\n", " ") for heading in headings]), rule, *map(_line, rows)])
+    return "\n".join([_line([*map(in_one_line, headings)]), rule, *map(_line, rows)])
+
+
+def in_one_line(heading: str) -> str:
+    """A heading without its line break, which is one between words or, after a hyphen, within a word."""
+    return heading.replace("-\n", "-").replace("\n", " ")
 
 
 def comma_separated(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

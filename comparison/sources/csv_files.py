@@ -15,7 +15,7 @@ from comparison.sources.timm import TIMM_COLUMNS, arguments_beside, facts_of, is
 from comparison.summary import SUPPORTED_FORMAT, Summary
 
 TEXTS = ("architecture", "data", "selection_split", "percent")
-NUMBERS = ("train_images", "val_images", "seed", "parameters", "multiply_adds")
+NUMBERS = ("train_images", "val_images", "seed", "parameters", "multiply_adds", "depth")
 NEEDED = ("architecture", "data", "train_images", "val_images")
 KEYS = (*COLUMNS, *TEXTS, *NUMBERS)
 
@@ -78,6 +78,7 @@ def read_csv_file(file: CsvFile) -> Run:
             "architecture": facts["architecture"],
             "parameters": {"total": numbers.get("parameters")},
             "multiply_adds": numbers.get("multiply_adds"),
+            "depth": numbers.get("depth"),
         },
         "data": {
             "name": facts["data"],

@@ -23,7 +23,7 @@ def two_runs(tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch)
 def test_without_arguments_the_table_is_printed_and_the_page_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].startswith("architecture")
+    assert lines[3].startswith("architecture")
     assert lines[-1] == str(Path("runs/comparison.html"))
     assert Path(lines[-1]).is_file()
 

@@ -43,7 +43,7 @@ class FakeApi:
 
 def config(architecture: str = "ResNet-20", seed: int = 1) -> dict[str, Any]:
     """What the run record gives to the W&B logger."""
-    card = {"architecture": architecture, "parameters": {"conv": 9, "fc": 1, "total": 10}, "multiply_adds": 100}
+    card = {"architecture": architecture, "parameters": {"conv": 9, "fc": 1, "total": 10}, "multiply_adds": 100, "depth": 2}
     data = {"name": "digits", "train_images": 320, "val_images": 80, "selection_split": "val", "verified": True}
     plain = {"format": 1, "command": "fit", "model": card, "data": data, "seed": seed}
     return plain | {"config": {"trainer": {"max_epochs": 2}}, "wandb_id": f"id-{seed}"}
@@ -160,5 +160,5 @@ def test_wandb_itself_reads_a_server_of_this_machine(tmp_path: Path) -> None:
         )
     assert done.stderr == ""
     _, row = done.stdout.splitlines()
-    assert row.startswith("digits,ResNet-20,completed,9,1,10,100,0.75,")
+    assert row.startswith("digits,ResNet-20,completed,9,1,10,100,2,0.75,")
     assert {"$and": [{"group": {"$in": ["digits"]}}]} in [json.loads(v.get("filters") or "{}") for v in asked]

@@ -27,11 +27,12 @@ def mixed_runs(tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatc
 TEXT = """\
 digits: 1,437 training and 360 validation images, best epoch selected on val
 
-architecture  conv params  fc params  params  multiply-adds  val acc1   uncertainty  seeds  epochs  images/s  wall time
-───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-ResNet-20          0.27 M        650  0.27 M         40.6 M   99.07 %        ± 0.16      3      20       731       44 s
-AlexNet            1.75 M     2.24 M  3.98 M         38.5 M   97.50 %  95.3 to 98.7      1      20     2,150       15 s
-VGG-16             14.7 M     0.27 M  15.0 M          313 M    failed             –      –       2       240       13 s
+                conv      fc          multiply-
+architecture  params  params  params       adds  depth  val acc1   uncertainty  seeds  epochs  images/s  wall time
+──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+ResNet-20     0.27 M     650  0.27 M     40.6 M     20   99.07 %        ± 0.16      3      20       731       44 s
+AlexNet       1.75 M  2.24 M  3.98 M     38.5 M      8   97.50 %  95.3 to 98.7      1      20     2,150       15 s
+VGG-16        14.7 M  0.27 M  15.0 M      313 M     16    failed             –      –       2       240       13 s
 
 val acc1: accuracy at the best epoch of each run, on the images that chose that epoch. ±: sample standard deviation
   over the seeds. A range: Wilson 95 % interval of one seed on 360 images.
@@ -49,7 +50,7 @@ def test_markdown_table(mixed_runs: Path) -> None:
     lines = markdown_table(compare([mixed_runs])).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 5
-    assert {line.count("|") for line in table} == {12}
+    assert {line.count("|") for line in table} == {13}
     assert lines[-1].startswith("Left out: ")
 
 
@@ -66,6 +67,7 @@ def test_csv_holds_raw_numbers(mixed_runs: Path) -> None:
     first = comparison.groups["digits"][0]
     assert float(rows[0]["val_acc1"]) == first.best.mean
     assert rows[0]["parameters_total"] == "269722"
+    assert rows[0]["depth"] == "20"
     assert float(rows[0]["training_flops"]) == 2 * 3 * 40_551_040 * 1_437 * 20
     assert rows[1]["val_acc1_standard_deviation"] == ""
     assert rows[2]["val_acc1"] == ""
@@ -73,8 +75,8 @@ def test_csv_holds_raw_numbers(mixed_runs: Path) -> None:
 
 def test_error_and_flops_are_written_as_people_read_them(mixed_runs: Path) -> None:
     several, one = compare([mixed_runs]).groups["digits"]
-    assert error_with_uncertainty(several.best) == "0.93 ± 0.16 %"
-    assert error_with_uncertainty(one.best) == "2.50 (1.3 to 4.7) %"
+    assert error_with_uncertainty(several.best) == "0.93 ± 0.16"
+    assert error_with_uncertainty(one.best) == "2.50 (1.3 to 4.7)"
     assert [human_flops(flops) for flops in (None, 999_499.0, 6.99e12, 9.999e14, 2.5e18)] == [
         *("–", "999 k", "6.99 T", "1.00 P", "2.50 E"),
     ]
