@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
 from callbacks.measured_steps import image_classifier
-from callbacks.pictures import is_time_for_a_picture, publish, side_by_side
+from callbacks.pictures import below_one_another, is_time_for_a_picture, publish, side_by_side
 
 SIDE = 112
 STRENGTH = 0.55
@@ -138,14 +138,5 @@ class ClassActivationMaps(Callback):
             name = names[int(predicted)] if names else str(int(predicted))
             pictures.append((f"{name} ({'right' if label == predicted else 'wrong'})", shown))
         rows = math.ceil(len(pictures) / 8)
-        publish(trainer, "class_activation_maps", _stacked([pictures[row * 8 : row * 8 + 8] for row in range(rows)]))
-
-
-def _stacked(rows: list[list[tuple[str, Image.Image]]]) -> Image.Image:
-    drawn = [side_by_side(row) for row in rows]
-    whole = Image.new("RGB", (max(row.width for row in drawn), sum(row.height for row in drawn)), "white")
-    top = 0
-    for row in drawn:
-        whole.paste(row, (0, top))
-        top += row.height
-    return whole
+        in_rows = [side_by_side(pictures[row * 8 : row * 8 + 8]) for row in range(rows)]
+        publish(trainer, "class_activation_maps", below_one_another(in_rows))

@@ -1,7 +1,5 @@
 """Which classes a network errs on, which it confuses, and the mistakes that it is surest of, as pictures."""
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,6 +20,7 @@ from callbacks.evaluation_outcomes import (
     most_confused,
     surest_mistakes,
 )
+from callbacks.json_record import write_record
 from callbacks.pictures import INK, PAPER, publish
 from lightning_modules.classifier import ImageClassifier
 
@@ -153,11 +152,7 @@ class ClassErrors(Callback):
             "counts": counts,
             "mistakes": [mistake._asdict() | {"place": at} for mistake, at in zip(mistakes, places, strict=True)],
         }
-        path = Path(trainer.default_root_dir) / FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{FILE}.part")
-        partial.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_record(Path(trainer.default_root_dir) / FILE, record)
 
     def _let_go(self) -> None:
         if self._watch is not None:

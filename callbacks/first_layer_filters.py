@@ -24,7 +24,7 @@ from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from callbacks.measured_steps import image_classifier
-from callbacks.pictures import is_time_for_a_picture, publish, side_by_side
+from callbacks.pictures import below_one_another, is_time_for_a_picture, publish, side_by_side
 
 MOST_COLUMNS = 4
 PICTURE_SIDE = 320
@@ -87,7 +87,7 @@ def filters_in_a_row(count: int) -> int:
 
 
 class FirstLayerFilters(Callback):
-    """Draws the filters of the first layer, column by column, and logs their colour selectivity after each epoch.
+    """Draws the filters of the first layer, column below column, and logs their colour selectivity after each epoch.
 
     Logs `train/colour_selectivity`, for two columns also `train/colour_selectivity_column_1` and `…_2`; nothing for
     grey images. Draws `pictures/first_layer_filters.png` before the first step of a run, as `…_at_start`, after
@@ -124,7 +124,7 @@ class FirstLayerFilters(Callback):
             title = f"column {number}" if len(columns) > 1 else pl_module.architecture
             share = f", colour selectivity {float(colour_selectivity(filters)):.2f}" if filters.shape[1] == 3 else ""
             pictures.append((f"{title}{share}", filter_grid(filters)))
-        publish(trainer, name, side_by_side(pictures))
+        publish(trainer, name, below_one_another([side_by_side([picture]) for picture in pictures]))
 
 
 def selectivity_by_column(columns: list[Tensor]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ moves when the learning rate is 1.
 """
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,10 +16,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from callbacks.json_record import write_record
 from callbacks.layer_history import LayerHistory
 from callbacks.measured_steps import image_classifier, is_due, log_at_this_step, on_one_device, steps_between
 from callbacks.pictures import drawn, is_time_for_a_picture, publish
 
+FILE = "gradient_flow.json"
+FORMAT = 1
+QUANTITIES = ("gradient", "gradient_over_weight")
 TITLES = ("norm of the gradient", "norm of the gradient / norm of the weights")
 
 
@@ -43,11 +48,11 @@ def gradient_norms(weights: list[Tensor]) -> Tensor:
 
 
 class GradientFlow(Callback):
-    """Logs the gradient of the first and the last layer, and draws that of every layer.
+    """Logs the gradient of the first and the last layer, and writes and draws that of every layer.
 
     On steps that are due, `gradients/first_layer`, `gradients/last_layer` and `gradients/first_to_last`, their ratio.
-    After 1, 2, 4, 8, … epochs and at the end of the training, `pictures/gradient_flow.png`. The gradients are those of
-    all ranks together, before they are clipped.
+    After 1, 2, 4, 8, … epochs and at the end of the training, `gradient_flow.json` and `pictures/gradient_flow.png`.
+    The gradients are those of all ranks together, before they are clipped.
 
     Args:
         every_n_steps: Steps between two measurements; null for as often as the Trainer logs.
@@ -95,4 +100,6 @@ class GradientFlow(Callback):
 
     def _draw(self, trainer: Trainer) -> None:
         if self.history.steps and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            record = {"format": FORMAT, **self.history.record(QUANTITIES)}
+            write_record(Path(trainer.default_root_dir) / FILE, record)
             publish(trainer, "gradient_flow", drawn(self.history.chart(TITLES, logarithmic=True)))

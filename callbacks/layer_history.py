@@ -40,6 +40,14 @@ class LayerHistory:
             del self.steps[1::2], self.values[1::2]
             self.stride *= 2
 
+    def record(self, quantities: Sequence[str]) -> dict[str, Any]:
+        """All of it as plain values: each quantity by its name, a row of one number per layer for each step."""
+        by_quantity = {
+            name: [[float(f"{value:.4g}") for value in moment[index]] for moment in self.values]
+            for index, name in enumerate(quantities)
+        }
+        return {"layers": self.layers, "steps": self.steps, **by_quantity}
+
     def chart(self, titles: Sequence[str], logarithmic: bool) -> Any:
         """A panel for each quantity, with a line for each of `LINES` moments from the first measurement to the last."""
         count = min(LINES, len(self.steps))

@@ -61,3 +61,14 @@ def side_by_side(pictures: list[tuple[str, Image.Image]], gap: int = 16) -> Imag
         whole.paste(picture, (left, gap + line))
         left += picture.width + gap
     return whole
+
+
+def below_one_another(pictures: list[Image.Image]) -> Image.Image:
+    """Pictures in a column, each at its left edge."""
+    size = max(picture.width for picture in pictures), sum(picture.height for picture in pictures)
+    whole = Image.new("RGB", size, PAPER)
+    top = 0
+    for picture in pictures:
+        whole.paste(picture, (0, top))
+        top += picture.height
+    return whole

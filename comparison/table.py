@@ -130,7 +130,7 @@ def uncertainty(estimate: Estimate) -> str:
 
 
 def error_with_uncertainty(estimate: Estimate) -> str:
-    """`1.02 ± 0.31` over seeds, or `1.35 (0.6 to 3.2)` over images: the error, 100 % minus the accuracy, in per cent."""
+    """`1.02 ± 0.31` over seeds, or `1.35 (0.6 to 3.2)` over images: 100 % minus the accuracy, in per cent."""
     error = f"{100 * (1 - estimate.mean):.2f}"
     if estimate.standard_deviation is not None:
         return f"{error} ± {100 * estimate.standard_deviation:.2f}"

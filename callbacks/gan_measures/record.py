@@ -1,9 +1,10 @@
 """The file `measures.json` in a run's directory: every number with the protocol that it was taken by."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from callbacks.json_record import write_record
 
 FILE = "measures.json"
 FORMAT = 1
@@ -17,10 +18,7 @@ def add_measurement(directory: Path, measurement: dict[str, Any]) -> None:
     """
     file = directory / FILE
     earlier = [other for other in _read(file) if _identity(other) != _identity(measurement)]
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{FILE}.part")
-    partial.write_text(json.dumps({"format": FORMAT, "measurements": [*earlier, measurement]}, indent=2) + "\n")
-    os.replace(partial, file)
+    write_record(file, {"format": FORMAT, "measurements": [*earlier, measurement]}, indent=2)
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Norms are those of the gradients, layers stand in order, and the history stays small."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,11 @@ def test_a_run_is_measured_drawn_and_resumed(tmp_path: Path) -> None:
     assert resumed.history == whole.history
     assert whole.history.steps == [1, 3, 5, 7]
     assert Image.open(tmp_path / "pictures" / "gradient_flow.png").width > 400
+    record = json.loads((tmp_path / "gradient_flow.json").read_text())
+    assert (record["format"], record["steps"]) == (1, [1, 3, 5, 7])
+    assert record["layers"] == ["first.0", "second.0", "third.0", "head"]
+    written = torch.tensor([record["gradient"], record["gradient_over_weight"]])
+    torch.testing.assert_close(written.transpose(0, 1), torch.tensor(whole.history.values), rtol=1e-3, atol=0)
 
 
 def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
-from callbacks.pictures import is_time_for_a_picture, publish, side_by_side
+from callbacks.pictures import below_one_another, is_time_for_a_picture, publish, side_by_side
 
 
 class Page(WandbLogger):
@@ -42,3 +42,10 @@ def test_pictures_stand_side_by_side_under_their_text() -> None:
     whole = side_by_side([("one", red), ("two", blue)], gap=4)
     assert whole.width == 2 * 30 + 3 * 4
     assert {whole.getpixel((10, 26)), whole.getpixel((44, 40))} == {(255, 0, 0), (0, 0, 255)}
+
+
+def test_pictures_stand_below_one_another_at_their_left_edge() -> None:
+    red, blue = Image.new("RGB", (30, 10), "red"), Image.new("RGB", (20, 20), "blue")
+    whole = below_one_another([red, blue])
+    assert whole.size == (30, 30)
+    assert {whole.getpixel((29, 9)), whole.getpixel((0, 10))} == {(255, 0, 0), (0, 0, 255)}

@@ -43,7 +43,12 @@ class FakeApi:
 
 def config(architecture: str = "ResNet-20", seed: int = 1) -> dict[str, Any]:
     """What the run record gives to the W&B logger."""
-    card = {"architecture": architecture, "parameters": {"conv": 9, "fc": 1, "total": 10}, "multiply_adds": 100, "depth": 2}
+    card = {
+        "architecture": architecture,
+        "parameters": {"conv": 9, "fc": 1, "total": 10},
+        "multiply_adds": 100,
+        "depth": 2,
+    }
     data = {"name": "digits", "train_images": 320, "val_images": 80, "selection_split": "val", "verified": True}
     plain = {"format": 1, "command": "fit", "model": card, "data": data, "seed": seed}
     return plain | {"config": {"trainer": {"max_epochs": 2}}, "wandb_id": f"id-{seed}"}
