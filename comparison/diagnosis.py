@@ -23,6 +23,7 @@ from comparison.charts.gradient_flow import (
     gradient_ratio_chart,
     gradient_ratios,
 )
+from comparison.charts.gradient_layers import layer_norms_answer, layer_norms_chart, layer_norms_of
 from comparison.charts.measurements import RunMeasurements, measurements_of
 from comparison.charts.training_gap import (
     error_gap_chart,
@@ -42,13 +43,15 @@ def diagnosis(groups: Sequence[Group], styles: Sequence[SeriesStyle], album: Alb
     """What the template needs for these questions; None for one that no run can answer."""
     measured, problems = measurements_of(groups)
     errors, error_problems = _class_errors(groups, album)
+    gradients, gradient_problems = _gradients(groups, styles, measured)
     filters, filter_problems = _first_filters(groups, measured, album)
+    unread = problems + error_problems + gradient_problems + filter_problems
     return {
         "gap": _gap(groups, measured),
         "class_errors": errors,
-        "gradients": _gradients(groups, styles, measured),
+        "gradients": gradients,
         "filters": filters,
-        "unread": [printable(problem) for problem in problems + error_problems + filter_problems],
+        "unread": [printable(problem) for problem in unread],
     }
 
 
@@ -83,15 +86,21 @@ def _class_errors(groups: Sequence[Group], album: Album) -> tuple[dict[str, Any]
     }, problems
 
 
-def _gradients(groups: Sequence[Group], styles: Sequence[SeriesStyle], measured: Measured) -> dict[str, Any] | None:
+def _gradients(
+    groups: Sequence[Group], styles: Sequence[SeriesStyle], measured: Measured
+) -> tuple[dict[str, Any] | None, list[str]]:
     ratios, norms = gradient_ratios(groups, measured), gradient_norms(groups, measured)
+    layers, problems = layer_norms_of(groups)
     if not ratios or not norms:
-        return None
+        return None, problems
+    all_by_layer = {norm.label for norm in norms} <= {group.label for group in layers}
     return {
         "answer": gradient_answer(norms),
+        "layers_answer": layer_norms_answer(layers) if layers else None,
         "ratios": gradient_ratio_chart(ratios, groups, styles),
-        "norms": gradient_norms_chart(groups, norms),
-    }
+        "norms": None if all_by_layer else gradient_norms_chart(groups, norms),
+        "layers": layer_norms_chart(groups, layers, styles) if layers else None,
+    }, problems
 
 
 def _first_filters(

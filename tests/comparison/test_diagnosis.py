@@ -15,6 +15,7 @@ from PIL import Image
 from comparison.charts.album import BYTES_OF_A_PICTURE, Album
 from comparison.charts.class_errors import CLASSES, class_errors_of, errors_answer, hardest_classes, read_class_errors
 from comparison.charts.gradient_flow import gradient_answer, gradient_norms, gradient_ratios
+from comparison.charts.gradient_layers import layer_norms_answer, layer_norms_of, read_layer_norms
 from comparison.charts.measurements import at_the_end, measurements_of, read_measurements
 from comparison.charts.training_gap import error_gaps, gap_answer, loss_gaps
 from comparison.charts.two_points import TwoNumbers
@@ -42,6 +43,13 @@ def write_errors(directory: Path, counts: list[list[int]], names: list[str] | No
     record: dict[str, Any] = {"format": 1, "split": "val", "epoch": 1, "images": 9, "class_names": names}
     record |= {"counts": counts, "mistakes": []}
     (directory / "class_errors.json").write_text(json.dumps(record | changes))
+
+
+def write_layers(directory: Path, rows: list[list[float]], **changes: Any) -> None:
+    """Norms of a first layer, of one without gradient and of the last one, at equal distances."""
+    steps = [10 * number for number in range(1, len(rows) + 1)]
+    record = {"format": 1, "layers": ["conv1", HOSTILE, "fc"], "steps": steps, "gradient": rows}
+    (directory / "gradient_flow.json").write_text(json.dumps(record | changes))
 
 
 def save(picture: Image.Image, path: Path) -> None:
@@ -105,6 +113,38 @@ def test_gradient_ratios_are_geometric_means_over_the_seeds(tmp_path: Path, make
     assert [(row["label"], row["epoch"], row["y"]) for row in rows] == [("ResNet-20", 1, 0.2), ("ResNet-20", 2, 0.2)]
     assert (rows[0]["y_low"], rows[0]["y_high"]) == (0.1, 0.4)
     assert gradient_answer(gradient_norms(groups, measured)).startswith("In ResNet-20, its norm is 0.25 times ")
+
+
+def test_norms_by_layer_are_geometric_means_of_the_end_and_over_the_seeds(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed, first in ((1, 0.5), (2, 2.0)):
+        directory = make_run(tmp_path, seed=seed)
+        write_layers(
+            directory, [[9.0, 9.0, 9.0], *[[first, 0.0, 4.0]] * 8, [first / 2, 0.0, 4.0], [first * 2, 0.0, 4.0]]
+        )
+    make_run(tmp_path, "AlexNet")
+    (group,), problems = layer_norms_of(compare([tmp_path]).groups["digits"])
+    assert not problems
+    assert group.label == "ResNet-20"
+    assert group.norms == {"conv1": pytest.approx((0.5, 1.0, 2.0)), "fc": pytest.approx((4.0, 4.0, 4.0))}
+    assert layer_norms_answer([group]) == "In ResNet-20, the largest norm of a layer is 4 times the smallest."
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"format": 2}, "is of format 2, which this version cannot read"),
+        ({"steps": []}, "cannot be read"),
+        ({"steps": [10]}, "cannot be read"),
+        ({"layers": ["conv1"]}, "cannot be read"),
+        ({"gradient": [["a", 1, 1], ["b", 1, 1]]}, "cannot be read"),
+        ({"gradient": None}, "cannot be read"),
+        ({"steps": [10, 1e999]}, "cannot be read"),
+    ],
+)
+def test_damaged_norms_by_layer_are_refused(changes: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    write_layers(tmp_path, [[1.0, 1.0, 1.0]] * 2, **changes)
+    with pytest.raises(ValueError, match=re.escape(f"gradient_flow.json {problem}")):
+        read_layer_norms(tmp_path)
 
 
 def test_class_errors_are_means_over_the_seeds(tmp_path: Path, make_run: MakeRun) -> None:
@@ -173,6 +213,7 @@ def test_the_page_answers_what_the_runs_can_answer(tmp_path: Path, make_run: Mak
     for seed in (1, 2):
         directory = make_run(tmp_path / "runs", seed=seed)
         write_metrics(directory)
+        write_layers(directory, [[1.0, 0.1, 1.0]] * 2)
         mistake = {"image": 3, "label": 0, "predicted": 1, "probability": 0.98, "place": [0, 0, 32, 32]}
         write_errors(directory, [[0, 1, 2], [1, 1, 3]], [HOSTILE, "dog"], mistakes=[mistake])
         for name in ("most_confused", "first_layer_filters"):
@@ -185,12 +226,15 @@ def test_the_page_answers_what_the_runs_can_answer(tmp_path: Path, make_run: Mak
         "Which classes does each get wrong?",
         "What does each take them for?",
         "Does the gradient reach the first layer?",
+        "In ResNet-20, the largest norm of a layer is 10 times the smallest.",
+        "At the end, by layer",
         "What do the first layers look for?",
         "taken for dog with 98%",
         'alt="Filters of the first layer of ResNet-20"',
         "class_errors.json cannot be read",
     ):
         assert text in html
+    assert "○ first layer, ● last layer" not in html  # which the chart by layer shows, too
     assert HOSTILE not in html
     assert all(
         address.startswith("data:image/")
