@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table += f"\n\n{options.output}"
         print(table)
         sys.stdout.flush()
+        if options.format == "csv" and comparison.data_sets and comparison.generators:
+            print("GANs make a CSV table of their own: name their runs alone.", file=sys.stderr)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comparison.fairness import fairness_notes, general_notes
+from comparison.generators.long_table import long_table
 from comparison.generators.text import markdown_tables, text_tables
 from comparison.groups import Comparison, Group
 from comparison.runs import Run
@@ -184,7 +185,9 @@ def markdown_table(comparison: Comparison) -> str:
 
 
 def csv_table(comparison: Comparison) -> str:
-    """Raw numbers, one line a group or uncounted run, for other tools."""
+    """Raw numbers for other tools: one line a group or uncounted run; where there are only GANs, one a figure."""
+    if comparison.generators and not comparison.data_sets:
+        return long_table(comparison.generators)
     rows = [row.raw_cells() for data_set in comparison.data_sets for row in table_rows(comparison, data_set)]
     return comma_separated(CSV_HEADINGS, rows)
 

@@ -1,3 +1,4 @@
+import csv
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 import comparison
+from comparison.__main__ import main
 from comparison.charts.album import Album
 from comparison.generators.charts import measure_chart, run_styles
 from comparison.generators.courses import Line, courses, guess_courses
@@ -413,7 +415,43 @@ def test_gans_have_sections_of_their_own_beside_classifiers(tmp_path: Path, make
     assert "What was left out?" not in html
     assert "GANs on mnist: 1 run" in text_table(comparison)
     assert "| dcgan | 4.00 | 2 |" in markdown_table(comparison)
-    assert "dcgan" not in csv_table(comparison)  # its columns are those of classifiers
+
+
+def test_a_csv_of_classifiers_says_that_the_gans_are_missing(
+    tmp_path: Path, make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path, "ResNet-20")
+    write_gan(tmp_path, "gan")
+    assert main(["table", "--format", "csv", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert "ResNet-20" in captured.out
+    assert "dcgan" not in captured.out
+    assert captured.err == "GANs make a CSV table of their own: name their runs alone.\n"
+
+
+def test_gans_alone_make_a_csv_of_figures_with_their_protocols(tmp_path: Path) -> None:
+    write_gan(tmp_path, "gan", seed=7, measured=(fid(0, 9.0), fid(1, 4.0)))
+    write_gan(tmp_path, "critic", objective="wasserstein", guesses=((0.9, 0.1),))
+    rows = list(csv.DictReader(csv_table(compare([tmp_path])).splitlines()))
+    gan = [row for row in rows if row["seed"] == "7"]
+    assert [(row["measure"], row["value"], row["epoch"]) for row in gan if row["features"] == "resnet8"] == [
+        ("fid", "9.0", "1"),
+        ("fid", "4.0", "2"),
+    ]
+    assert {row["features_identity"][:8] for row in gan if row["measure"] == "fid"} == {"605323c7"}
+    guesses = [row for row in gan if row["measure"] == "accuracy_fake"]
+    assert [(row["value"], row["split"], row["features"]) for row in guesses] == [
+        ("0.9", "val", ""),
+        ("0.8", "val", ""),
+    ]
+    assert [row["measure"] for row in rows if row["objective"] == "wasserstein"] == ["distance_from_equilibrium"]
+
+
+def test_a_gan_without_figures_has_its_line_of_the_csv(tmp_path: Path) -> None:
+    write_gan(tmp_path, "gan", guesses=())
+    (row,) = csv.DictReader(csv_table(compare([tmp_path])).splitlines())
+    assert (row["run"], row["measure"], row["value"]) == ("dcgan", "", "")
+    assert None not in row.values()
 
 
 def test_a_page_of_gans_alone(tmp_path: Path) -> None:
