@@ -37,7 +37,9 @@ def label_runs(runs: Sequence[GeneratorRun]) -> list[GeneratorRun]:
             by_label[f"{networks} ({difference})" if difference else networks].append(run)
         for label, alike in by_label.items():
             suffixes = _suffixes(alike)
-            labelled += [replace(run, label=label + more) for run, more in zip(alike, suffixes, strict=True)]
+            labelled += [
+                replace(run, experiment=label, label=label + more) for run, more in zip(alike, suffixes, strict=True)
+            ]
     return sorted(labelled, key=lambda run: run.label)
 
 

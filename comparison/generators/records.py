@@ -49,7 +49,8 @@ class GeneratorRun:
     """A run of a GAN; None where it does not say.
 
     `state` is empty for a run that ended well, else a few words on how it stands. `unread` names files that are damaged
-    and were left out. `filed_under` are its group and tags; `label` is set by `label_runs`.
+    and were left out. `filed_under` are its group and tags. `label_runs` sets `experiment`, which runs that differ in
+    nothing but the seed share, and `label`.
     """
 
     directory: Path
@@ -71,6 +72,7 @@ class GeneratorRun:
     measurements: tuple[Measurement, ...]
     unread: tuple[str, ...]
     filed_under: Labels
+    experiment: str = ""
     label: str = ""
 
     @property

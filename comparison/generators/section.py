@@ -7,6 +7,7 @@ from typing import Any
 from comparison.charts.album import Album
 from comparison.generators.charts import guess_chart, measure_chart, run_styles
 from comparison.generators.courses import courses, guess_courses
+from comparison.generators.over_seeds import ABOUT, QUESTION, seed_table
 from comparison.generators.pictures import pictures_of
 from comparison.generators.records import GeneratorRun
 from comparison.generators.table import blocks, protocols
@@ -53,10 +54,16 @@ def generator_section(
         "answer": quality_answer(runs),
         "blocks": blocks(runs),
         "explanation": explanation(runs),
+        "seeds": _seeds(runs),
         "courses": _courses(drawn),
         "guesses": _guesses(drawn),
         "unread": [printable(problem) for problem in problems],
     }
+
+
+def _seeds(runs: Sequence[GeneratorRun]) -> dict[str, Any] | None:
+    labels, rows = seed_table(runs)
+    return {"question": QUESTION, "labels": labels, "blocks": rows, "about": ABOUT} if labels else None
 
 
 def _courses(runs: Sequence[GeneratorRun]) -> list[dict[str, Any]]:

@@ -120,7 +120,7 @@ def figure_text(measure: Measure, figures: dict[str, float]) -> str:
     value, beside = figures.get(measure.name), figures.get(measure.beside or "")
     if value is None or beside is None:
         return _figure(value)
-    digits = _digits(value)
+    digits = figure_digits(value)
     return measure.pattern.format(f"{value:,.{digits}f}", f"{beside:,.{digits}f}")
 
 
@@ -149,10 +149,10 @@ def _when(measurement: Measurement) -> str:
 
 def _figure(value: float | None) -> str:
     """Three digits that count: 0.0732, 0.674, 5.22, 30.2, 159, 1,234."""
-    return ABSENT if value is None else f"{value:,.{_digits(value)}f}"
+    return ABSENT if value is None else f"{value:,.{figure_digits(value)}f}"
 
 
-def _digits(value: float) -> int:
+def figure_digits(value: float) -> int:
     """How many stand behind the point."""
     size = abs(value)
     return 4 if size < 0.1 else 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0

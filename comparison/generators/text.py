@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
+from comparison.generators.over_seeds import ABOUT, seed_table
 from comparison.generators.records import GeneratorRun
-from comparison.generators.table import NETWORKS, blocks
+from comparison.generators.table import NETWORKS, Block, blocks
 from comparison.generators.wording import explanation
 from comparison.text_layout import aligned, literal, markdown
 from comparison.units import ABSENT, count_of
+
+Layout = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
 def text_tables(data_set: str, runs: Sequence[GeneratorRun]) -> list[str]:
@@ -22,18 +25,30 @@ def markdown_tables(data_set: str, runs: Sequence[GeneratorRun]) -> list[str]:
 def _tables(
     data_set: str,
     runs: Sequence[GeneratorRun],
-    layout: Callable[[Sequence[str], Sequence[Sequence[str]]], str],
+    layout: Layout,
     words: Callable[[str], str],
 ) -> list[str]:
     parts = [words(f"GANs on {data_set}: {count_of(len(runs), 'run')}")]
-    for block in blocks(runs):
-        measured = [place for place in range(len(runs)) if any(row.cells[place] != ABSENT for row in block.rows)]
-        rows = [row for row in block.rows if row.name != NETWORKS]  # with which each label begins
-        headings = ["run", *(_in_two_lines(row.name) for row in rows)]
-        lines = [[runs[place].label, *(row.cells[place] for row in rows)] for place in measured]
-        parts += [*([words(block.title)] if block.title else []), layout(headings, lines)]
+    labels, over_seeds = seed_table(runs)
+    parts += _blocks("run", [run.label for run in runs], blocks(runs), layout, words)
+    if labels:
+        parts += [words(ABOUT), *_blocks("experiment", labels, over_seeds, layout, words)]
     notes = [f"Damaged and left out: {run.label}: {problem}" for run in runs for problem in run.unread]
     return [*parts, *map(words, notes), words(explanation(runs))]
+
+
+def _blocks(
+    kind: str, labels: Sequence[str], found: Sequence[Block], layout: Layout, words: Callable[[str], str]
+) -> list[str]:
+    """The titles and tables of blocks, with a line for each label that has any cell."""
+    parts = []
+    for block in found:
+        known = [place for place in range(len(labels)) if any(row.cells[place] != ABSENT for row in block.rows)]
+        rows = [row for row in block.rows if row.name != NETWORKS]  # with which each label begins
+        headings = [kind, *(_in_two_lines(row.name) for row in rows)]
+        lines = [[labels[place], *(row.cells[place] for row in rows)] for place in known]
+        parts += [*([words(block.title)] if block.title else []), layout(headings, lines)]
+    return parts
 
 
 def _in_two_lines(name: str) -> str:

@@ -15,6 +15,7 @@ from comparison.charts.album import Album
 from comparison.generators.charts import measure_chart, run_styles
 from comparison.generators.courses import Line, courses, guess_courses
 from comparison.generators.measurements import read_measurements
+from comparison.generators.over_seeds import ABOUT, seed_table
 from comparison.generators.pictures import newest_samples
 from comparison.generators.reading import read_generators
 from comparison.generators.records import GeneratorRun, read_guesses
@@ -391,7 +392,7 @@ def test_the_table_in_text_and_markdown(tmp_path: Path) -> None:
     write_gan(tmp_path, "a", seed=1, measured=(fid(1, 4.0),))
     write_gan(tmp_path, "b", seed=2)
     runs = read(tmp_path)
-    title, facts, heading, guesses, space, figures, explanation = text_tables("mnist", runs)
+    title, facts, heading, guesses, space, figures, *over_seeds, explanation = text_tables("mnist", runs)
     assert title == "GANs on mnist: 2 runs"
     assert len(facts.splitlines()) == len(guesses.splitlines()) == 5
     assert guesses.splitlines()[-1].split() == ["dcgan,", "seed", "2", "70.0", "%", "80.0", "%", "0.360"]
@@ -400,8 +401,39 @@ def test_the_table_in_text_and_markdown(tmp_path: Path) -> None:
         space == "Features of a ResNet-8 (97.5 % right, checkpoint 605323c7): 10,000 validation images, 10,000 samples"
     )
     assert figures.splitlines()[-1].split() == ["dcgan,", "seed", "1", "4.00", "2"]
+    about, seeds, same_heading, means = over_seeds
+    assert (about, same_heading) == (ABOUT, heading)
+    assert seeds.splitlines()[-1].split("  ")[-1].strip() == "1, 2"
+    assert "70.0 ± 0.0 %" in means.splitlines()[-1]
     assert explanation.startswith("↓: the lower, the better")
     assert "| dcgan, seed 1 | 4.00 | 2 |" in markdown_tables("mnist", runs)[5]
+
+
+def test_several_seeds_have_a_mean_and_a_deviation(tmp_path: Path) -> None:
+    for seed, (real, distance) in {1: (0.6, 3.0), 2: (0.7, 5.0), 3: (0.8, 4.0)}.items():
+        write_gan(tmp_path, f"seed-{seed}", seed=seed, guesses=((real, 0.8),), measured=(fid(0, distance),))
+    write_gan(tmp_path, "seed-4", seed=4, status="running", measured=(fid(0, 99.0),))
+    write_gan(tmp_path, "seed-2-again", seed=2, guesses=((0.7, 0.8),))
+    write_gan(tmp_path, "alone", objective="hinge")
+    runs = read(tmp_path)
+    labels, (seeds, guesses, measured) = seed_table(runs)
+    assert labels == ["dcgan (non saturating), 3 seeds"]
+    assert seeds.rows[0].cells == ["1, 2, 3"]
+    assert [(row.name, row.cells) for row in guesses.rows] == [
+        ("right on real images", ["70.0 ± 10.0 %"]),
+        ("right on fake images", ["80.0 ± 0.0 %"]),
+        ("distance from equilibrium", ["0.360 ± 0.000"]),
+    ]
+    assert [row.cells for row in measured.rows] == [["3.50 ± 0.71 (of 2 seeds)"]]
+    _, html = section_of(runs, tmp_path / "page.html")
+    assert "How much does the seed matter?" in html
+    assert "70.0 ± 10.0 %" in html
+
+
+def test_one_seed_has_no_table_of_seeds(tmp_path: Path) -> None:
+    write_gan(tmp_path, "gan")
+    assert seed_table(read(tmp_path)) == ([], [])
+    assert "How much does the seed matter?" not in section_of(read(tmp_path), tmp_path / "page.html")[1]
 
 
 def test_gans_have_sections_of_their_own_beside_classifiers(tmp_path: Path, make_run: Callable[..., Path]) -> None:
