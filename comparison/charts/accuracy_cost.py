@@ -142,7 +142,8 @@ def _place(rows: list[dict[str, Any]], domain: tuple[float, float]) -> list[Plac
     points = [(across(row["x"]), down(row["y"])) for row in rows]
     lines = [(x - 1, down(row["y_low"]), x + 1, down(row["y_high"])) for row, (x, _) in zip(rows, points, strict=True)]
     front = sorted(point for row, point in zip(rows, points, strict=True) if row["front"])
-    lines += [(x, y - 1, next_x, y + 1) for (x, y), (next_x, _) in itertools.pairwise(front)]
+    for (x, y), (next_x, next_y) in itertools.pairwise(front):  # a step: to the right, then up
+        lines += [(x, y - 1, next_x, y + 1), (next_x - 1, next_y, next_x + 1, y)]
     many = len(rows) > MOST_LABELS
     labelled = [number for number, row in enumerate(rows) if row["front"] or not many]
     silent = [point for point, row in zip(points, rows, strict=True) if many and not row["front"]]

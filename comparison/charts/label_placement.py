@@ -7,14 +7,15 @@ CHARACTER_WIDTH = 6.4
 LINE_HEIGHT = 15.0
 POINT_RADIUS = 6.0
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-Place = tuple[Literal["left", "right"], int, int]  # alignment, offset to the right, offset downwards
+Place = tuple[Literal["left", "right", "center"], int, int]  # alignment, offset to the right, offset downwards
 
 # Alignment and offset in pixels, the best-looking first.
-PLACES: tuple[Place, ...] = tuple(
+BESIDE: tuple[Place, ...] = tuple(
     (align, dx if align == "left" else -dx, dy)
     for dy, dx in ((0, 11), (-13, 8), (13, 8), (-24, 8), (24, 8))
     for align in ("left", "right")
 )
+PLACES: tuple[Place, ...] = (*BESIDE, ("center", 0, -24), ("center", 0, 24))
 
 
 def place_labels(
@@ -50,7 +51,7 @@ def place_labels(
 def _label_box(x: float, y: float, label: str, place: Place) -> Box:
     align, dx, dy = place
     width = CHARACTER_WIDTH * len(label)
-    left = x + dx if align == "left" else x + dx - width
+    left = x + dx - {"left": 0.0, "center": width / 2, "right": width}[align]
     return left, y + dy - LINE_HEIGHT / 2, left + width, y + dy + LINE_HEIGHT / 2
 
 
