@@ -13,6 +13,11 @@ from torch.optim import Optimizer
 from callbacks.lr_scaling import Rule, momentum_correction, scaled_lr, share_of_device, warmup_factor
 
 
+def accumulated_batches(trainer: Trainer, module: LightningModule) -> int:
+    """Batches of each device in one update: as the Trainer adds them up, or a module that takes its steps itself."""
+    return trainer.accumulate_grad_batches * getattr(module, "accumulate_batches", 1)
+
+
 class DDPScaling(Callback):
     """Scales the learning rate with the global batch, after a gradual warm-up.
 
@@ -84,7 +89,7 @@ class DDPScaling(Callback):
             raise ValueError("DDPScaling needs a DataModule with a batch_size: pass one to trainer.fit(datamodule=…).")
         if self.global_batch_size is not None:
             data.batch_size = share_of_device(  # type: ignore[union-attr]
-                self.global_batch_size, trainer.world_size, trainer.accumulate_grad_batches
+                self.global_batch_size, trainer.world_size, accumulated_batches(trainer, pl_module)
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -94,12 +99,13 @@ class DDPScaling(Callback):
             ValueError: The warm-up is counted in epochs, but the loader does not know how long one is.
         """
         per_device = trainer.datamodule.batch_size  # type: ignore[attr-defined]
-        global_batch_size = per_device * trainer.world_size * trainer.accumulate_grad_batches
+        accumulated = accumulated_batches(trainer, pl_module)
+        global_batch_size = per_device * trainer.world_size * accumulated
         self.scale = scaled_lr(1.0, self.rule, global_batch_size, self.reference_batch_size)
         batches = trainer.num_training_batches
         if batches == float("inf") and self.warmup_epochs:
             raise ValueError("warmup_epochs needs a training loader with a length: set warmup_epochs to 0.")
-        updates_an_epoch = -(-batches // trainer.accumulate_grad_batches) if self.warmup_epochs else 0
+        updates_an_epoch = -(-batches // accumulated) if self.warmup_epochs else 0
         self.warmup_steps = round(self.warmup_epochs * updates_an_epoch)
         optimizers = trainer.optimizers
         if trainer.global_step == 0 or len(self.steps) != len(
@@ -113,7 +119,7 @@ class DDPScaling(Callback):
                 optimizer.register_step_pre_hook(lambda optimizer, *_, number=number: self._begin(number, optimizer)),
                 optimizer.register_step_post_hook(lambda optimizer, *_, number=number: self._end(number, optimizer)),
             ]
-        self._announce(trainer, per_device, global_batch_size)
+        self._announce(trainer, per_device, accumulated)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -177,14 +183,15 @@ class DDPScaling(Callback):
             hook.remove()
         self._hooks = []
 
-    def _announce(self, trainer: Trainer, per_device: int, global_batch_size: int) -> None:
+    def _announce(self, trainer: Trainer, per_device: int, accumulated: int) -> None:
+        global_batch_size = trainer.world_size * per_device * accumulated
         groups = [optimizer.param_groups[0] for optimizer in trainer.optimizers]
         declared = [_base_rate(group, group.get("initial_lr", group["lr"])) for group in groups]
         rates = ", ".join(f"{lr:g} → {lr * self.scale:g}" for lr in declared)
         warmup = f" after {self.warmup_steps} steps of warm-up" if self.scale > 1 and self.warmup_steps else ""
         rank_zero_info(
-            f"DDPScaling: {trainer.world_size} processes x {per_device} images x {trainer.accumulate_grad_batches} "
-            f"accumulated = global batch {global_batch_size}; the recipe's is {self.reference_batch_size}, rule "
+            f"DDPScaling: {trainer.world_size} processes x {per_device} images x {accumulated} accumulated "
+            f"= global batch {global_batch_size}; the recipe's is {self.reference_batch_size}, rule "
             f"{self.rule}: learning rate {rates}{warmup}."
         )
         ratio = global_batch_size / self.reference_batch_size

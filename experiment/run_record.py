@@ -20,6 +20,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from callbacks.ddp_scaling import accumulated_batches
 from callbacks.throughput import Throughput
 from experiment.run_directory import SUMMARY
 from experiment.wandb_logger import ResilientWandbLogger
@@ -128,7 +129,8 @@ class RunRecord(SaveConfigCallback):
             "model": model,
             "data": data.description() if data is not None and hasattr(data, "description") else None,
             "seed": self.config.get("seed_everything"),
-            "global_batch_size": batch_size and batch_size * trainer.world_size * trainer.accumulate_grad_batches,
+            "global_batch_size": batch_size
+            and batch_size * trainer.world_size * accumulated_batches(trainer, pl_module),
             "precision": trainer.precision,
             "world_size": trainer.world_size,
             "started": _now(),

@@ -123,6 +123,14 @@ def test_several_optimisers_warm_up_each_by_its_own_updates(trainer: Callable[..
     assert scaling.steps == [8, 4]
 
 
+def test_batches_that_a_module_accumulates_count(trainer: Callable[..., Trainer]) -> None:
+    network = TwoOptimizers()
+    network.accumulate_batches = 4  # type: ignore[assignment]
+    scaling = DDPScaling(4, warmup_epochs=0.5)
+    trainer(scaling).fit(network, datamodule=Numbers())
+    assert (scaling.scale, scaling.warmup_steps) == (4.0, 1)
+
+
 def test_fitting_again_does_not_scale_twice(trainer: Callable[..., Trainer]) -> None:
     scaling = DDPScaling(2, warmup_epochs=0)
     for _ in range(2):
