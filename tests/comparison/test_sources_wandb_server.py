@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import subprocess
@@ -142,20 +143,18 @@ def test_without_key_or_network_there_is_one_sentence(
         connect()
 
 
-def test_wandb_itself_reads_a_server_of_this_machine(tmp_path: Path) -> None:
-    node = {
-        "id": "storage",
-        "name": "a",
-        "displayName": "one",
-        "tags": ["digits"],
-        "group": "digits",
-        "state": "finished",
-    }
-    node["config"] = json.dumps({key: {"value": value} for key, value in config().items()})
+def node(name: str, seed: int) -> dict[str, Any]:
+    """A run as GraphQL gives it."""
+    values = {key: {"value": value} for key, value in config(seed=seed).items()}
+    node = {"id": f"storage-{name}", "name": name, "displayName": name, "config": json.dumps(values)}
+    node |= {"tags": ["digits"], "group": "digits", "state": "finished", "user": {"username": "me"}}
     node |= {"summaryMetrics": '{"wall_time_seconds": 9.0}', "systemMetrics": "{}", "historyLineCount": len(ROWS)}
-    node |= {"historyKeys": {"lastStep": 4, "keys": {}}, "createdAt": "2026-01-01T00:00:00", "user": {"username": "me"}}
+    return node | {"historyKeys": {"lastStep": 4, "keys": {}}, "createdAt": "2026-01-01T00:00:00"}
+
+
+def test_wandb_itself_reads_a_server_of_this_machine_page_by_page(tmp_path: Path) -> None:
     asked: list[Any] = []
-    with serve_project([node], ROWS, asked) as url:
+    with serve_project([node("a", 1), node("b", 2)], ROWS, asked) as url:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
         environment |= {"WANDB_BASE_URL": url, "WANDB_API_KEY": "a" * 40, "WANDB_ERROR_REPORTING": "false"}
         environment |= {"PYTHONPATH": str(ROOT), "WANDB_CACHE_DIR": str(tmp_path), "WANDB_CONFIG_DIR": str(tmp_path)}
@@ -164,6 +163,7 @@ def test_wandb_itself_reads_a_server_of_this_machine(tmp_path: Path) -> None:
             command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=200, check=False
         )
     assert done.stderr == ""
-    _, row = done.stdout.splitlines()
-    assert row.startswith("digits,ResNet-20,completed,9,1,10,100,2,0.75,")
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert (row["architecture"], row["depth"], row["val_acc1"], row["seeds"]) == ("ResNet-20", "2", "0.75", "2")
+    assert row["runs"] == "wandb:/team/networks/a wandb:/team/networks/b"
     assert {"$and": [{"group": {"$in": ["digits"]}}]} in [json.loads(v.get("filters") or "{}") for v in asked]

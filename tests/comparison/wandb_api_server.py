@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def serve_project(nodes: list[dict[str, Any]], rows: list[dict[str, Any]], asked: list[Any]) -> Iterator[str]:
-    """A server with one project; every run has the same history.
+    """A server with one project, which lists one run a page; every run has the same history.
 
     Args:
         nodes: The runs as GraphQL gives them.
@@ -24,7 +24,9 @@ def serve_project(nodes: list[dict[str, Any]], rows: list[dict[str, Any]], asked
         if "viewer" in query:
             return {"viewer": {"id": "1", "username": "me", "entity": "team", "flags": "{}", "teams": {"edges": []}}}
         if "query Runs(" in query:
-            page = {"edges": [{"node": node} for node in nodes], "pageInfo": {"endCursor": "", "hasNextPage": False}}
+            place = int(variables.get("cursor") or 0)
+            info = {"endCursor": str(place + 1), "hasNextPage": place + 1 < len(nodes)}
+            page = {"edges": [{"node": nodes[place], "cursor": info["endCursor"]}], "pageInfo": info}
             return {"project": {"internalId": "1", "runCount": len(nodes), "readOnly": False, "runs": page}}
         keys = json.loads(variables.get("spec", "{}")).get("keys", [])
         of_keys = [row for row in rows if row.keys() >= set(keys)]
