@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from wandb.sdk.lib import config_util
 
 from experiment.wandb_logger import ResilientWandbLogger, best_key
-from tests.experiment.wandb_server import WandbServer, account_on, end_of_process
+from tests.experiment.wandb_server import ENTITY, WandbServer, account_on, end_of_process
 
 ROOT = Path(__file__).parents[1]
 SWEEPS = sorted((ROOT / "configs" / "sweep").glob("*.yaml"))
@@ -113,6 +114,24 @@ def test_recipes_of_the_sweep_are_there_and_the_seed_arrives(words_for_main: Cal
 def server(tmp_path: Path) -> Iterator[WandbServer]:
     with WandbServer() as server, account_on(server, tmp_path):
         yield server
+
+
+def test_an_agent_takes_a_run_from_the_server_and_trains_it(server: WandbServer, tmp_path: Path) -> None:
+    sweep = yaml.safe_load((ROOT / "configs/sweep/architecture_by_seed.yaml").read_text())
+    short = "--trainer.max_epochs 1 --trainer.limit_train_batches 1 --trainer.limit_val_batches 1 --data.batch_size 8"
+    sweep["command"][-1] += f" {short} --trainer.accelerator cpu --run_dir {tmp_path / 'run'}"
+    server.sweeps["sweep1"] = yaml.safe_dump(sweep)
+    given = {"recipe": {"value": "resnet20"}, "seed_everything": {"value": 3}}
+    server.commands = [{"type": "run", "run_id": "run1", "program": sweep["program"], "args": given}]
+    python = Path(sys.executable)
+    environment = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "WANDB_DIR": str(tmp_path)}
+    agent = [str(python), "-m", "wandb", "agent", "--count", "1", f"{ENTITY}/networks/sweep1"]
+    done = subprocess.run(agent, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert server.runs["run1"]["sweep"] == "sweep1", done.stdout + done.stderr
+    config = server.config("run1")
+    assert (config["recipe"], config["seed"], config["model"]["architecture"]) == ("resnet20", 3, "ResNet-20")
+    assert best_key("val/acc1") in server.runs["run1"]["summary"]
 
 
 def test_a_run_of_an_agent_is_the_sweeps_and_keeps_its_config(

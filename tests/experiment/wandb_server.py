@@ -1,4 +1,4 @@
-"""A server of W&B's protocol on this machine, as far as runs and views need it: GraphQL, the file stream and uploads.
+"""A server of W&B's protocol on this machine, as far as runs, views and sweeps need it: GraphQL, file stream, uploads.
 
 It keeps what it is sent, for tests to look at. Written against wandb 0.31.
 """
@@ -55,7 +55,8 @@ class WandbServer:
     """Start it with `with WandbServer() as server`, and give its `url` as WANDB_BASE_URL.
 
     `runs` holds what has arrived of each run by its id: attributes, config, summary and rows of the history; `views`
-    the saved workspaces and reports; `files` the uploaded paths.
+    the saved workspaces and reports; `files` the uploaded paths. `sweeps` are the configs of sweeps by their ids, as
+    YAML; an agent gets the `commands` one after the other.
     """
 
     def __init__(self, projects: Sequence[str] = ()) -> None:
@@ -63,6 +64,8 @@ class WandbServer:
         self.runs: dict[str, dict[str, Any]] = {}
         self.views: list[dict[str, Any]] = []
         self.files: set[str] = set()
+        self.sweeps: dict[str, str] = {}
+        self.commands: list[dict[str, Any]] = []
         self.unknown: list[str] = []
         handler = type("Handler", (_Handler,), {"server_of_tests": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -93,6 +96,9 @@ class WandbServer:
             "upsertView": self._upsert_view,
             "GetProjects": self._projects,
             "ProjectInternalId": self._project_number,
+            "SweepWithRuns": self._sweep,
+            "CreateAgent": lambda _: {"createAgent": {"agent": {"id": "agent"}}},
+            "Heartbeat": self._next_command,
         }
         if operation not in answers:
             self.unknown.append(operation)
@@ -166,6 +172,14 @@ class WandbServer:
 
     def _project_number(self, variables: dict[str, Any]) -> dict[str, Any]:
         return {"project": {"id": "project", "internalId": "1"} if variables["projectName"] in self.projects else None}
+
+    def _sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name = variables["sweep"]
+        return {"project": {"sweep": {"id": name, "name": name, "config": self.sweeps[name], "runs": {"edges": []}}}}
+
+    def _next_command(self, variables: dict[str, Any]) -> dict[str, Any]:
+        commands = [self.commands.pop(0)] if self.commands else []
+        return {"agentHeartbeat": {"agent": {"id": variables["id"]}, "commands": json.dumps(commands)}}
 
 
 class _Handler(BaseHTTPRequestHandler):
