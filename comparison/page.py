@@ -1,13 +1,14 @@
 """The comparison as one HTML page that loads nothing: style, drawing library and data are all inside."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import vl_convert
 from markupsafe import Markup
 
 from comparison.charts.album import Album
@@ -53,7 +54,7 @@ def render_page(comparison: Comparison, output: Path) -> str:
     environment.filters["inline_json"] = inline_json
     album = Album()
     with ThreadPoolExecutor(1) as pool:
-        vega = pool.submit(_vega_runtime)  # two seconds outside of Python, which goes on meanwhile
+        vega = pool.submit(_vega_runtime)
         sections = [
             data_set_section(comparison, data_set, output, number, album)
             for number, data_set in enumerate(comparison.data_sets, start=1)
@@ -89,8 +90,14 @@ def inline_json(value: Any) -> Markup:
 
 @cache
 def _vega_runtime() -> str:
-    # In a function, so that none of its many short names meets the page's own.
-    return f"(() => {{{vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;')}}})();"
+    """The drawing library, in a function, so that none of its many short names meets the page's own.
+
+    It takes seconds and does not let other threads run meanwhile, so a process of its own makes it.
+    """
+    program = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1]).encode())"
+    command = [sys.executable, "-c", program, "window.vegaEmbed = vegaEmbed;"]
+    bundle = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
+    return f"(() => {{{bundle}}})();"
 
 
 def _title(comparison: Comparison) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ class Summary:
         return value
 
 
+@lru_cache(4096)
 def printable(text: str) -> str:
     """The text in one line, with control and direction-changing characters replaced."""
     return "".join(

@@ -5,7 +5,7 @@ import math
 import statistics
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from comparison.curves import ACCURACY_COLUMN, moments
@@ -47,8 +47,8 @@ def read_measurements(path: Path) -> RunMeasurements:
         return {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return _by_epoch(csv.DictReader(file))
-    except (OSError, csv.Error, ValueError, OverflowError, KeyError, TypeError) as error:
+            return _by_epoch(csv.reader(file))
+    except (OSError, csv.Error, ValueError, OverflowError, IndexError) as error:
         raise ValueError(f"{path.name} cannot be read: it lacks a step or holds something else than numbers") from error
 
 
@@ -66,20 +66,24 @@ def mean_at_the_end(runs: Sequence[RunMeasurements], column: str) -> float | Non
     return statistics.fmean(values) if values else None
 
 
-def _by_epoch(rows: "csv.DictReader[str]") -> RunMeasurements:
-    columns = [column for column in COLUMNS if column in (rows.fieldnames or ())]
-    values: dict[str, list[tuple[int, float]]] = {column: [] for column in columns}
+def _by_epoch(rows: Iterator[list[str]]) -> RunMeasurements:
+    header = next(rows, [])
+    if not header:
+        return {}
+    at = {column: header.index(column) for column in COLUMNS if column in header}
+    step_at, epoch_at, accuracy_at = header.index("step"), header.index("epoch"), at.get(ACCURACY_COLUMN)
+    values: dict[str, list[tuple[int, float]]] = {column: [] for column in at}
     last_steps: dict[int, int] = {}
     validations: set[tuple[int, int]] = set()
-    for row in rows:
-        step = int(float(row["step"]))
-        if row["epoch"]:
-            epoch = int(float(row["epoch"]))
+    for row in filter(None, rows):
+        step = int(float(row[step_at]))
+        if row[epoch_at]:
+            epoch = int(float(row[epoch_at]))
             last_steps[epoch] = max(last_steps.get(epoch, 0), step)
-            if row.get(ACCURACY_COLUMN):
+            if accuracy_at is not None and row[accuracy_at]:
                 validations.add((epoch, step))
-        for column in columns:
-            if row[column] and math.isfinite(value := float(row[column])):
+        for column, place in at.items():
+            if row[place] and math.isfinite(value := float(row[place])):
                 values[column].append((step, value))
     # What is logged within an epoch has a step and no epoch.
     points = [(step, trained) for trained, _, step in moments(last_steps, validations)]
