@@ -4,11 +4,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
-
 from comparison.charts.learning_curves import curves_chart, time_unit
 from comparison.charts.measurements import ByEpoch, RunMeasurements, mean_at_the_end
-from comparison.charts.parts import log_ticks
+from comparison.charts.parts import log_axis
 from comparison.charts.two_points import TwoNumbers, two_points_chart
 from comparison.curves import thin
 from comparison.groups import Group
@@ -46,14 +44,7 @@ def gradient_ratio_chart(
     rows: list[dict[str, Any]], groups: Sequence[Group], styles: Sequence[SeriesStyle]
 ) -> dict[str, Any]:
     """The ratio in the course of the training, a line for each group."""
-    low, high = min(row["y_low"] for row in rows) / 1.2, max(row["y_high"] for row in rows) * 1.2
-    y = alt.Y(
-        "y:Q",
-        title=None,
-        scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(values=log_ticks(low, high, 8), format="~g"),
-    )
-    return curves_chart(rows, y, "gradient of the first over the last layer", groups, styles)
+    return curves_chart(rows, log_axis(rows, 1.2), "gradient of the first over the last layer", groups, styles)
 
 
 def gradient_norms(groups: Sequence[Group], measured: Sequence[Sequence[RunMeasurements]]) -> list[TwoNumbers]:

@@ -11,7 +11,7 @@ import altair as alt
 
 from comparison.charts.learning_curves import HEIGHT
 from comparison.charts.measurements import END_OF_TRAINING
-from comparison.charts.parts import ROWS, finish, highlighted, log_ticks, series_colour
+from comparison.charts.parts import ROWS, finish, highlighted, log_axis, series_colour
 from comparison.groups import Group
 from comparison.palette import SeriesStyle
 from comparison.summary import printable
@@ -102,21 +102,14 @@ def layer_norms_chart(
         for group in measured
         for number, (name, (low, mean, high)) in enumerate(group.norms.items())
     ]
-    low, high = min(row["y_low"] for row in rows) / 1.2, max(row["y_high"] for row in rows) * 1.2
     x = alt.X("x:Q", title=None, axis=alt.Axis(values=[0, 1], labelExpr=ENDS, labelFlush=True, grid=False))
-    y = alt.Y(
-        "y:Q",
-        title=None,
-        scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(values=log_ticks(low, high, 8), format="~g"),
-    )
     colour = series_colour(groups)
     dash = alt.StrokeDash(
         "label:N",
         scale=alt.Scale(domain=[group.label for group in groups], range=[list(style.dash) for style in styles]),
         legend=None,
     )
-    base = alt.Chart(ROWS).encode(x=x, y=y)
+    base = alt.Chart(ROWS).encode(x=x, y=log_axis(rows, 1.2))
     details = [
         alt.Tooltip("label:N", title="architecture"),
         *(alt.Tooltip(f"{key}:N", title=title) for key, title in (("layer", "layer"), ("place", "place"))),

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from comparison.charts.parts import ROWS, accuracy_axis, finish, highlighted, log_ticks, series_colour, smallest_error
+from comparison.charts.parts import ROWS, accuracy_axis, finish, highlighted, log_axis, series_colour, smallest_error
 from comparison.curves import join_seeds, thin
 from comparison.groups import Group
 from comparison.palette import SeriesStyle
@@ -33,15 +33,7 @@ def loss_curves(groups: Sequence[Group], styles: Sequence[SeriesStyle]) -> dict[
     """Training loss on a logarithmic scale: a line a group, a band from the lowest to the highest of its seeds."""
     rows = _rows(groups, "train_loss", lambda loss: loss, lambda loss: f"{loss:.4g}")
     rows = [row for row in rows if row["y_low"] > 0]
-    low = min((row["y_low"] for row in rows), default=0.1)
-    high = max((row["y_high"] for row in rows), default=1.0)
-    y = alt.Y(
-        "y:Q",
-        title=None,
-        scale=alt.Scale(type="log", domain=[low / 1.1, high * 1.1], nice=False),
-        axis=alt.Axis(values=log_ticks(low / 1.1, high * 1.1, 8), format="~g"),
-    )
-    return curves_chart(rows, y, "training loss", groups, styles)
+    return curves_chart(rows, log_axis(rows, 1.1), "training loss", groups, styles)
 
 
 def _rows(

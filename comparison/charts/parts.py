@@ -60,6 +60,18 @@ def accuracy_axis(rows: Sequence[dict[str, Any]]) -> alt.Y:
     )
 
 
+def log_axis(rows: Sequence[dict[str, Any]], air: float) -> alt.Y:
+    """A logarithmic y axis for rows whose `y` is positive: what their intervals cover, times `air` at both ends."""
+    low = min((row["y_low"] for row in rows), default=0.1) / air
+    high = max((row["y_high"] for row in rows), default=1.0) * air
+    return alt.Y(
+        "y:Q",
+        title=None,
+        scale=alt.Scale(type="log", domain=[low, high], nice=False),
+        axis=alt.Axis(values=log_ticks(low, high, 8), format="~g"),
+    )
+
+
 def log_ticks(low: float, high: float, most: int) -> list[float]:
     """Round numbers between two positive ones, as many as fit without exceeding `most`."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
