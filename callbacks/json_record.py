@@ -1,4 +1,4 @@
-"""Records that callbacks leave in a run's directory: JSON files that are there whole or not at all."""
+"""Records of a run, such as callbacks leave in its directory: JSON files that are there whole or not at all."""
 
 import json
 import os

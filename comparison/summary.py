@@ -108,7 +108,7 @@ class Summary:
         return value
 
 
-@lru_cache(4096)
+@lru_cache(4096)  # the names of classes and networks come again in each run
 def printable(text: str) -> str:
     """The text in one line, with control and direction-changing characters replaced."""
     return "".join(

@@ -1,9 +1,7 @@
 """Average the predictions of several trained networks: `python -m experiment.ensemble RUN RUN … [--split test]`."""
 
 import argparse
-import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 
 import datamodules
 from callbacks import TestTimeAugmentation
+from callbacks.json_record import write_record
 from callbacks.views import PROTOCOLS, ProtocolName
 from experiment.ensemble_summary import Answers, summarise, table
 from experiment.export import read_run
@@ -246,10 +245,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 def _write(summary: dict[str, Any], output: Path) -> None:
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        partial = output.with_name(f"{output.name}.part")
-        partial.write_text(json.dumps(summary, indent=2) + "\n")
-        os.replace(partial, output)
+        write_record(output, summary, indent=2)
     except OSError as error:
         raise ValueError(f"{output} cannot be written ({error.strerror}): name another file with --output.") from None
 

@@ -21,6 +21,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks.ddp_scaling import accumulated_batches
+from callbacks.json_record import write_record
 from callbacks.throughput import Throughput
 from experiment.run_directory import SUMMARY
 from experiment.wandb_logger import ResilientWandbLogger
@@ -157,9 +158,7 @@ class RunRecord(SaveConfigCallback):
             "wall_time_seconds": self._seconds(),
             "finished": None if status == "running" else _now(),
         }
-        partial = self.directory / f"{SUMMARY}.part"
-        partial.write_text(json.dumps(self.record, indent=2) + "\n")
-        os.replace(partial, self.directory / SUMMARY)
+        write_record(self.directory / SUMMARY, self.record, indent=2)
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self._start

@@ -10,8 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR
 class ConstantWarmupMultiStepLR(LambdaLR):
     """A low constant rate at first, then the optimiser's own, reduced at each milestone.
 
-    ResNet-110 needs it (He et al. 2015, §4.2): "0.01 to warm up the training until the training error is below 80%
-    (about 400 iterations), and then 0.1". That number of steps stands here in the place of the error.
+    ResNet-110 needs it (He et al. 2015, §4.2): a tenth of the rate until the training error has fallen to 80 %, which
+    took the authors some 400 updates. A number of updates stands here in the place of the error.
 
     Args:
         optimizer: The optimiser.

@@ -11,7 +11,7 @@ import altair as alt
 
 from comparison.charts.learning_curves import HEIGHT
 from comparison.charts.measurements import END_OF_TRAINING
-from comparison.charts.parts import ROWS, finish, highlighted, log_axis, series_colour
+from comparison.charts.parts import ROWS, finish, highlighted, log_axis, series_colour, series_dash
 from comparison.groups import Group
 from comparison.palette import SeriesStyle
 from comparison.summary import printable
@@ -104,21 +104,17 @@ def layer_norms_chart(
     ]
     x = alt.X("x:Q", title=None, axis=alt.Axis(values=[0, 1], labelExpr=ENDS, labelFlush=True, grid=False))
     colour = series_colour(groups)
-    dash = alt.StrokeDash(
-        "label:N",
-        scale=alt.Scale(domain=[group.label for group in groups], range=[list(style.dash) for style in styles]),
-        legend=None,
-    )
     base = alt.Chart(ROWS).encode(x=x, y=log_axis(rows, 1.2))
     details = [
         alt.Tooltip("label:N", title="architecture"),
-        *(alt.Tooltip(f"{key}:N", title=title) for key, title in (("layer", "layer"), ("place", "place"))),
+        alt.Tooltip("layer:N", title="layer"),
+        alt.Tooltip("place:N", title="place"),
         alt.Tooltip("value:N", title="norm of the gradient"),
     ]
     chart = alt.layer(
         base.mark_area(aria=False).encode(y="y_low:Q", y2="y_high:Q", fill=colour, opacity=highlighted(0.15)),
         base.mark_line(strokeWidth=2, strokeJoin="round", aria=False).encode(
-            stroke=colour, strokeDash=dash, opacity=highlighted(1.0)
+            stroke=colour, strokeDash=series_dash(groups, styles), opacity=highlighted(1.0)
         ),
         base.mark_point(filled=True, size=30, aria=False).encode(
             fill=colour, opacity=highlighted(1.0), tooltip=details

@@ -5,7 +5,16 @@ from typing import Any
 
 import altair as alt
 
-from comparison.charts.parts import ROWS, accuracy_axis, finish, highlighted, log_axis, series_colour, smallest_error
+from comparison.charts.parts import (
+    ROWS,
+    accuracy_axis,
+    finish,
+    highlighted,
+    log_axis,
+    series_colour,
+    series_dash,
+    smallest_error,
+)
 from comparison.curves import join_seeds, thin
 from comparison.groups import Group
 from comparison.palette import SeriesStyle
@@ -81,7 +90,6 @@ def curves_chart(
         styles: One for each group.
     """
     least_between_ticks = 0.1 if any(row["epoch"] % 1 for row in rows) else 1
-    labels, dashes = [group.label for group in groups], [list(style.dash) for style in styles]
     progress = alt.param(name="progress", value="epoch")
     nearest = alt.selection_point(
         nearest=True, on="pointermove", clear="pointerout", fields=["epoch", "label"], empty=False
@@ -96,7 +104,6 @@ def curves_chart(
     )
     base = alt.Chart(ROWS).transform_calculate(x="datum[progress]").encode(x=x, y=y)
     colour = series_colour(groups)
-    dash = alt.StrokeDash("label:N", scale=alt.Scale(domain=labels, range=dashes), legend=None)
     # The nearest point is found through a cell around it, whose datum holds the point's. Vega-Lite 6.4 forgets this in
     # tooltips on text fields, so the tooltip is spelt out.
     found = "(datum.datum || datum)"
@@ -111,7 +118,9 @@ def curves_chart(
     point = base.mark_point(filled=True, size=55, aria=False, tooltip=alt.ExprRef(details))
     chart = alt.layer(
         band,
-        line.encode(stroke=colour, strokeDash=dash, opacity=highlighted(1.0)),
+        line.encode(stroke=colour, strokeDash=series_dash(groups, styles), opacity=highlighted(1.0)),
         point.encode(fill=colour, opacity=shown).add_params(nearest),
     ).add_params(progress)
-    return finish(chart, rows, HEIGHT, f"{quantity.capitalize()} of {', '.join(labels)} during training.")
+    return finish(
+        chart, rows, HEIGHT, f"{quantity.capitalize()} of {', '.join(group.label for group in groups)} during training."
+    )

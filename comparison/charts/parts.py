@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 
 from comparison.groups import Group
+from comparison.palette import SeriesStyle
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 HIGHLIGHT = "highlight === '' || datum.label === highlight"
@@ -30,6 +31,12 @@ def series_colour(groups: Sequence[Group]) -> alt.Color:
     """The colour of each group, as a variable that the page sets for light and dark."""
     domain, colours = [group.label for group in groups], [f"var(--series-{index})" for index in range(len(groups))]
     return alt.Color("label:N", scale=alt.Scale(domain=domain, range=colours), legend=None)
+
+
+def series_dash(groups: Sequence[Group], styles: Sequence[SeriesStyle]) -> alt.StrokeDash:
+    """The dash of each group's line, for which a style is given."""
+    domain, dashes = [group.label for group in groups], [list(style.dash) for style in styles]
+    return alt.StrokeDash("label:N", scale=alt.Scale(domain=domain, range=dashes), legend=None)
 
 
 def highlighted(strength: float) -> Any:
