@@ -1,4 +1,4 @@
-"""CIFAR-10's training batches (pad and crop, flip, normalise) from the project and from torchvision with a DataLoader.
+"""CIFAR-10's training batches (pad and crop, flip, normalize) from the project and from torchvision with a DataLoader.
 
 python -m benchmarks.data_path [--batches 60] [--rounds 5]
 """

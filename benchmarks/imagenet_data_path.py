@@ -33,9 +33,9 @@ from datamodules.imagenet.reader import PreparedCopy
 
 PEER = "torchvision ImageFolder, PIL, original files"
 BATCH_SIZE = 64
-NORMALISE = [transforms.ToTensor(), transforms.Normalize(ImageNet.mean, ImageNet.std)]
-TRAINING = transforms.Compose([transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), *NORMALISE])
-EVALUATION = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), *NORMALISE])
+NORMALIZE = [transforms.ToTensor(), transforms.Normalize(ImageNet.mean, ImageNet.std)]
+TRAINING = transforms.Compose([transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), *NORMALIZE])
+EVALUATION = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), *NORMALIZE])
 
 Batches = Callable[[], Iterable[Any]]
 
@@ -67,7 +67,7 @@ def torchvision(folder: Path, training: bool, workers: int = 0) -> Batches:
 
 
 def project(root: Path, training: bool, threads: int = 1) -> Batches:
-    """The project's loader, until the batch is on the device: normalisation is measured elsewhere."""
+    """The project's loader, until the batch is on the device: normalization is measured elsewhere."""
     data = ImageNet(root=str(root), batch_size=BATCH_SIZE, eval_batch_size=BATCH_SIZE, threads=threads)
     data.setup()
     loader = data.train_dataloader if training else data.val_dataloader

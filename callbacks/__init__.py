@@ -11,7 +11,7 @@ from callbacks.first_layer_filters import FirstLayerFilters
 from callbacks.gan_measures.sample_measures import SampleMeasures
 from callbacks.gradient_flow import GradientFlow
 from callbacks.latest_checkpoint import LatestCheckpoint
-from callbacks.object_localisation import ObjectLocalisation
+from callbacks.object_localization import ObjectLocalization
 from callbacks.sample_pictures import SamplePictures
 from callbacks.scaling_efficiency import ScalingEfficiency
 from callbacks.step_seed import StepSeed
@@ -31,7 +31,7 @@ __all__ = [
     "FirstLayerFilters",
     "GradientFlow",
     "LatestCheckpoint",
-    "ObjectLocalisation",
+    "ObjectLocalization",
     "PolyakAveraging",
     "SampleMeasures",
     "SamplePictures",

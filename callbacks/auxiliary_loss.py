@@ -13,7 +13,7 @@ Departures:
       pass. (Sener and Koltun 2018, §3.3, bound the gradients of shared weights by those of the maps in the same way.)
     - "Rest" is everything behind the head: the main loss, and later heads with their weights.
     - The ratio is measured on the steps that are logged, and averaged (0.9 of the old, 0.1 of the new).
-    - GradNorm (Chen et al. 2018) learns such weights by a second optimiser and lets slower tasks have larger gradients
+    - GradNorm (Chen et al. 2018) learns such weights by a second optimizer and lets slower tasks have larger gradients
       (its alpha); neither is here. With alpha 0 it aims at the same equality, for start 1.
 """
 
@@ -225,7 +225,7 @@ class AuxiliaryLossWeighting(Callback):
         log_at_this_step(trainer, values)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Take from the heads that are off the zeros that DDP needed, so that the optimiser passes them over."""
+        """Take from the heads that are off the zeros that DDP needed, so that the optimizer passes them over."""
         assert isinstance(pl_module, ImageClassifier)
         for name, head in pl_module.auxiliary_heads.items():
             if not _weight(pl_module, name):

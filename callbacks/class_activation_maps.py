@@ -30,8 +30,8 @@ from callbacks.pictures import below_one_another, is_time_for_a_picture, publish
 
 SIDE = 112
 STRENGTH = 0.55
-# Colours of the map from nothing to its maximum: black, violet, orange, light yellow.
-COLOURS = torch.tensor([[0.0, 0.0, 0.02], [0.45, 0.10, 0.43], [0.93, 0.41, 0.15], [0.99, 1.0, 0.64]])
+# Colors of the map from nothing to its maximum: black, violet, orange, light yellow.
+COLORS = torch.tensor([[0.0, 0.0, 0.02], [0.45, 0.10, 0.43], [0.93, 0.41, 0.15], [0.99, 1.0, 0.64]])
 
 
 def class_activation_maps(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,21 +70,21 @@ def weighted_maps(activations: Tensor, gradient: Tensor) -> Tensor:
 
 
 def overlaid(image: Tensor, activation_map: Tensor) -> Image.Image:
-    """An image (C, H, W) of any range, grey or colour, with its map (H, W) laid over it."""
+    """An image (C, H, W) of any range, gray or color, with its map (H, W) laid over it."""
     image = image.float().cpu()
     image = (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
-    image = image.mean(0, keepdim=True).expand(3, -1, -1)  # in grey, so that colour means the map
+    image = image.mean(0, keepdim=True).expand(3, -1, -1)  # in gray, so that color means the map
     heat = activation_map.cpu() / activation_map.max().clamp_min(1e-12).cpu()
-    mixed = image * (1 - STRENGTH) + coloured(heat) * STRENGTH
+    mixed = image * (1 - STRENGTH) + colored(heat) * STRENGTH
     return to_pil_image(mixed.clamp(0, 1)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
 
 
-def coloured(values: Tensor) -> Tensor:
-    """Colours (3, H, W) of values (H, W) from 0 to 1."""
-    place = values * (len(COLOURS) - 1)
-    low = place.floor().long().clamp(max=len(COLOURS) - 2)
+def colored(values: Tensor) -> Tensor:
+    """Colors (3, H, W) of values (H, W) from 0 to 1."""
+    place = values * (len(COLORS) - 1)
+    low = place.floor().long().clamp(max=len(COLORS) - 2)
     between = (place - low).unsqueeze(-1)
-    return (COLOURS[low] * (1 - between) + COLOURS[low + 1] * between).permute(2, 0, 1)
+    return (COLORS[low] * (1 - between) + COLORS[low + 1] * between).permute(2, 0, 1)
 
 
 def plain(image: Tensor) -> Image.Image:

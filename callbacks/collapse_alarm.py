@@ -1,6 +1,6 @@
 """Warns when a GAN has collapsed: its samples are all alike, or its discriminator has won for good.
 
-Goodfellow et al. 2014 (§6) name the first, "the Helvetica scenario"; Arjovsky and Bottou 2017 (Towards Principled
+Goodfellow et al. 2014 (§6) name the first, "the Helvetica scenario"; Arjovsky and Bottou 2017 (Toward Principled
 Methods for Training GANs, §2) explain the second: a discriminator that is always right gives no gradient to learn from.
 """
 

@@ -23,16 +23,16 @@ class DDPScaling(Callback):
 
     The rate is scaled for the duration of each update and put back after it. Schedules, checkpoints and
     LearningRateMonitor only ever see the declared rate, so the callback works with any schedule and any number of
-    optimisers and parameter groups, cannot scale twice, and a run that is resumed on another number of devices gets the
+    optimizers and parameter groups, cannot scale twice, and a run that is resumed on another number of devices gets the
     factor of that number. `scaling/effective_lr` is what was really applied.
 
-    Goyal's momentum correction (Remark 2) concerns optimisers that multiply the learning rate into their momentum, as
+    Goyal's momentum correction (Remark 2) concerns optimizers that multiply the learning rate into their momentum, as
     Caffe's: v ← m v + η g, w ← w - v. There, past gradients keep an old rate when it changes, unless v is multiplied by
     the ratio of the rates. PyTorch's form, v ← m v + g, w ← w - η v, is what the correction restores: no rate is in
-    its buffer, all of which moves at the new one, and correcting it would apply the ratio twice. For an optimiser of
+    its buffer, all of which moves at the new one, and correcting it would apply the ratio twice. For an optimizer of
     Caffe's form, name its buffer in `momentum_buffer`.
 
-    DDP averages gradients over the ranks, so each rank's mean loss stays as it is. Batch normalisation takes its
+    DDP averages gradients over the ranks, so each rank's mean loss stays as it is. Batch normalization takes its
     statistics over the batch of one device, as Goyal et al. do (§3); another such batch is another loss function.
 
     Args:
@@ -43,7 +43,7 @@ class DDPScaling(Callback):
             Goyal et al. take 5.
         global_batch_size: Images of one update, shared out among however many devices there are, in the place of
             `data.batch_size` images for each; null keeps the latter.
-        momentum_buffer: Name under which an optimiser of Caffe's form keeps its momentum; null for all of PyTorch's.
+        momentum_buffer: Name under which an optimizer of Caffe's form keeps its momentum; null for all of PyTorch's.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -71,9 +71,9 @@ class DDPScaling(Callback):
         self.momentum_buffer = momentum_buffer
         self.scale = 1.0
         self.warmup_steps = 0
-        self.steps: list[int] = []  # updates of each optimiser
-        self.rates: list[list[float]] = []  # applied in its last update, for each optimiser and group
-        self._declared: dict[int, list[Any]] = {}  # rates to put back, of the optimisers that are within an update
+        self.steps: list[int] = []  # updates of each optimizer
+        self.rates: list[list[float]] = []  # applied in its last update, for each optimizer and group
+        self._declared: dict[int, list[Any]] = {}  # rates to put back, of the optimizers that are within an update
         self._hooks: list[Any] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -133,7 +133,7 @@ class DDPScaling(Callback):
                 pl_module.log(f"scaling/effective_lr{suffix}", _base_rate(group, rates[0]))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the optimisers as they were."""
+        """Leave the optimizers as they were."""
         self._remove_hooks()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

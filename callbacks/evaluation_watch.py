@@ -41,7 +41,7 @@ class EvaluationWatch:
         """
         if self.network.test_views is not self._views:
             raise ValueError(
-                "ObjectLocalisation looks at one view of each photograph, another callback at several: leave "
+                "ObjectLocalization looks at one view of each photograph, another callback at several: leave "
                 "TestTimeAugmentation out."
             )
 

@@ -1,16 +1,16 @@
-"""The filters of the first layer as a picture, and how much of them is colour.
+"""The filters of the first layer as a picture, and how much of them is color.
 
 Krizhevsky et al. 2012, §6.1 and Fig. 3: of the two columns of AlexNet, each on its GPU, one learns filters that are
-largely colour-agnostic and the other colour-specific ones, in every run. Here that is a number: with w(x, y) the
+largely color-agnostic and the other color-specific ones, in every run. Here that is a number: with w(x, y) the
 weights of a filter for the channels of a pixel, and m(x, y) their mean,
 
-    colour selectivity = Σ |w(x, y) - m(x, y)|² / Σ |w(x, y)|²
+    color selectivity = Σ |w(x, y) - m(x, y)|² / Σ |w(x, y)|²
 
-is the share of the filter's energy that a grey image does not reach: 0 for a filter that sees light and dark alone, 1
-for one that is blind to grey, 2/3 on average for random weights of three channels. Rafegas and Vanrell 2018 (Color
+is the share of the filter's energy that a gray image does not reach: 0 for a filter that sees light and dark alone, 1
+for one that is blind to gray, 2/3 on average for random weights of three channels. Rafegas and Vanrell 2018 (Color
 encoding in biologically-inspired convolutional neural networks, §3) compare in the same way what a neuron answers to
-images and to their grey versions; for a linear filter, the weights alone say it. "Grey" means equal values after the
-images are normalised.
+images and to their gray versions; for a linear filter, the weights alone say it. "Gray" means equal values after the
+images are normalized.
 """
 
 import math
@@ -30,11 +30,11 @@ MOST_COLUMNS = 4
 PICTURE_SIDE = 320
 
 
-def colour_selectivity(filters: Tensor) -> Tensor:
-    """Share of the energy of filters (N, C, H, W) that lies outside the grey axis: a number from 0 to 1, for all."""
+def color_selectivity(filters: Tensor) -> Tensor:
+    """Share of the energy of filters (N, C, H, W) that lies outside the gray axis: a number from 0 to 1, for all."""
     filters = filters.detach().float()
-    grey = filters.mean(1, keepdim=True)
-    return (filters - grey).square().sum() / filters.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
+    gray = filters.mean(1, keepdim=True)
+    return (filters - gray).square().sum() / filters.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def first_filters(network: nn.Module) -> list[Tensor]:
@@ -62,9 +62,9 @@ def first_filters(network: nn.Module) -> list[Tensor]:
 
 
 def filter_grid(filters: Tensor) -> Image.Image:
-    """Filters (N, C, H, W) side by side, each by its own largest weight, 0 as mid-grey; other than 3 channels as mean.
+    """Filters (N, C, H, W) side by side, each by its own largest weight, 0 as mid-gray; other than 3 channels as mean.
 
-    A filter that is all zeros is mid-grey.
+    A filter that is all zeros is mid-gray.
     """
     images = filters.detach().float().cpu()
     if images.shape[1] != 3:
@@ -87,10 +87,10 @@ def filters_in_a_row(count: int) -> int:
 
 
 class FirstLayerFilters(Callback):
-    """Draws the filters of the first layer, column below column, and logs their colour selectivity after each epoch.
+    """Draws the filters of the first layer, column below column, and logs their color selectivity after each epoch.
 
-    Logs `train/colour_selectivity`, for two columns also `train/colour_selectivity_column_1` and `…_2`; nothing for
-    grey images. Draws `pictures/first_layer_filters.png` before the first step of a run, as `…_at_start`, after
+    Logs `train/color_selectivity`, for two columns also `train/color_selectivity_column_1` and `…_2`; nothing for
+    gray images. Draws `pictures/first_layer_filters.png` before the first step of a run, as `…_at_start`, after
     1, 2, 4, 8, … epochs and at the end.
     """
 
@@ -122,17 +122,17 @@ class FirstLayerFilters(Callback):
         pictures = []
         for number, filters in enumerate(columns, start=1):
             title = f"column {number}" if len(columns) > 1 else pl_module.architecture
-            share = f", colour selectivity {float(colour_selectivity(filters)):.2f}" if filters.shape[1] == 3 else ""
+            share = f", color selectivity {float(color_selectivity(filters)):.2f}" if filters.shape[1] == 3 else ""
             pictures.append((f"{title}{share}", filter_grid(filters)))
         publish(trainer, name, below_one_another([side_by_side([picture]) for picture in pictures]))
 
 
 def selectivity_by_column(columns: list[Tensor]) -> dict[str, Any]:
-    """`colour_selectivity` of all filters, and of each column if there is more than one; empty for grey images."""
+    """`color_selectivity` of all filters, and of each column if there is more than one; empty for gray images."""
     if columns[0].shape[1] != 3:
         return {}
-    values = {"colour_selectivity": colour_selectivity(torch.cat([filters.detach().cpu() for filters in columns]))}
+    values = {"color_selectivity": color_selectivity(torch.cat([filters.detach().cpu() for filters in columns]))}
     if len(columns) > 1:
         for number, filters in enumerate(columns, start=1):
-            values[f"colour_selectivity_column_{number}"] = colour_selectivity(filters)
+            values[f"color_selectivity_column_{number}"] = color_selectivity(filters)
     return values

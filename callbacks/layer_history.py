@@ -78,12 +78,12 @@ def _panel(rows: list[dict[str, Any]], layers: list[str], title: str, logarithmi
     )
     scale = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale()
     axis = alt.Axis(format="~g", tickCount=5)
-    colour = alt.Color(
+    color = alt.Color(
         "step:O", title="step", scale=alt.Scale(scheme="viridis", domain=steps), legend=alt.Legend(symbolType="circle")
     )
     return (
         alt.Chart(alt.Data(values=rows), title=title)
         .mark_line(strokeWidth=1.75, strokeJoin="round", point=alt.OverlayMarkDef(size=14))
-        .encode(x=x, y=alt.Y("value:Q", title=None, scale=scale, axis=axis), color=colour, order="order:Q")
+        .encode(x=x, y=alt.Y("value:Q", title=None, scale=scale, axis=axis), color=color, order="order:Q")
         .properties(width=width, height=HEIGHT)
     )

@@ -37,9 +37,9 @@ def paired_gain(won: int, lost: int, count: int, quantile: float = NORMAL_QUANTI
     if count < 1:
         raise ValueError("A gain needs images: evaluate one batch or more.")
     p_won, p_lost = (won + 1) / (count + 2), (lost + 1) / (count + 2)
-    centre = p_won - p_lost
-    half_width = quantile * math.sqrt((p_won + p_lost - centre**2) / (count + 2))
-    return Gain((won - lost) / count, max(-1.0, centre - half_width), min(1.0, centre + half_width))
+    center = p_won - p_lost
+    half_width = quantile * math.sqrt((p_won + p_lost - center**2) / (count + 2))
+    return Gain((won - lost) / count, max(-1.0, center - half_width), min(1.0, center + half_width))
 
 
 class PairedCounts(Metric):

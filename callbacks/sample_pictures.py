@@ -39,22 +39,22 @@ class SamplePictures(Callback):
     | `samples.png` | the same latents after 1, 2, 4, 8, … epochs and at the end |
     | `samples.gif` | the same after each epoch, at the end |
     | `interpolation.png` | in each row the way from one latent to another, at the end |
-    | `nearest.png` | samples beside the training images nearest to them, at the end: whether it learnt by heart |
+    | `nearest.png` | samples beside the training images nearest to them, at the end: whether it learned by heart |
 
     Args:
         side: Samples in a row and in a column.
-        neighbours: Samples of which the nearest training images are looked for; 0 for none.
+        neighbors: Samples of which the nearest training images are looked for; 0 for none.
         seed: Of the latents.
 
     Raises:
         ValueError: An argument is out of its range; in `setup`: the module makes no images.
     """
 
-    def __init__(self, side: int = 10, neighbours: int = 8, seed: int = 0) -> None:
-        if side < 1 or neighbours < 0:
-            raise ValueError("SamplePictures.side must be at least 1, and neighbours at least 0.")
+    def __init__(self, side: int = 10, neighbors: int = 8, seed: int = 0) -> None:
+        if side < 1 or neighbors < 0:
+            raise ValueError("SamplePictures.side must be at least 1, and neighbors at least 0.")
         self.side = side
-        self.neighbours = neighbours
+        self.neighbors = neighbors
         self.seed = seed
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -87,9 +87,9 @@ class SamplePictures(Callback):
         publish(trainer, "interpolation", grid(pl_module.images_of(self._ways(pl_module)), self.side))  # type: ignore[operator]
         animate(Path(trainer.default_root_dir) / FOLDER)
         data = getattr(trainer, "datamodule", None)
-        if self.neighbours and hasattr(data, "plain_training_loader"):
-            found = nearest(samples[: self.neighbours], self._training_images(data, samples.device))
-            publish(trainer, "nearest", beside_neighbours(samples[: self.neighbours], found))
+        if self.neighbors and hasattr(data, "plain_training_loader"):
+            found = nearest(samples[: self.neighbors], self._training_images(data, samples.device))
+            publish(trainer, "nearest", beside_neighbors(samples[: self.neighbors], found))
 
     def _samples(self, module: Any) -> Tensor:
         source = torch.Generator().manual_seed(self.seed)
@@ -158,11 +158,11 @@ def nearest(samples: Tensor, training_images: Any, count: int = 3) -> Tensor:
     return found
 
 
-def beside_neighbours(samples: Tensor, found: Tensor) -> Image.Image:
-    """A row for each sample: it, and its neighbours (N, count, C, H, W)."""
+def beside_neighbors(samples: Tensor, found: Tensor) -> Image.Image:
+    """A row for each sample: it, and its neighbors (N, count, C, H, W)."""
     rows = torch.cat((samples.unsqueeze(1), found), dim=1)
     columns = rows.transpose(0, 1).contiguous()
-    titles = ["sample", *(f"neighbour {number}" for number in range(1, len(columns)))]
+    titles = ["sample", *(f"neighbor {number}" for number in range(1, len(columns)))]
     return side_by_side(
         [(title, grid(column, 1, image_side=64)) for title, column in zip(titles, columns, strict=True)]
     )

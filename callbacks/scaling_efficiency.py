@@ -25,7 +25,7 @@ class ScalingEfficiency(Callback):
     all are averaged. What overlaps with the backward pass costs nothing and is not counted, although on a processor it
     takes cores from it. The least of the ranks' times in a step is the transfer, the rest is waiting for slower ranks.
     On GPUs both ends are events in the stream of the computation. `forward` contains the broadcast of rank 0's batch
-    normalisation statistics, `stop signal` the question, in each step, whether a rank was asked to stop.
+    normalization statistics, `stop signal` the question, in each step, whether a rank was asked to stop.
 
     At the end a table says where the time went; it is also written to scaling.json in the run's directory. A rank whose
     own work takes much longer than the others' is named in a warning while the run goes on.

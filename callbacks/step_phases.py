@@ -15,7 +15,7 @@ class PhaseClock:
     """Adds up the time between marks, by phase and step.
 
     On a GPU the marks are events in its stream, so that phases are those of the device, not of the host that runs ahead
-    of it; they are read when the steps are, which is the only synchronisation.
+    of it; they are read when the steps are, which is the only synchronization.
 
     Args:
         device: Where the network is trained.

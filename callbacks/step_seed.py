@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 def seed_of_step(seed: int, rank: int, epoch: int, batch: int) -> int:
-    """A 63-bit seed for one batch on one rank: the four mixed by SplitMix64's finaliser (Steele et al. 2014)."""
+    """A 63-bit seed for one batch on one rank: the four mixed by SplitMix64's finalizer (Steele et al. 2014)."""
     mask = (1 << 64) - 1
     value = seed & mask
     for part in (rank, epoch, batch):

@@ -22,7 +22,7 @@ class OffersWholeImages(Protocol):
 
     Attributes:
         evaluation_sides: Empty by default: evaluation batches hold central crops (B, C, H, W). Where set, before the
-            loaders are made, `batch.images` is a mapping from each of these lengths to B normalised images (C, H, W)
+            loaders are made, `batch.images` is a mapping from each of these lengths to B normalized images (C, H, W)
             whose shorter side has that length. Every other part of the batch stays the same.
         crop_side: Shorter side of the images that the central crops are cut from; 256 for ImageNet.
     """
@@ -200,7 +200,7 @@ class TestTimeAugmentation(Callback):
         if self.padding == "reflect" or all(view.shift == (0, 0) for view in views):
             return None
         if not hasattr(data, "black"):
-            raise ValueError(f"{_name(data)} does not say what is black after normalisation: set padding to reflect.")
+            raise ValueError(f"{_name(data)} does not say what is black after normalization: set padding to reflect.")
         return data.black
 
     def _check_takes_any_size(self, network: Any) -> None:

@@ -40,7 +40,7 @@ class PolyakAveraging(WeightAveraging):
     """Averages the weights over the steps; validation, test and the files in checkpoints have the averages.
 
     A checkpoint holds both: `state_dict` is the average, `current_model_state` what training goes on with. The running
-    means and variances of batch normalisation are averaged like weights: near enough to those of the averaged network
+    means and variances of batch normalization are averaged like weights: near enough to those of the averaged network
     while the rate is small, but not the same (Izmailov et al. 2018, Averaging Weights Leads to Wider Optima, §3.2,
     pass the training set through the network once more).
 
@@ -83,7 +83,7 @@ class PolyakAveraging(WeightAveraging):
         """Refuse what is more than one network, then make the copy.
 
         Raises:
-            ValueError: The module has several optimisers, of which each has its own steps.
+            ValueError: The module has several optimizers, of which each has its own steps.
         """
         if not pl_module.automatic_optimization:
             raise ValueError(

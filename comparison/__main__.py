@@ -10,7 +10,7 @@ from comparison.dashboard.command import add_dashboard, dashboard
 from comparison.groups import Comparison, compare
 from comparison.sources.options import Sources, add_source_options, sources_of
 from comparison.table import csv_table, markdown_table, text_table
-from comparison.turing.command import add_turing, turing
+from human_test.command import add_turing, turing
 
 FORMATS = {"text": text_table, "markdown": markdown_table, "csv": csv_table}
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "architectures":
             # It builds networks, so it needs torch, which the table of runs does not.
-            from comparison.architectures.command import show_architectures  # noqa: PLC0415
+            from architectures.command import show_architectures  # noqa: PLC0415
 
             show_architectures(options)
             return 0

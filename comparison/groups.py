@@ -1,4 +1,4 @@
-"""Groups: runs which differ in nothing but their seed, with a label that tells each group from its neighbours."""
+"""Groups: runs which differ in nothing but their seed, with a label that tells each group from its neighbors."""
 
 import hashlib
 import json
@@ -141,7 +141,7 @@ def _label(groups: Sequence[Group]) -> list[Group]:
     by_architecture: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
         by_architecture[group.architecture].append(group)
-    labelled = []
+    labeled = []
     for same in by_architecture.values():
         differences = distinguish([group.example.configuration for group in same], MOST_TELLING_SECTIONS)
         labels = [
@@ -150,5 +150,5 @@ def _label(groups: Sequence[Group]) -> list[Group]:
         ]
         for number, (group, label) in enumerate(zip(same, labels, strict=True), start=1):
             ambiguous = labels.count(label) > 1
-            labelled.append(replace(group, label=f"{label} #{number}" if ambiguous else label))
-    return labelled
+            labeled.append(replace(group, label=f"{label} #{number}" if ambiguous else label))
+    return labeled

@@ -31,15 +31,15 @@ function connect(section, views) {
   });
   const chips = [...section.querySelectorAll(".legend button")];
   let pinned = "";
-  const emphasise = (label) => setAll("highlight", label || pinned);
+  const emphasize = (label) => setAll("highlight", label || pinned);
   chips.forEach((chip) => {
     const label = chip.dataset.label;
-    chip.addEventListener("pointerenter", () => emphasise(label));
-    chip.addEventListener("pointerleave", () => emphasise(""));
+    chip.addEventListener("pointerenter", () => emphasize(label));
+    chip.addEventListener("pointerleave", () => emphasize(""));
     chip.addEventListener("click", () => {
       pinned = pinned === label ? "" : label;
       chips.forEach((other) => other.setAttribute("aria-pressed", String(pinned && other.dataset.label === pinned)));
-      emphasise("");
+      emphasize("");
     });
   });
   section.querySelectorAll(".switch input").forEach((input) => input.addEventListener("change", () => {

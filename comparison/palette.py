@@ -1,6 +1,6 @@
-"""Colours of the architectures: fixed for each, apart in light and dark, also for colour-blind readers.
+"""Colors of the architectures: fixed for each, apart in light and dark, also for color-blind readers.
 
-The base colours were chosen by maximising the smallest distance in OKLab between any two, seen normally and under
+The base colors were chosen by maximizing the smallest distance in OKLab between any two, seen normally and under
 simulated protanopia, deuteranopia and tritanopia (Machado et al., 2009), on a light and on a dark background.
 """
 
@@ -42,7 +42,7 @@ DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12
 
 @dataclass(frozen=True)
 class SeriesStyle:
-    """How a group is drawn everywhere: its colour in both modes, and its dash among groups of the same colour."""
+    """How a group is drawn everywhere: its color in both modes, and its dash among groups of the same color."""
 
     light: str
     dark: str
@@ -50,7 +50,7 @@ class SeriesStyle:
 
 
 def series_styles(groups: Sequence[Group]) -> list[SeriesStyle]:
-    """One style per group; the colour depends on the architecture alone, deeper members of a family being stronger."""
+    """One style per group; the color depends on the architecture alone, deeper members of a family being stronger."""
     unknown = sorted({group.architecture for group in groups if _known_family(group.architecture) is None})
     drawn: dict[str, int] = {}
     styles = []
@@ -60,7 +60,7 @@ def series_styles(groups: Sequence[Group]) -> list[SeriesStyle]:
         shade = _shade(group.example.depth, family)
         dash = DASHES[drawn.get(name, 0) % len(DASHES)]
         drawn[name] = drawn.get(name, 0) + 1
-        # Deeper means further from the background: towards black on a light page, towards white on a dark one.
+        # Deeper means further from the background: toward black on a light page, toward white on a dark one.
         styles.append(SeriesStyle(_mix(family.light, -shade), _mix(family.dark, 0.5 * shade), dash))
     return styles
 
@@ -77,8 +77,8 @@ def _shade(depth: int | None, family: Family) -> float:
     return max(-STRONGEST_SHADE, min(STRONGEST_SHADE, SHADE_PER_DOUBLING * doublings))
 
 
-def _mix(colour: str, amount: float) -> str:
-    """The colour mixed with white (amount above zero) or black (below)."""
+def _mix(color: str, amount: float) -> str:
+    """The color mixed with white (amount above zero) or black (below)."""
     target = 255 if amount > 0 else 0
-    channels = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    channels = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     return "#" + "".join(f"{round(channel + abs(amount) * (target - channel)):02x}" for channel in channels)

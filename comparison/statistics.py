@@ -45,11 +45,11 @@ def wilson_interval(proportion: float, count: int, quantile: float = NORMAL_QUAN
     if count < 1:
         raise ValueError(f"An interval needs at least one observation, not {count}: pass the number of images.")
     shrinkage = quantile**2 / count
-    centre = (proportion + shrinkage / 2) / (1 + shrinkage)
+    center = (proportion + shrinkage / 2) / (1 + shrinkage)
     variance = proportion * (1 - proportion) / count + shrinkage / (4 * count)
     half_width = quantile * math.sqrt(variance) / (1 + shrinkage)
     # Rounding must not move an end past the observation itself, which it meets at 0 and at 1.
-    return max(0.0, min(centre - half_width, proportion)), min(1.0, max(centre + half_width, proportion))
+    return max(0.0, min(center - half_width, proportion)), min(1.0, max(center + half_width, proportion))
 
 
 def estimate_accuracy(accuracies: Sequence[float], images: int) -> Estimate:

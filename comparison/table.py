@@ -170,7 +170,7 @@ def text_table(comparison: Comparison) -> str:
 
 
 def markdown_table(comparison: Comparison) -> str:
-    """GitHub-flavoured Markdown, one table a data set."""
+    """GitHub-flavored Markdown, one table a data set."""
     blocks = []
     for data_set in comparison.data_sets:
         rows = [row.cells() for row in table_rows(comparison, data_set)]

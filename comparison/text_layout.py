@@ -25,7 +25,7 @@ def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
-    """GitHub-flavoured Markdown with the same alignment."""
+    """GitHub-flavored Markdown with the same alignment."""
     rule = "|:--" * text_columns + "|--:" * (len(headings) - text_columns) + "|"
     return "\n".join([_line([*map(in_one_line, headings)]), rule, *map(_line, rows)])
 

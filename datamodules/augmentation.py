@@ -1,4 +1,4 @@
-"""Augmentation and normalisation of a whole batch at a time, on whatever device holds it.
+"""Augmentation and normalization of a whole batch at a time, on whatever device holds it.
 
 Nothing here loops over samples, reads a value back from the device or keeps state.
 """
@@ -79,7 +79,7 @@ def pad_and_crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Ten
     return rows.index_select(0, starts.flatten()).view(batch, channels, height, width)
 
 
-def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Scales uint8 images to zero mean and unit variance in each channel.
 
     Args:
@@ -97,6 +97,6 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 @functools.lru_cache
 def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     # Cached: a copy from the host for every batch would make the host wait for the device.
-    centre, spread = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
-    scale, shift = 1 / (255 * spread), -centre / spread
+    center, spread = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
+    scale, shift = 1 / (255 * spread), -center / spread
     return scale.to(device, torch.float32), shift.to(device, torch.float32)

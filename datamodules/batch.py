@@ -9,7 +9,7 @@ class ImageBatch(NamedTuple):
     """Images, labels and what identifies them.
 
     Attributes:
-        images: uint8 as it leaves the loader; augmented, normalised float32 after ``on_after_batch_transfer``.
+        images: uint8 as it leaves the loader; augmented, normalized float32 after ``on_after_batch_transfer``.
             Shape (B, C, H, W).
         labels: int64; -1 marks a filler row, which must not be counted. Shape (B,).
         indices: int64 position of each image in its split, by which it is augmented; with repeated augmentation see

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: 60,000 colour photographs of 32x32 pixels.
+"""CIFAR-10 and CIFAR-100: 60,000 color photographs of 32x32 pixels.
 
 A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """

@@ -2,7 +2,7 @@
 
 A number depends on (seed, epoch, stream, sample index) and on nothing else: not on the batch it is drawn in, the number
 of ranks, the device, or what was drawn before. So a resumed run has no random state to restore. The hash is the
-finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 """
 
 import math
@@ -29,7 +29,7 @@ class Stream(IntEnum):
     AREA = 6
     ASPECT = 7
     FIXED_CROP = 8
-    COLOUR_NOISE = 9
+    COLOR_NOISE = 9
     ERASING = 10
     ERASED_AREA = 11
     ERASED_ASPECT = 12

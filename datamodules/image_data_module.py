@@ -1,4 +1,4 @@
-"""What every DataModule of the project shares: batches dealt out to ranks, exact resuming, normalisation."""
+"""What every DataModule of the project shares: batches dealt out to ranks, exact resuming, normalization."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from datamodules.augmentation import normalise
+from datamodules.augmentation import normalize
 from datamodules.loader import EvaluationLoader, ImageSource, TrainingLoader
 
 
 class ImageDataModule(LightningDataModule):
-    """Labelled images in a training, a validation and a test split, the same batches on any number of ranks.
+    """Labeled images in a training, a validation and a test split, the same batches on any number of ranks.
 
     Args:
         batch_size: Images in a training batch of each device.
@@ -113,9 +113,9 @@ class ImageDataModule(LightningDataModule):
         """The test images again; their labels are there to be ignored."""
         return self._evaluation_loader("test")
 
-    def normalised(self, images: Tensor) -> Tensor:
+    def normalized(self, images: Tensor) -> Tensor:
         """uint8 images (…, C, H, W), or floats of their range, as the network is to see them."""
-        images = normalise(images, self._centre, self._divisor)
+        images = normalize(images, self._center, self._divisor)
         if self.trainer is not None:
             # Lightning converts floats for precisions such as bf16-true before this hook, when images were still uint8.
             images = self.trainer.precision_plugin.convert_input(images)
@@ -160,15 +160,15 @@ class ImageDataModule(LightningDataModule):
             "val_images": self._splits["val"].size,
             "test_images": self._splits["test"].size,
             "selection_split": "val" if self.val_size else "test",
-            "mean": list(self._centre),
+            "mean": list(self._center),
             "std": list(self._divisor),
             "verified": self._verified,
         }
 
     @property
     def black(self) -> tuple[float, ...]:
-        """What a pixel of 0 is after normalisation, in each channel: the border of an image that is shifted."""
-        return tuple(-mean / divisor for mean, divisor in zip(self._centre, self._divisor, strict=True))
+        """What a pixel of 0 is after normalization, in each channel: the border of an image that is shifted."""
+        return tuple(-mean / divisor for mean, divisor in zip(self._center, self._divisor, strict=True))
 
     @property
     def _divisor(self) -> tuple[float, ...]:
@@ -178,7 +178,7 @@ class ImageDataModule(LightningDataModule):
         ]
 
     @property
-    def _centre(self) -> tuple[float, ...]:
+    def _center(self) -> tuple[float, ...]:
         """What is taken off pixels from 0 to 1, for each channel."""
         return (0.5,) * self.in_channels if self.normalization == "symmetric" else self.mean
 

@@ -13,7 +13,7 @@ from datamodules.splits import Split, check_classes_present, check_split, hold_o
 
 
 class InMemoryDataModule(ImageDataModule):
-    """Small images held in memory as one tensor, augmented and normalised on the device.
+    """Small images held in memory as one tensor, augmented and normalized on the device.
 
     Args:
         batch_size: Images in a training batch of each device.
@@ -94,7 +94,7 @@ class InMemoryDataModule(ImageDataModule):
             self._splits = {name: split.to(device) for name, split in self._splits.items()}
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
-        """Augments a training batch and normalises any batch, on the device."""
+        """Augments a training batch and normalizes any batch, on the device."""
         images = batch.images
         if batch.epoch is not None:
             images = augment(
@@ -105,4 +105,4 @@ class InMemoryDataModule(ImageDataModule):
                 crop_padding=self.crop_padding,
                 horizontal_flip=self.horizontal_flip,
             )
-        return batch._replace(images=self.normalised(images))
+        return batch._replace(images=self.normalized(images))

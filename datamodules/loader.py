@@ -12,7 +12,7 @@ from datamodules.counter_random import augmentation_keys, random_permutation
 
 
 class ImageSource(Protocol):
-    """Labelled images that batches are made of."""
+    """Labeled images that batches are made of."""
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: 70,000 grey images of 28x28 pixels, in IDX files."""
+"""MNIST and Fashion-MNIST: 70,000 gray images of 28x28 pixels, in IDX files."""
 
 from pathlib import Path
 from typing import Any, ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Labelled images in memory: checks, and the division into training and validation."""
+"""Labeled images in memory: checks, and the division into training and validation."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

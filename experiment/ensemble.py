@@ -18,7 +18,7 @@ import datamodules
 from callbacks import TestTimeAugmentation
 from callbacks.json_record import write_record
 from callbacks.views import PROTOCOLS, ProtocolName
-from experiment.ensemble_summary import Answers, summarise, table
+from experiment.ensemble_summary import Answers, summarize, table
 from experiment.export import read_run
 from experiment.quiet import silence_unhelpful_messages
 from experiment.resume import CONFIG, checkpoint_to_evaluate
@@ -60,7 +60,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate each run's network and the mean of their class probabilities on the same images.
 
-    The networks are in memory one after the other. Each sees the images as it was trained to: normalised, and enlarged,
+    The networks are in memory one after the other. Each sees the images as it was trained to: normalized, and enlarged,
     as its own run's config says.
 
     Args:
@@ -101,7 +101,7 @@ def evaluate(
         "data": data.name,
         "split": split,
         "views": None if augmentation is None else augmentation.description(),
-        **summarise(members),
+        **summarize(members),
         "precision": str((trainer or {}).get("precision", "32-true")),
         "hardware": hardware(num_nodes=1),
         "versions": {name: version(name) for name in ("torch", "lightning")},

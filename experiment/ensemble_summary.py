@@ -83,7 +83,7 @@ def gain_over_mean(ensemble: Answers, members: Sequence[Answers]) -> Gain:
     return Gain(value, value - half_width, value + half_width)
 
 
-def summarise(members: Sequence[Answers]) -> dict[str, Any]:
+def summarize(members: Sequence[Answers]) -> dict[str, Any]:
     """Accuracy of each member and of the ensemble, and the ensemble's gain over the best and over the mean member."""
     ensemble = average(members)
     rows = [

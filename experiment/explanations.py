@@ -182,7 +182,7 @@ def _either(words: Sequence[str], last: str = "or") -> str:
 
 
 def _closest(word: str, candidates: Iterable[str]) -> str:
-    """The candidate that is spelt most like the word, else one that begins with it, else nothing."""
+    """The candidate that is spelled most like the word, else one that begins with it, else nothing."""
     by_lower_case = {candidate.lower(): candidate for candidate in candidates}
     beginnings = [candidate for candidate in by_lower_case if len(word) > 2 and candidate.startswith(word.lower())]
     closest = get_close_matches(word.lower(), by_lower_case, n=1) or beginnings

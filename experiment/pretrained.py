@@ -13,7 +13,7 @@ from lightning_modules import ARCHITECTURES, ImageClassifier
 
 
 class PretrainedClassifier(nn.Module, PyTorchModelHubMixin):
-    """A network that answers: without auxiliary heads, loss, metrics and optimiser.
+    """A network that answers: without auxiliary heads, loss, metrics and optimizer.
 
     `save_pretrained`, `from_pretrained` and `push_to_hub` are those of huggingface_hub: config.json holds the arguments
     below, model.safetensors the weights, README.md the model card.
@@ -57,7 +57,7 @@ class PretrainedClassifier(nn.Module, PyTorchModelHubMixin):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, in_channels, H, W) → logits (B, num_classes)."""
+        """Normalized images (B, in_channels, H, W) → logits (B, num_classes)."""
         return self.network(images)
 
     @classmethod

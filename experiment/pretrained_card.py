@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from lightning_modules import ImageClassifier
 from lightning_modules.model_card import model_card
 
-LICENCE = "apache-2.0"
+LICENSE = "apache-2.0"
 USE = """\
 In a checkout of this project, where `FOLDER` is this folder or the name of its repository:
 
@@ -68,9 +68,9 @@ def card_of(
 ## Use
 
 {USE}
-Images are (B, {", ".join(map(str, counts.input_shape))}). {_normalisation(mean, std)}
+Images are (B, {", ".join(map(str, counts.input_shape))}). {_normalization(mean, std)}
 
-## Licence
+## License
 
 Apache-2.0, as the project's. The data set has terms of its own.
 """
@@ -81,9 +81,9 @@ def wilson_interval(proportion: float, count: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a proportion that was observed on `count` images."""
     quantile = 1.96
     shrinkage = quantile**2 / count
-    centre = (proportion + shrinkage / 2) / (1 + shrinkage)
+    center = (proportion + shrinkage / 2) / (1 + shrinkage)
     half = quantile * math.sqrt(proportion * (1 - proportion) / count + shrinkage / (4 * count)) / (1 + shrinkage)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def _header(network: ImageClassifier, training: dict[str, Any]) -> ModelCardData:
@@ -100,7 +100,7 @@ def _header(network: ImageClassifier, training: dict[str, Any]) -> ModelCardData
         )
         results = [result]
     return ModelCardData(
-        license=LICENCE,
+        license=LICENSE,
         library_name="pytorch",
         pipeline_tag="image-classification",
         tags=["image-classification", type(network).__name__.lower()],
@@ -129,9 +129,9 @@ def _classes(num_classes: int, class_names: Sequence[str] | None) -> str:
     return f"{num_classes}: {shown}" + (", …; all in config.json" if num_classes > 20 else "")
 
 
-def _normalisation(mean: Sequence[float] | None, std: Sequence[float] | None) -> str:
+def _normalization(mean: Sequence[float] | None, std: Sequence[float] | None) -> str:
     if not mean or not std:
-        return "How they are to be normalised is not recorded: as they were in training."
+        return "How they are to be normalized is not recorded: as they were in training."
     return (
         "Scale pixels to 0 to 1, then, channel by channel, subtract the mean "
         f"({', '.join(f'{value:.4g}' for value in mean)}) and divide by ({', '.join(f'{value:.4g}' for value in std)})."

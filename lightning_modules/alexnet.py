@@ -9,16 +9,16 @@
     fc6, fc7, fc8                             both               4096, 4096, 1000
 
 The two GPUs of the paper are two columns: groups of a convolution that sees its own half (§3.5), and two windows of the
-normalisation across channels, which do not reach into the other column.
+normalization across channels, which do not reach into the other column.
 
 Departures:
     - A 224x224 crop gives 54x54 by the text's arithmetic. `paper`, `one_column` and `torchvision` pad by 2 on all
       sides (torchvision); `authors2012` by 3 on the right and bottom, to which the authors' rounding up amounts;
       `caffe` does not pad and is fed 227x227 crops for 55x55 (BVLC/caffe, models/bvlc_alexnet).
     - `authors2012` is the authors' own network (computerhistory/AlexNet-Source-Code, layers/layers-145.cfg): ReLU after
-      the first and last pooling, a second, spatial normalisation in block 2, sums of squares divided by their number.
-    - `caffe` normalises all 96 or 256 channels as one map, divides the sum by 5 and adds 1 instead of 2.
-    - `torchvision` has other widths, one column, no normalisation, and drops the inputs of fc6 and fc7, not their
+      the first and last pooling, a second, spatial normalization in block 2, sums of squares divided by their number.
+    - `caffe` normalizes all 96 or 256 channels as one map, divides the sum by 5 and adds 1 instead of 2.
+    - `torchvision` has other widths, one column, no normalization, and drops the inputs of fc6 and fc7, not their
       outputs (pytorch/vision, torchvision/models/alexnet.py, after One Weird Trick, 2014).
     - The small stem, for 32x32 images, is a 5x5 convolution of stride 1; the poolings give 15x15, 7x7 and 3x3.
 """
@@ -50,7 +50,7 @@ class Design:
         columns: 2: conv2, conv4 and conv5 see their own half of the channels; 1: all see all.
         widths: Channels of conv1 to conv5.
         padding: Zeros around a 224x224 crop: left, right, top, bottom.
-        normalization: scale, k and columns of the normalisation across channels, if there is one.
+        normalization: scale, k and columns of the normalization across channels, if there is one.
         weight_std: Standard deviation of the initial weights of conv1 to conv5 and fc6 to fc8; None for PyTorch's.
         bias: Initial bias of conv2, conv4, conv5, fc6 and fc7; the others start at 0.
     """
@@ -87,7 +87,7 @@ class AlexNet(ImageClassifier):
 
     Args:
         variant: paper: as printed; one_column: without the split over two GPUs; authors2012: as the authors' own code
-            has it; caffe: bvlc_alexnet; torchvision: other widths, no normalisation.
+            has it; caffe: bvlc_alexnet; torchvision: other widths, no normalization.
         stem: imagenet: 11x11/4; small: 5x5/1, for 32x32 images.
         image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
             it from the data set. By default 224, or 32 for the small stem.
@@ -142,7 +142,7 @@ class AlexNet(ImageClassifier):
         return self.head(self.features(images))
 
     def reset_parameters(self, design: Design, initialization: Literal["design", "kaiming"]) -> None:
-        """Normal weights and constant biases (§5), or He initialisation with the last layer at N(0, 0.01²)."""
+        """Normal weights and constant biases (§5), or He initialization with the last layer at N(0, 0.01²)."""
         layers = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         if initialization == "kaiming":
             for layer in layers[:-1]:

@@ -55,7 +55,7 @@ class AlexNetPair(ImageClassifier):
 
     Args:
         devices: Devices of the two columns.
-        variant: paper or authors2012, whose normalisation stays inside a column.
+        variant: paper or authors2012, whose normalization stays inside a column.
         training: Arguments of AlexNet and of ImageClassifier.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The one base of every classifier: loss, metrics, optimisation, evaluation. An architecture adds only its network."""
+"""The one base of every classifier: loss, metrics, optimization, evaluation. An architecture adds only its network."""
 
 import copy
 from collections.abc import Callable
@@ -52,13 +52,13 @@ class ImageClassifier(LightningModule):
 
     Args:
         num_classes: Number of classes; the command line takes it from the data set.
-        in_channels: Channels of the images: 3 for colour (the default), 1 for grey; taken from the data set likewise.
+        in_channels: Channels of the images: 3 for color (the default), 1 for gray; taken from the data set likewise.
         image_size: Height and width of the images in pixels; taken from the data set likewise.
         label_smoothing: Share of the target that is spread evenly over all classes, 0 to 1.
-        optimizer: Optimiser, given without its parameters.
-        lr_scheduler: Learning rate schedule, given without its optimiser; null keeps the rate constant.
+        optimizer: Optimizer, given without its parameters.
+        lr_scheduler: Learning rate schedule, given without its optimizer; null keeps the rate constant.
         lr_scheduler_interval: Whether the schedule counts epochs or steps (updates).
-        decay_norms_and_biases: Whether weight decay also acts on biases and normalisation parameters.
+        decay_norms_and_biases: Whether weight decay also acts on biases and normalization parameters.
         bias_lr_scale: Factor of the learning rate for biases; 2 in the recipes of cuda-convnet and Caffe.
         channels_last: Keep images and weights in NHWC memory order, which is faster with bf16 and on GPUs.
         compile: Compile the network with torch.compile; the keys of checkpoints stay the same.
@@ -239,7 +239,7 @@ class ImageClassifier(LightningModule):
         return {"indices": batch.indices[counted], "probabilities": probabilities[counted]}
 
     def configure_optimizers(self) -> Any:
-        """The injected optimiser over `parameter_groups`, with the injected schedule."""
+        """The injected optimizer over `parameter_groups`, with the injected schedule."""
         optimizer = self.make_optimizer(self.parameter_groups())
         for group in optimizer.param_groups:
             group["lr"] *= group["lr_scale"]
@@ -258,7 +258,7 @@ class ImageClassifier(LightningModule):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters by whether they decay and by `lr_scale`, the factor of their learning rate.
 
-        Weights decay; biases and normalisation do not, unless `decay_norms_and_biases`.
+        Weights decay; biases and normalization do not, unless `decay_norms_and_biases`.
         """
         groups: dict[tuple[bool, float], dict[str, Any]] = {}
         for name, parameter in self.named_parameters():

@@ -22,9 +22,9 @@ Table 1, for a 224x224 crop. An Inception module is four branches side by side, 
 An auxiliary head (§5): average pool 5x5/3, conv 1x1 128, fc 1024, dropout 0.7, fc; its loss counts 0.3 in training.
 
 Departures:
-    - The paper gives neither the normalisation's constants nor an initialisation: here Caffe's (BVLC/caffe,
+    - The paper gives neither the normalization's constants nor an initialization: here Caffe's (BVLC/caffe,
       models/bvlc_googlenet), Glorot's uniform weights and biases of 0.2.
-    - `batch_norm` replaces LRN and biases by batch normalisation, as all later forms of the network.
+    - `batch_norm` replaces LRN and biases by batch normalization, as all later forms of the network.
     - `torchvision` (pytorch/vision, torchvision/models/googlenet.py) does that too, has 3x3 convolutions in the "5x5"
       branch (a slip of TF-Slim's, kept there for the weights' sake), 2x2 in the last max pool, dropout 0.2, and heads
       that average over 4x4 parts.
@@ -58,7 +58,7 @@ AUXILIARY_CHANNELS = {"4a": 512, "4d": 528}
 
 
 def conv(variant: Variant, in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
-    """Convolution that keeps the size but for its stride, with ReLU, and batch normalisation in between if any."""
+    """Convolution that keeps the size but for its stride, with ReLU, and batch normalization in between if any."""
     plain = variant == "paper"
     layers: list[nn.Module] = [
         nn.Conv2d(in_channels, channels, kernel_size, stride, padding=kernel_size // 2, bias=plain)
@@ -96,7 +96,7 @@ class GoogLeNet(ImageClassifier):
     """GoogLeNet, or Inception v1 (Szegedy et al. 2014).
 
     Args:
-        variant: paper: as printed; batch_norm: with batch normalisation instead of LRN; torchvision: with its 3x3 in
+        variant: paper: as printed; batch_norm: with batch normalization instead of LRN; torchvision: with its 3x3 in
             the 5x5 branch, for its weights.
         auxiliary: Whether classifiers at 4a and 4d take part in training; evaluation and exports never have them.
         stem: imagenet: 7x7/2; small: 3x3/1 and one max pool less, for 32x32 images.
@@ -104,7 +104,7 @@ class GoogLeNet(ImageClassifier):
             command line takes it from the data set. By default 224, or 32 for the small stem.
         dropout: Probability of dropping before the last layer; by default 0.4, or 0.2 for torchvision.
         auxiliary_dropout: The same in the auxiliary heads.
-        transform_input: Turn images normalised by ImageNet's usual mean and standard deviation into those of range -1
+        transform_input: Turn images normalized by ImageNet's usual mean and standard deviation into those of range -1
             to 1, on which torchvision's weights were trained.
         initialization: design: Caffe's for the paper, He's for batch_norm, N(0, 0.01²) for torchvision; kaiming: He's.
         training: Arguments of ImageClassifier.

@@ -51,7 +51,7 @@ class Layer:
         kind: What it is, such as "conv 7x7/2 + norm", "conv 5x5, 2 groups", "max pool 3x3/2" or "fc".
         counted_as: conv, fc, norm or other, as the model card counts.
         output_shape: (channels, height, width), or (features,).
-        parameters: Of the layer, with those of a normalisation that directly follows.
+        parameters: Of the layer, with those of a normalization that directly follows.
         multiply_adds: For one image; of convolutions and fully connected layers only, as the model card counts.
         receptive_field: Height and width in pixels of what one output depends on, along the path that sees most; it may
             reach beyond the image. None for the whole image, behind a global pooling or a fully connected layer.
@@ -69,9 +69,9 @@ class Layer:
 
 
 def layer_table(network: ImageClassifier) -> list[Layer]:
-    """Rows of the convolutions, poolings, fully connected and response normalisation layers, in order of execution.
+    """Rows of the convolutions, poolings, fully connected and response normalization layers, in order of execution.
 
-    Anything else that has parameters gets a row too, but for normalisation directly behind a layer. Layers of the
+    Anything else that has parameters gets a row too, but for normalization directly behind a layer. Layers of the
     auxiliary heads come last. Kernels and strides are taken to be the same in height and width, as in all these
     networks.
 
@@ -92,7 +92,7 @@ def layer_table(network: ImageClassifier) -> list[Layer]:
 
 @dataclass(frozen=True)
 class _Field:
-    """Pixels that an element depends on, and their distance from those of its neighbour; infinite: the whole image."""
+    """Pixels that an element depends on, and their distance from those of its neighbor; infinite: the whole image."""
 
     size: float = 1
     step: float = 1
@@ -162,7 +162,7 @@ class _Tracer(TorchDispatchMode):
             if func not in REDUCTIONS or after is WHOLE_IMAGE:
                 self._add(name, module, _pool_in_words(func, args, output, after), output)
         elif (func in POOLS or func is CONVOLUTION) and not (self.rows and self.rows[-1].name == name):
-            # Within a module without parts, such as a response normalisation, it is what the module's name says.
+            # Within a module without parts, such as a response normalization, it is what the module's name says.
             self._add(name, module, _in_words(module), output)
 
     def _add(self, name: str, module: nn.Module, kind: str, output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Local response normalisation, which AlexNet introduced and ZFNet, VGG A-LRN and GoogLeNet took over.
+"""Local response normalization, which AlexNet introduced and ZFNet, VGG A-LRN and GoogLeNet took over.
 
 Its constants differ between sources; each network names its own:
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class LocalResponseNorm(nn.Module):
-    """x / (k + scale · Σ x²)^0.75, the sum over five neighbouring channels of the same column (§3.3).
+    """x / (k + scale · Σ x²)^0.75, the sum over five neighboring channels of the same column (§3.3).
 
     The sum is a product with a matrix of zeros and ones, three times faster than nn.LocalResponseNorm, which besides
     does not know bf16 on a CPU.
@@ -30,8 +30,8 @@ class LocalResponseNorm(nn.Module):
         self.k = k
         self.columns = columns
         channel = torch.arange(channels // columns)
-        neighbours = (channel.unsqueeze(1) - channel).abs() <= 2
-        window = neighbours.float().repeat(columns, 1)[:, :, None, None]
+        neighbors = (channel.unsqueeze(1) - channel).abs() <= 2
+        window = neighbors.float().repeat(columns, 1)[:, :, None, None]
         self.register_buffer("window", window, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from lightning_modules.classifier import ImageClassifier
 
 @dataclass(frozen=True)
 class Parameters:
-    """Numbers of parameters: of convolutions, fully connected layers, normalisation, anything else, and all."""
+    """Numbers of parameters: of convolutions, fully connected layers, normalization, anything else, and all."""
 
     conv: int
     fc: int

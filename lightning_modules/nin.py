@@ -94,7 +94,7 @@ class NIN(ImageClassifier):
         variant: Data set whose network it is: cifar10, cifar100, mnist or imagenet. Those of CIFAR and MNIST are the
             forms for small images.
         num_classes: Number of classes; by default the data set's.
-        in_channels: Channels of the images: 3 for colour, 1 for grey; by default the data set's.
+        in_channels: Channels of the images: 3 for color, 1 for gray; by default the data set's.
         image_size: Height and width of the images in pixels; by default the data set's.
         head: average: global average pooling; fc: a fully connected layer on the last maps, with which the paper
             compares it (§4.6).

@@ -14,7 +14,7 @@ Departures:
     - `v1.5` strides in the 3x3 of a bottleneck, not in its first 1x1 (facebook/fb.resnet.torch, torchvision).
     - The max pool of the stem is padded by 1 and rounds down (torchvision); the authors' Caffe pools without padding
       and rounds up. Both give 56x56, one pixel apart.
-    - Normalisation uses running averages; the authors took the statistics of a large batch after training
+    - Normalization uses running averages; the authors took the statistics of a large batch after training
       (KaimingHe/deep-residual-networks).
     - The zeros of shortcut A stand after the channels (facebook/fb.resnet.torch, models/resnet.lua).
 """
@@ -47,7 +47,7 @@ TORCHVISION_NAMES = (
 
 
 def conv_norm(in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
-    """Convolution that keeps the size but for its stride, and batch normalisation (§3.4)."""
+    """Convolution that keeps the size but for its stride, and batch normalization (§3.4)."""
     padding = kernel_size // 2
     convolution = nn.Conv2d(in_channels, channels, kernel_size, stride, padding, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels))
@@ -204,7 +204,7 @@ class ResNet(ImageClassifier):
         return self.head.weight
 
     def reset_parameters(self, initialization: Literal["fan_in", "fan_out"], zero_init_residual: bool) -> None:
-        """He initialisation (He et al. 2015, Delving Deep into Rectifiers, §2.2); the last layer keeps PyTorch's."""
+        """He initialization (He et al. 2015, Delving Deep into Rectifiers, §2.2); the last layer keeps PyTorch's."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode=initialization, nonlinearity="relu")

@@ -8,15 +8,15 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 class ConstantWarmupMultiStepLR(LambdaLR):
-    """A low constant rate at first, then the optimiser's own, reduced at each milestone.
+    """A low constant rate at first, then the optimizer's own, reduced at each milestone.
 
     ResNet-110 needs it (He et al. 2015, §4.2): a tenth of the rate until the training error has fallen to 80 %, which
     took the authors some 400 updates. A number of updates stands here in the place of the error.
 
     Args:
-        optimizer: The optimiser.
+        optimizer: The optimizer.
         warmup_steps: Calls of `step()` during which the rate is low.
-        warmup_factor: What the optimiser's rate is multiplied with meanwhile.
+        warmup_factor: What the optimizer's rate is multiplied with meanwhile.
         milestones: Calls after which the rate is reduced, in rising order.
         gamma: What it is multiplied with at each.
 

@@ -14,9 +14,9 @@ All convolutions are 3x3 of stride 1, but for those of C. With `dense`, the full
 the same weights (§3.2), so the network takes a whole image of any size and averages the scores over its positions.
 
 Departures:
-    - Batch normalisation, as an option, came later (pytorch/vision, torchvision/models/vgg.py).
+    - Batch normalization, as an option, came later (pytorch/vision, torchvision/models/vgg.py).
     - The paper's random weights have a variance of 0.01 (§3.1), for pixels minus the mean, and B to E start from layers
-      of a trained A: here by `weights_of_a`. Glorot's initialisation made that unnecessary (§3.1), so does He's.
+      of a trained A: here by `weights_of_a`. Glorot's initialization made that unnecessary (§3.1), so does He's.
     - The small form, for 32x32 images, is the same network: its five poolings leave 1x1. Only fc6 is smaller.
 """
 
@@ -44,7 +44,7 @@ class VGG(ImageClassifier):
 
     Args:
         variant: Column of Table 1: A (11 layers), A-LRN, B (13), C (16, with 1x1 convolutions), D (16), E (19).
-        batch_norm: Normalise each convolution's outputs over the batch.
+        batch_norm: Normalize each convolution's outputs over the batch.
         dense: Turn the fully connected layers into convolutions of the same weights (§3.2), for images of any size from
             `image_size` on.
         stem: imagenet, for 224x224 images; small, for 32x32.

@@ -13,7 +13,7 @@ AlexNet with a smaller first kernel and stride, and without its two columns (§4
 
 Departures:
     - Padding is not printed: 1 around conv1 and poolings that round up give the sizes of Fig. 3.
-    - The constants of the normalisation are not printed either: AlexNet's, after pooling as Fig. 3 has it.
+    - The constants of the normalization are not printed either: AlexNet's, after pooling as Fig. 3 has it.
     - The small stem, for 32x32 images, is 3x3 of stride 1, and conv2 keeps its size; the poolings give 16, 8 and 4.
 """
 
@@ -115,7 +115,7 @@ class ZFNet(ImageClassifier):
                 layer.weight.mul_((self.filter_rms_limit / rms).clamp(max=1))
 
     def reset_parameters(self, initialization: Literal["design", "kaiming"]) -> None:
-        """N(0, 0.01²) (§3), or He initialisation with the last layer at N(0, 0.01²); biases 0."""
+        """N(0, 0.01²) (§3), or He initialization with the last layer at N(0, 0.01²); biases 0."""
         layers = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         for layer in layers:
             if initialization == "kaiming" and layer is not layers[-1]:

@@ -6,13 +6,34 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("experiment", "comparison", "lightning_modules", "datamodules", "callbacks", "benchmarks", "main", "tests")
+PACKAGES = (
+    "experiment",
+    "comparison",
+    "architectures",
+    "human_test",
+    "lightning_modules",
+    "datamodules",
+    "callbacks",
+    "benchmarks",
+    "main",
+    "tests",
+)
 ALLOWED = {
     "lightning_modules": {"lightning_modules"},
     "datamodules": {"datamodules"},
     "callbacks": {"callbacks", "lightning_modules.classifier"},
     "experiment": {"experiment", "lightning_modules", "datamodules", "callbacks"},
-    "comparison": {"comparison", "experiment", "lightning_modules", "datamodules", "callbacks"},
+    "architectures": {"architectures", "comparison", "experiment", "lightning_modules"},
+    "human_test": {"human_test", "comparison", "experiment", "lightning_modules", "datamodules"},
+    "comparison": {
+        "comparison",
+        "architectures",
+        "human_test",
+        "experiment",
+        "lightning_modules",
+        "datamodules",
+        "callbacks",
+    },
 }
 SHARED_BY_ARCHITECTURES = {"lightning_modules.classifier", "lightning_modules.local_response_norm"}
 NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "layer_table", "model_card", "weights"}

@@ -78,7 +78,7 @@ def read_classifier(source: str) -> ClassifierFeatures:
     """The classifier of a run's best checkpoint, or of a checkpoint in a run.
 
     Raises:
-        ValueError: There is none, or the run's summary does not say how its images were normalised.
+        ValueError: There is none, or the run's summary does not say how its images were normalized.
     """
     checkpoint = _checkpoint(Path(source))
     summary = _summary(checkpoint.parent.parent / SUMMARY)
@@ -132,7 +132,7 @@ def _summary(file: Path) -> dict[str, Any]:
         return summary
     except (OSError, ValueError, TypeError, KeyError):
         raise ValueError(
-            f"There is no {file} that says how the classifier's images were normalised: give a run of this version."
+            f"There is no {file} that says how the classifier's images were normalized: give a run of this version."
         ) from None
 
 

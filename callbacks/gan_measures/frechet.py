@@ -5,7 +5,7 @@
 Heusel et al. 2017: GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium; the formula is
 that of Dowson and Landau 1982. With Inception's features it is the FID.
 
-Departure, in the arithmetic alone: neither a covariance nor the square root of a matrix is computed. With centred
+Departure, in the arithmetic alone: neither a covariance nor the square root of a matrix is computed. With centered
 features X = Q R, Σ = Rᵀ R / (n - 1), and tr (Σ Σ')^½ is the sum of the singular values of R R'ᵀ / √((n - 1)(n' - 1)).
 So nothing is complex or has to be nudged, and features that lie in a subspace, or are more than the images, do not lose
 half of the digits, as the root of a rounded 0 does.

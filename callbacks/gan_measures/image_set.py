@@ -7,14 +7,14 @@ from torch import Tensor
 
 from callbacks.gan_measures.feature_space import FeatureSpace
 from callbacks.gan_measures.frechet import NormalFit, normal_fit
-from callbacks.gan_measures.neighbours import squared_radii
+from callbacks.gan_measures.neighbors import squared_radii
 
-NEIGHBOURS = {"precision": 3, "density": 5}
-"""Neighbours that a ball reaches to: Kynkäänniemi et al. 2019, §4; Naeem et al. 2020, §4.3."""
+NEIGHBORS = {"precision": 3, "density": 5}
+"""Neighbors that a ball reaches to: Kynkäänniemi et al. 2019, §4; Naeem et al. 2020, §4.3."""
 
 
 class ImageSet:
-    """Images with their features, probabilities and neighbours, each computed when it is first asked for.
+    """Images with their features, probabilities and neighbors, each computed when it is first asked for.
 
     Args:
         images: uint8, on the host. Shape (N, C, H, W).
@@ -71,5 +71,5 @@ class ImageSet:
 
     @cached_property
     def radii(self) -> Tensor:
-        """Squared distances to the nearest neighbours. Shape (N, 5)."""
-        return squared_radii(self.features, max(NEIGHBOURS.values()))
+        """Squared distances to the nearest neighbors. Shape (N, 5)."""
+        return squared_radii(self.features, max(NEIGHBORS.values()))

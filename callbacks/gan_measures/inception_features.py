@@ -56,7 +56,7 @@ class InceptionFeatures:
         self.network.requires_grad_(False)
 
     def check(self, in_channels: int, image_size: int) -> None:
-        """Refuse what is neither grey nor colour; any size is enlarged.
+        """Refuse what is neither gray nor color; any size is enlarged.
 
         Raises:
             ValueError: The images have other channels.

@@ -6,9 +6,9 @@ from typing import Literal
 from callbacks.gan_measures.classifier_score import inception_score
 from callbacks.gan_measures.diversity import diversity
 from callbacks.gan_measures.frechet import frechet_distance
-from callbacks.gan_measures.image_set import NEIGHBOURS, ImageSet
+from callbacks.gan_measures.image_set import NEIGHBORS, ImageSet
 from callbacks.gan_measures.kernel import kernel_distance
-from callbacks.gan_measures.neighbours import density_and_coverage, precision_and_recall
+from callbacks.gan_measures.neighbors import density_and_coverage, precision_and_recall
 from callbacks.gan_measures.parzen import parzen_log_likelihood
 from callbacks.gan_measures.pixels import as_unit
 
@@ -34,14 +34,14 @@ def _score(real: ImageSet, fake: ImageSet) -> dict[str, float]:
 
 def _precision_recall(real: ImageSet, fake: ImageSet) -> dict[str, float]:
     real, fake = _equally_many(real, fake)
-    k = NEIGHBOURS["precision"]
+    k = NEIGHBORS["precision"]
     precision, recall = precision_and_recall(real.features, fake.features, k, (real.radii, fake.radii))
     return {"precision": precision, "recall": recall}
 
 
 def _density_coverage(real: ImageSet, fake: ImageSet) -> dict[str, float]:
     real, fake = _equally_many(real, fake)
-    density, coverage = density_and_coverage(real.features, fake.features, NEIGHBOURS["density"], real.radii)
+    density, coverage = density_and_coverage(real.features, fake.features, NEIGHBORS["density"], real.radii)
     return {"density": density, "coverage": coverage}
 
 

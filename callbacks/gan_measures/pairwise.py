@@ -14,8 +14,8 @@ def squared_distances(first: Tensor, second: Tensor) -> Iterator[tuple[slice, Te
 
     Computed as ‖x‖² + ‖y‖² - 2 xᵀy, after the mean of `second` was taken off both: common offsets would cost digits.
     """
-    centre = second.mean(0)
-    first, second = first - centre, second - centre
+    center = second.mean(0)
+    first, second = first - center, second - center
     norms = second.square().sum(1)
     rows = max(1, BLOCK // max(1, len(second)))
     for start in range(0, len(first), rows):

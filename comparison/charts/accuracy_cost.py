@@ -15,7 +15,7 @@ from comparison.charts.parts import (
     finish,
     highlighted,
     log_ticks,
-    series_colour,
+    series_color,
     smallest_error,
 )
 from comparison.groups import Group
@@ -62,7 +62,7 @@ def cost_chart(groups: Sequence[Group], cost: str) -> dict[str, Any] | None:
     domain = min(row["x"] for row in rows) / 1.5, max(row["x"] for row in rows) * 1.5
     placed = _place(rows, domain)
     base = alt.Chart(ROWS).encode(x=_cost_axis(cost, domain), y=accuracy_axis(rows))
-    colour = series_colour(groups)
+    color = series_color(groups)
     details = [
         alt.Tooltip("label:N", title="architecture"),
         alt.Tooltip("value:N", title="validation accuracy"),
@@ -75,8 +75,8 @@ def cost_chart(groups: Sequence[Group], cost: str) -> dict[str, Any] | None:
     point = base.mark_point(filled=True, size=90)
     chart = alt.layer(
         front_line.transform_filter("datum.front").encode(order="x:Q"),
-        interval.encode(y="y_low:Q", y2="y_high:Q", stroke=colour, opacity=highlighted(0.75)),
-        point.encode(fill=colour, description="spoken:N", tooltip=details, opacity=highlighted(1.0)),
+        interval.encode(y="y_low:Q", y2="y_high:Q", stroke=color, opacity=highlighted(0.75)),
+        point.encode(fill=color, description="spoken:N", tooltip=details, opacity=highlighted(1.0)),
         *(
             base.transform_filter(f"datum.place === {place}")
             .mark_text(align=align, dx=dx, dy=dy, fontSize=12, baseline="middle", aria=False)
@@ -128,7 +128,7 @@ def _cost_axis(cost: str, domain: tuple[float, float]) -> alt.X:
 def _place(rows: list[dict[str, Any]], domain: tuple[float, float]) -> list[Place]:
     """Give each row the number of its label's place; rows whose label finds none keep only their tooltip.
 
-    Among many points, only those on the front are labelled.
+    Among many points, only those on the front are labeled.
     """
     low, high = error_domain(rows)
     width, height = PLOT_SIZE
@@ -145,12 +145,12 @@ def _place(rows: list[dict[str, Any]], domain: tuple[float, float]) -> list[Plac
     for (x, y), (next_x, next_y) in itertools.pairwise(front):  # a step: to the right, then up
         lines += [(x, y - 1, next_x, y + 1), (next_x - 1, next_y, next_x + 1, y)]
     many = len(rows) > MOST_LABELS
-    labelled = [number for number, row in enumerate(rows) if row["front"] or not many]
+    labeled = [number for number, row in enumerate(rows) if row["front"] or not many]
     silent = [point for point, row in zip(points, rows, strict=True) if many and not row["front"]]
     lines += [(x - POINT_RADIUS, y - POINT_RADIUS, x + POINT_RADIUS, y + POINT_RADIUS) for x, y in silent]
-    names = [rows[number]["label"] for number in labelled]
-    chosen = place_labels([points[number] for number in labelled], names, lines, PLOT_SIZE)
-    places = dict(zip(labelled, chosen, strict=True))
+    names = [rows[number]["label"] for number in labeled]
+    chosen = place_labels([points[number] for number in labeled], names, lines, PLOT_SIZE)
+    places = dict(zip(labeled, chosen, strict=True))
     used = sorted({place for place in places.values() if place is not None})
     for number, row in enumerate(rows):
         place = places.get(number)

@@ -43,14 +43,14 @@ def filter_pictures(groups: Sequence[Group], album: Album) -> tuple[list[FilterP
 def filters_answer(
     pictures: Sequence[FilterPicture], groups: Sequence[Group], measured: Sequence[Sequence[RunMeasurements]]
 ) -> str:
-    """Whose filters see most colour; for grey images, whose filters there are."""
+    """Whose filters see most color; for gray images, whose filters there are."""
     shares = {
         group.label: share
         for group, runs in zip(groups, measured, strict=True)
-        if (share := mean_at_the_end(runs, "train/colour_selectivity")) is not None
+        if (share := mean_at_the_end(runs, "train/color_selectivity")) is not None
     }
     if not shares:
-        return f"Light and dark: the images are grey. These are the filters of {listed(p.label for p in pictures)}."
+        return f"Light and dark: the images are gray. These are the filters of {listed(p.label for p in pictures)}."
     ranked = sorted(shares, key=lambda label: -shares[label])
-    answer = f"Colour makes up {shares[ranked[0]]:.0%} of the filters' energy in {ranked[0]}"
+    answer = f"Color makes up {shares[ranked[0]]:.0%} of the filters' energy in {ranked[0]}"
     return f"{answer}." if len(ranked) == 1 else f"{answer}, the most, and {shares[ranked[-1]]:.0%} in {ranked[-1]}."

@@ -11,7 +11,7 @@ import altair as alt
 
 from comparison.charts.learning_curves import HEIGHT
 from comparison.charts.measurements import END_OF_TRAINING
-from comparison.charts.parts import ROWS, finish, highlighted, log_axis, series_colour, series_dash
+from comparison.charts.parts import ROWS, finish, highlighted, log_axis, series_color, series_dash
 from comparison.groups import Group
 from comparison.palette import SeriesStyle
 from comparison.summary import printable
@@ -103,7 +103,7 @@ def layer_norms_chart(
         for number, (name, (low, mean, high)) in enumerate(group.norms.items())
     ]
     x = alt.X("x:Q", title=None, axis=alt.Axis(values=[0, 1], labelExpr=ENDS, labelFlush=True, grid=False))
-    colour = series_colour(groups)
+    color = series_color(groups)
     base = alt.Chart(ROWS).encode(x=x, y=log_axis(rows, 1.2))
     details = [
         alt.Tooltip("label:N", title="architecture"),
@@ -112,13 +112,11 @@ def layer_norms_chart(
         alt.Tooltip("value:N", title="norm of the gradient"),
     ]
     chart = alt.layer(
-        base.mark_area(aria=False).encode(y="y_low:Q", y2="y_high:Q", fill=colour, opacity=highlighted(0.15)),
+        base.mark_area(aria=False).encode(y="y_low:Q", y2="y_high:Q", fill=color, opacity=highlighted(0.15)),
         base.mark_line(strokeWidth=2, strokeJoin="round", aria=False).encode(
-            stroke=colour, strokeDash=series_dash(groups, styles), opacity=highlighted(1.0)
+            stroke=color, strokeDash=series_dash(groups, styles), opacity=highlighted(1.0)
         ),
-        base.mark_point(filled=True, size=30, aria=False).encode(
-            fill=colour, opacity=highlighted(1.0), tooltip=details
-        ),
+        base.mark_point(filled=True, size=30, aria=False).encode(fill=color, opacity=highlighted(1.0), tooltip=details),
     )
     return finish(chart, rows, HEIGHT, f"Norm of the gradient by layer. {layer_norms_answer(measured)}")
 

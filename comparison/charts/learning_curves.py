@@ -11,7 +11,7 @@ from comparison.charts.parts import (
     finish,
     highlighted,
     log_axis,
-    series_colour,
+    series_color,
     series_dash,
     smallest_error,
 )
@@ -86,7 +86,7 @@ def curves_chart(
         rows: Points with label, value (as text), epoch, images, time, y, y_low, y_high, and whether they stand alone.
         y: The vertical axis.
         quantity: What is drawn, in words.
-        groups: Of all lines, which fixes their colours.
+        groups: Of all lines, which fixes their colors.
         styles: One for each group.
     """
     least_between_ticks = 0.1 if any(row["epoch"] % 1 for row in rows) else 1
@@ -103,9 +103,9 @@ def curves_chart(
         ),
     )
     base = alt.Chart(ROWS).transform_calculate(x="datum[progress]").encode(x=x, y=y)
-    colour = series_colour(groups)
+    color = series_color(groups)
     # The nearest point is found through a cell around it, whose datum holds the point's. Vega-Lite 6.4 forgets this in
-    # tooltips on text fields, so the tooltip is spelt out.
+    # tooltips on text fields, so the tooltip is spelled out.
     found = "(datum.datum || datum)"
     details = (
         f"{{architecture: {found}.label, '{quantity}': {found}.value, epoch: format({found}.epoch, '.2~f'), "
@@ -113,13 +113,13 @@ def curves_chart(
     )
     # A line through a single epoch is invisible, so its point is not.
     shown = alt.when(nearest).then(alt.value(1)).when("datum.alone").then(alt.value(1)).otherwise(alt.value(0))
-    band = base.mark_area(aria=False).encode(y="y_low:Q", y2="y_high:Q", fill=colour, opacity=highlighted(0.15))
+    band = base.mark_area(aria=False).encode(y="y_low:Q", y2="y_high:Q", fill=color, opacity=highlighted(0.15))
     line = base.mark_line(strokeWidth=2, strokeJoin="round", aria=False)
     point = base.mark_point(filled=True, size=55, aria=False, tooltip=alt.ExprRef(details))
     chart = alt.layer(
         band,
-        line.encode(stroke=colour, strokeDash=series_dash(groups, styles), opacity=highlighted(1.0)),
-        point.encode(fill=colour, opacity=shown).add_params(nearest),
+        line.encode(stroke=color, strokeDash=series_dash(groups, styles), opacity=highlighted(1.0)),
+        point.encode(fill=color, opacity=shown).add_params(nearest),
     ).add_params(progress)
     return finish(
         chart, rows, HEIGHT, f"{quantity.capitalize()} of {', '.join(group.label for group in groups)} during training."

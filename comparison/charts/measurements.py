@@ -12,7 +12,7 @@ from comparison.curves import ACCURACY_COLUMN, moments
 from comparison.groups import Group
 
 COLUMNS = (
-    *("train/acc1", "val/acc1", "train/loss", "val/loss", "train/colour_selectivity"),
+    *("train/acc1", "val/acc1", "train/loss", "val/loss", "train/color_selectivity"),
     *("gradients/first_layer", "gradients/last_layer", "gradients/first_to_last"),
 )
 END_OF_TRAINING = 0.1

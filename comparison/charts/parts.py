@@ -1,7 +1,7 @@
-"""What every chart of the page shares: colours that follow the page, highlighting, and scales.
+"""What every chart of the page shares: colors that follow the page, highlighting, and scales.
 
-Colours are CSS variables of the page (`var(--series-0)`, `var(--ink)`), so that one drawing serves light, dark and
-print. Accuracies are drawn by their error on a logarithmic scale, labelled with the accuracy: from 98 to 99 % is as
+Colors are CSS variables of the page (`var(--series-0)`, `var(--ink)`), so that one drawing serves light, dark and
+print. Accuracies are drawn by their error on a logarithmic scale, labeled with the accuracy: from 98 to 99 % is as
 far as from 80 to 90 %, since both halve the error.
 """
 
@@ -27,10 +27,10 @@ TICK_STEPS: tuple[tuple[float, ...], ...] = (
 )
 
 
-def series_colour(groups: Sequence[Group]) -> alt.Color:
-    """The colour of each group, as a variable that the page sets for light and dark."""
-    domain, colours = [group.label for group in groups], [f"var(--series-{index})" for index in range(len(groups))]
-    return alt.Color("label:N", scale=alt.Scale(domain=domain, range=colours), legend=None)
+def series_color(groups: Sequence[Group]) -> alt.Color:
+    """The color of each group, as a variable that the page sets for light and dark."""
+    domain, colors = [group.label for group in groups], [f"var(--series-{index})" for index in range(len(groups))]
+    return alt.Color("label:N", scale=alt.Scale(domain=domain, range=colors), legend=None)
 
 
 def series_dash(groups: Sequence[Group], styles: Sequence[SeriesStyle]) -> alt.StrokeDash:
@@ -57,7 +57,7 @@ def error_domain(rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
 
 
 def accuracy_axis(rows: Sequence[dict[str, Any]]) -> alt.Y:
-    """The y axis for rows whose `y` is an error: logarithmic, upside down, labelled with accuracies."""
+    """The y axis for rows whose `y` is an error: logarithmic, upside down, labeled with accuracies."""
     low, high = error_domain(rows)
     return alt.Y(
         "y:Q",

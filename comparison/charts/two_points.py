@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from comparison.charts.parts import ROWS, finish, highlighted, log_ticks, series_colour
+from comparison.charts.parts import ROWS, finish, highlighted, log_ticks, series_color
 from comparison.groups import Group
 
 ROW_HEIGHT, AXIS_HEIGHT = 26, 34
@@ -31,7 +31,7 @@ def two_points_chart(
     """A row for each group: a ring for the first number, a disc for the second.
 
     Args:
-        groups: All groups that are drawn somewhere on the page, which fixes the colours.
+        groups: All groups that are drawn somewhere on the page, which fixes the colors.
         numbers: Those of the groups that have any.
         names: What the two numbers are.
         description: What a screen reader says.
@@ -52,7 +52,7 @@ def two_points_chart(
     )
     labels = [number.label for number in numbers]
     y = alt.Y("label:N", title=None, sort=labels, axis=alt.Axis(grid=False, labelLimit=150, labelColor="var(--ink)"))
-    colour = series_colour(groups)
+    color = series_color(groups)
     base = alt.Chart(ROWS).encode(x=x, y=y)
     details = [
         alt.Tooltip("label:N", title="architecture"),
@@ -62,8 +62,8 @@ def two_points_chart(
     ring = base.mark_point(size=80, strokeWidth=2, filled=False, fill="var(--paper)")
     disc = base.mark_point(size=95, filled=True, aria=False)
     chart = alt.layer(
-        base.mark_rule(strokeWidth=2, aria=False).encode(x2="second:Q", stroke=colour, opacity=highlighted(0.7)),
-        ring.encode(stroke=colour, description="spoken:N", tooltip=details, opacity=highlighted(1.0)),
-        disc.encode(x="second:Q", fill=colour, tooltip=details, opacity=highlighted(1.0)),
+        base.mark_rule(strokeWidth=2, aria=False).encode(x2="second:Q", stroke=color, opacity=highlighted(0.7)),
+        ring.encode(stroke=color, description="spoken:N", tooltip=details, opacity=highlighted(1.0)),
+        disc.encode(x="second:Q", fill=color, tooltip=details, opacity=highlighted(1.0)),
     )
     return finish(chart, rows, ROW_HEIGHT * len(rows) + AXIS_HEIGHT, description)

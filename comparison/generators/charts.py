@@ -14,8 +14,8 @@ from comparison.palette import DASHES, FAMILIES, OTHERS, SeriesStyle
 HEIGHT = 300
 POINTS_OF_A_LINE = 200
 POINT_SIZE, FEW = 40, 40
-# The colours of the page that are furthest apart, one for each pair of networks.
-COLOURS = {
+# The colors of the page that are furthest apart, one for each pair of networks.
+COLORS = {
     "dcgan": FAMILIES["resnet"],
     "mlp": FAMILIES["zfnet"],
     "resnet": FAMILIES["vgg"],
@@ -24,14 +24,14 @@ COLOURS = {
 
 
 def run_styles(runs: Sequence[GeneratorRun]) -> list[SeriesStyle]:
-    """A colour for each pair of networks, a dash for each run among those of the same."""
-    unknown = sorted({run.networks for run in runs} - set(COLOURS))
+    """A color for each pair of networks, a dash for each run among those of the same."""
+    unknown = sorted({run.networks for run in runs} - set(COLORS))
     drawn: dict[str, int] = {}
     styles = []
     for run in runs:
-        colour = COLOURS.get(run.networks) or OTHERS[unknown.index(run.networks) % len(OTHERS)]
+        color = COLORS.get(run.networks) or OTHERS[unknown.index(run.networks) % len(OTHERS)]
         number = drawn[run.networks] = drawn.get(run.networks, -1) + 1
-        styles.append(SeriesStyle(colour.light, colour.dark, DASHES[number % len(DASHES)]))
+        styles.append(SeriesStyle(color.light, color.dark, DASHES[number % len(DASHES)]))
     return styles
 
 
@@ -71,7 +71,7 @@ def _chart(
         scale: Of the values, upwards.
         axis: Beside them.
         name: What is drawn, in words.
-        runs: All runs that the page draws somewhere, which fixes their colours.
+        runs: All runs that the page draws somewhere, which fixes their colors.
         styles: One for each of them.
         rule: Height of a horizontal line.
     """
@@ -81,8 +81,8 @@ def _chart(
         for epoch in thin(sorted(line.values), POINTS_OF_A_LINE)
     ]
     labels = [run.label for run in runs]
-    colours = [f"var(--series-{position})" for position in range(len(runs))]
-    colour = alt.Color("label:N", scale=alt.Scale(domain=labels, range=colours), legend=None)
+    colors = [f"var(--series-{position})" for position in range(len(runs))]
+    color = alt.Color("label:N", scale=alt.Scale(domain=labels, range=colors), legend=None)
     dash = alt.StrokeDash(
         "label:N", scale=alt.Scale(domain=labels, range=[list(style.dash) for style in styles]), legend=None
     )
@@ -99,8 +99,8 @@ def _chart(
     line = base.mark_line(strokeWidth=2, strokeJoin="round", aria=False)
     point = base.mark_point(filled=True, size=size, aria=False, tooltip=alt.ExprRef(details))
     layers = [
-        line.encode(stroke=colour, strokeDash=dash, opacity=highlighted(1.0)),
-        point.encode(fill=colour, opacity=highlighted(1.0)),
+        line.encode(stroke=color, strokeDash=dash, opacity=highlighted(1.0)),
+        point.encode(fill=color, opacity=highlighted(1.0)),
     ]
     if rule is not None:
         # One row of its own, for the rule would be drawn once for each point; not inline, for `finish` sets the data.

@@ -29,7 +29,7 @@ def label_runs(runs: Sequence[GeneratorRun]) -> list[GeneratorRun]:
     by_networks: dict[str, list[GeneratorRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run.networks, run.directory.as_posix())):
         by_networks[run.networks].append(run)
-    labelled = []
+    labeled = []
     for networks, same in by_networks.items():
         differences = distinguish([_experiment(run) for run in same], MOST_TELLING, (OBJECTIVE,))
         by_label: dict[str, list[GeneratorRun]] = defaultdict(list)
@@ -37,10 +37,10 @@ def label_runs(runs: Sequence[GeneratorRun]) -> list[GeneratorRun]:
             by_label[f"{networks} ({difference})" if difference else networks].append(run)
         for label, alike in by_label.items():
             suffixes = _suffixes(alike)
-            labelled += [
+            labeled += [
                 replace(run, experiment=label, label=label + more) for run, more in zip(alike, suffixes, strict=True)
             ]
-    return sorted(labelled, key=lambda run: run.label)
+    return sorted(labeled, key=lambda run: run.label)
 
 
 def _experiment(run: GeneratorRun) -> Mapping[str, str]:

@@ -33,7 +33,7 @@ class Measure(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The noun, with an arrow towards what is better."""
+        """The noun, with an arrow toward what is better."""
         return f"{self.noun}{ARROWS[self.better]}"
 
 

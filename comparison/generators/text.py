@@ -18,7 +18,7 @@ def text_tables(data_set: str, runs: Sequence[GeneratorRun]) -> list[str]:
 
 
 def markdown_tables(data_set: str, runs: Sequence[GeneratorRun]) -> list[str]:
-    """Parts of GitHub-flavoured Markdown, between which belongs an empty line."""
+    """Parts of GitHub-flavored Markdown, between which belongs an empty line."""
     return _tables(data_set, runs, markdown, literal)
 
 

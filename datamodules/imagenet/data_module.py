@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.batch import ImageBatch
 from datamodules.counter_random import Stream, random_permutation
 from datamodules.image_data_module import ImageDataModule
-from datamodules.imagenet.augmentation.colour import add_colour_noise
+from datamodules.imagenet.augmentation.color import add_color_noise
 from datamodules.imagenet.augmentation.erasing import erase
 from datamodules.imagenet.augmentation.mixing import mix
 from datamodules.imagenet.augmentation.trivial_augment import trivial_augment
@@ -65,7 +65,7 @@ class ImageNet(ImageDataModule):
         image_size: Height and width of the images in pixels.
         training_size: Another height and width for training; null for image_size. Random crops enlarge what they
             show, so that smaller training images look more like those of the evaluation (Touvron et al. 2019).
-        crop_side: Shorter side that a photograph is resized to in evaluation, before its centre is cut out.
+        crop_side: Shorter side that a photograph is resized to in evaluation, before its center is cut out.
         training_crop: random_resized: GoogLeNet; scaled: VGG and ResNet, which see `training_sides`; central_square:
             AlexNet; ten_fixed: ZFNet.
         training_sides: Shortest and longest shorter side that a photograph is resized to for training_crop scaled;
@@ -75,9 +75,9 @@ class ImageNet(ImageDataModule):
         offsets: Positions of the window of central_square: paper: 32 in each direction, as it counts; code: 33, as its
             authors draw.
         horizontal_flip: Whether to mirror half of the training images.
-        colour_noise: Reading of AlexNet's noise along the principal colours (§4.1): eigenvalue, as printed;
+        color_noise: Reading of AlexNet's noise along the principal colors (§4.1): eigenvalue, as printed;
             standard_deviation, as in its authors' code; null for none.
-        colour_noise_epochs: Epochs with this noise; null for all.
+        color_noise_epochs: Epochs with this noise; null for all.
         trivial_augment: Whether to change each training image by one random operation (Müller and Hutter 2021).
         random_erasing: Share of the training images of which a random rectangle is erased (Zhong et al. 2017).
         mixup: alpha of mixup (Zhang et al. 2018); 0 for none.
@@ -121,8 +121,8 @@ class ImageNet(ImageDataModule):
         crop_aspect: tuple[float, float] = (3 / 4, 4 / 3),
         offsets: Literal["paper", "code"] = "paper",
         horizontal_flip: bool = True,
-        colour_noise: Literal["eigenvalue", "standard_deviation"] | None = None,
-        colour_noise_epochs: int | None = None,
+        color_noise: Literal["eigenvalue", "standard_deviation"] | None = None,
+        color_noise_epochs: int | None = None,
         trivial_augment: bool = False,
         random_erasing: float = 0.0,
         mixup: float = 0.0,
@@ -150,7 +150,7 @@ class ImageNet(ImageDataModule):
             raise ValueError(f"random_erasing={random_erasing} must be a share of the images, from 0 to 1.")
         if crop_side < image_size:
             raise ValueError(
-                f"A photograph with a shorter side of {crop_side} pixels has no centre of {image_size}: raise "
+                f"A photograph with a shorter side of {crop_side} pixels has no center of {image_size}: raise "
                 "--data.crop_side."
             )
         if min(mixup, cutmix) < 0:
@@ -161,8 +161,8 @@ class ImageNet(ImageDataModule):
         self.crop_side = crop_side
         self.evaluation_sides: tuple[int, ...] = ()  # set by test-time augmentation that wants whole images
         self.horizontal_flip = horizontal_flip
-        self.colour_noise = colour_noise
-        self.colour_noise_epochs = colour_noise_epochs
+        self.color_noise = color_noise
+        self.color_noise_epochs = color_noise_epochs
         self.trivial_augment = trivial_augment
         self.random_erasing = random_erasing
         self.mixup = mixup
@@ -203,16 +203,16 @@ class ImageNet(ImageDataModule):
         return {"train": source, "val": selection, "test": self._source(val)}
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
-        """Augment a training batch further and normalise any batch, on the device."""
+        """Augment a training batch further and normalize any batch, on the device."""
         if isinstance(batch.images, Mapping):
-            whole = {side: [self.normalised(image) for image in images] for side, images in batch.images.items()}
+            whole = {side: [self.normalized(image) for image in images] for side, images in batch.images.items()}
             return batch._replace(images=whole)
         if batch.epoch is None:
-            return batch._replace(images=self.normalised(batch.images))
+            return batch._replace(images=self.normalized(batch.images))
         images, keys, seed, epoch = batch.images, batch.indices, self.seed, batch.epoch
-        if self.colour_noise and (self.colour_noise_epochs is None or epoch < self.colour_noise_epochs):
-            images = add_colour_noise(images, keys, seed=seed, epoch=epoch, reading=self.colour_noise, mean=self.mean)
-        images = self.normalised(images)
+        if self.color_noise and (self.color_noise_epochs is None or epoch < self.color_noise_epochs):
+            images = add_color_noise(images, keys, seed=seed, epoch=epoch, reading=self.color_noise, mean=self.mean)
+        images = self.normalized(images)
         if self.random_erasing:
             images = erase(images, keys, seed=seed, epoch=epoch, probability=self.random_erasing)
         if not (self.mixup or self.cutmix):

@@ -1,12 +1,12 @@
 """From the bytes of a photograph to the pixels of a view, decoding no more than that takes.
 
-Two ways, both uint8 and in colour:
+Two ways, both uint8 and in color:
 
 - exact: what torchvision's Resize and CenterCrop make of a PIL image, with which published accuracies are measured;
   so evaluation is exact here. One pixel value in a thousand differs, by 1 of 255, for PIL holds the corners of what it
   resizes in single precision.
 - fast: libjpeg-turbo decodes at 1/2, 1/4 or 1/8 of the size where the view is smaller than that, without smoothing the
-  colours; OpenCV halves what is still twice too large and resizes the rest bilinearly. (Its fast transform is left
+  colors; OpenCV halves what is still twice too large and resizes the rest bilinearly. (Its fast transform is left
   alone: for 4 % it makes images darker by 0.8 of 255.)
 
 The EXIF tag of orientation is ignored, as ImageFolder ignores it; ILSVRC's bounding boxes are drawn on such images.
@@ -37,7 +37,7 @@ class BrokenImageError(ValueError):
 
 
 def decode(data: bytes, least_height: int = 0, least_width: int = 0) -> Pixels:
-    """Decode a photograph in colour.
+    """Decode a photograph in color.
 
     Args:
         data: The file: JPEG of any kind, or whatever PIL reads of PNG.
@@ -52,9 +52,9 @@ def decode(data: bytes, least_height: int = 0, least_width: int = 0) -> Pixels:
     """
     fast = bool(least_height)
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
         _check_size(width, height)
-        if colours not in ("CMYK", "YCCK"):
+        if colors not in ("CMYK", "YCCK"):
             return simplejpeg.decode_jpeg(
                 data,
                 fastupsample=fast,

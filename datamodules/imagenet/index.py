@@ -87,7 +87,7 @@ class Odd:
     Attributes:
         split: train or val.
         name: Name of the published file.
-        what: What it is: png, cmyk, grey, exif, truncated, …
+        what: What it is: png, cmyk, gray, exif, truncated, …
         action: What was done: kept, converted, left out.
     """
 

@@ -15,7 +15,7 @@ class Purpose(IntEnum):
     CLASSES = 1
     MIX = 2
     NOISE = 3
-    LABELLED_IMAGES = 4
+    LABELED_IMAGES = 4
 
 
 def seed_of(*parts: int) -> int:

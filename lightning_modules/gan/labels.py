@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class LabelledImages(NamedTuple):
+class LabeledImages(NamedTuple):
     """Images that keep their label, as the discriminator sees them.
 
     Attributes:
@@ -18,7 +18,7 @@ class LabelledImages(NamedTuple):
     labels: Tensor
 
 
-def labelled_images(data: Any, count: int, seed: int, device: torch.device) -> LabelledImages:
+def labeled_images(data: Any, count: int, seed: int, device: torch.device) -> LabeledImages:
     """`count` training images of each class, chosen by the seed, without augmentation.
 
     Raises:
@@ -33,7 +33,7 @@ def labelled_images(data: Any, count: int, seed: int, device: torch.device) -> L
         images = data.on_after_batch_transfer(batch._replace(images=batch.images.to(device)), 0).images
         wanted = kept[batch.indices.cpu()] & (batch.labels.cpu() >= 0)
         parts.append((images[wanted.to(device)], batch.labels.to(device)[wanted.to(device)]))
-    return LabelledImages(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    return LabeledImages(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def first_of_each_class(labels: Tensor, count: int, seed: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Generative adversarial networks (Goodfellow et al. 2014): two networks, two optimisers, one batch a step.
+"""Generative adversarial networks (Goodfellow et al. 2014): two networks, two optimizers, one batch a step.
 
 Each batch updates the discriminator once, and every `discriminator_steps`-th also the generator:
 
@@ -6,7 +6,7 @@ Each batch updates the discriminator once, and every `discriminator_steps`-th al
     discriminator: loss of d(real) and d(fake), in which the generator has no part  →  backward, average, step
     generator:     loss of d(fake), in which the weights of d are constants         →  backward, average, step
 
-Lightning counts the updates of every optimiser; here only those of the discriminator count, so that
+Lightning counts the updates of every optimizer; here only those of the discriminator count, so that
 `trainer.global_step`, checkpoints, loggers and `max_steps` mean batches.
 
 Under DDP the gradients are averaged here, those of the network that is updated and no others. DDP's own reducer wants a
@@ -32,7 +32,7 @@ from lightning_modules.classifier import Batch, NonFiniteLossError
 from lightning_modules.gan.draws import Purpose, seed_of, share_of_rank
 from lightning_modules.gan.gradients import constant
 from lightning_modules.gan.guesses import Guesses
-from lightning_modules.gan.labels import LabelledImages, labelled_images
+from lightning_modules.gan.labels import LabeledImages, labeled_images
 from lightning_modules.gan.networks import GeneratorNetwork, NetworkName, build_networks
 from lightning_modules.gan.objectives import (
     EQUILIBRIUM,
@@ -83,7 +83,7 @@ class GAN(LightningModule):
         ema_decay: Part of the old mean in that of the generator's weights, at each of its updates; null for no mean.
         accumulate_batches: Batches of which the gradients are added up for one update.
         gradient_clip_val: Largest norm of a network's gradient; null for none.
-        generator_optimizer: Optimiser of the generator, given without its parameters.
+        generator_optimizer: Optimizer of the generator, given without its parameters.
         discriminator_optimizer: That of the discriminator.
         generator_lr_scheduler: Schedule of the generator, which counts its updates; null keeps the rate constant.
         discriminator_lr_scheduler: That of the discriminator, which counts its own.
@@ -190,7 +190,7 @@ class GAN(LightningModule):
             )
         self.batches = 0  # trained on, of this rank
         self.newest: dict[str, Tensor | float] = {}  # figures of the last updates, which not every batch has
-        self._labelled: LabelledImages | None = None
+        self._labeled: LabeledImages | None = None
         self.guesses = nn.ModuleDict(
             {
                 stage: Guesses(self.objective.is_probability, tells_classes=labels_per_class is not None)
@@ -207,7 +207,7 @@ class GAN(LightningModule):
         if stage == "predict":
             raise ValueError("A GAN has nothing to predict: use validate or test, or its method sample in Python.")
         if self.trainer.precision == "16-mixed":
-            raise ValueError("Two optimisers do not share one scale of gradients: use trainer.precision bf16-mixed.")
+            raise ValueError("Two optimizers do not share one scale of gradients: use trainer.precision bf16-mixed.")
         data = getattr(self.trainer, "datamodule", None)
         if getattr(data, "normalization", "symmetric") != "symmetric":
             raise ValueError("Generators make images in [-1, 1]: set data.normalization to symmetric.")
@@ -225,7 +225,7 @@ class GAN(LightningModule):
         """
         data: Any = getattr(self.trainer, "datamodule", None)
         if self.labels_per_class is not None:
-            self._labelled = labelled_images(data, self.labels_per_class, self.seed, self.device)
+            self._labeled = labeled_images(data, self.labels_per_class, self.seed, self.device)
         if self.batches or not hasattr(data, "plain_training_loader"):
             return
         batch = next(iter(data.plain_training_loader(BEGIN_WITH)))
@@ -240,7 +240,7 @@ class GAN(LightningModule):
             self.ema_generator.load_state_dict(self.generator.state_dict())
 
     def configure_optimizers(self) -> Any:
-        """The injected optimisers over the parameters of each network, with the injected schedules."""
+        """The injected optimizers over the parameters of each network, with the injected schedules."""
         optimizers, schedulers = [], []
         for name in ("discriminator", "generator"):
             parameters = [p for p in getattr(self, name).parameters() if p.requires_grad]
@@ -323,15 +323,15 @@ class GAN(LightningModule):
 
     def _supervised_loss(self, count: int) -> Tensor:
         """Of as many images that keep their label as the batch has, drawn with replacement."""
-        labelled = self._labelled
-        assert labelled is not None
+        labeled = self._labeled
+        assert labeled is not None
         chosen = self._drawn(
-            Purpose.LABELLED_IMAGES,
+            Purpose.LABELED_IMAGES,
             0,
-            lambda every, source: torch.randint(len(labelled.labels), (every,), generator=source),
+            lambda every, source: torch.randint(len(labeled.labels), (every,), generator=source),
             count,
         )
-        images, labels = labelled.images[chosen], labelled.labels[chosen]
+        images, labels = labeled.images[chosen], labeled.labels[chosen]
         classify: Any = self.discriminator.class_logits
         class_logits = classify(self._arranged(images)).float()
         self.log("train/acc1", (class_logits.argmax(1) == labels).float().mean())

@@ -1,4 +1,4 @@
-"""What discriminator and generator minimise, as functions of the discriminator's logits.
+"""What discriminator and generator minimize, as functions of the discriminator's logits.
 
     objective        discriminator                            generator            paper
     minimax          -log D(x) - log(1 - D(G(z)))             log(1 - D(G(z)))     Goodfellow et al. 2014, eq. 1

@@ -1,4 +1,4 @@
-"""Schedules of the papers that PyTorch has not; each counts the updates of its optimiser."""
+"""Schedules of the papers that PyTorch has not; each counts the updates of its optimizer."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ class DecayWithRisingMomentum(LRScheduler):
         momentum_updates: Updates until it does.
 
     Raises:
-        ValueError: The optimiser has no momentum, or an argument is out of its range.
+        ValueError: The optimizer has no momentum, or an argument is out of its range.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class DecayWithRisingMomentum(LRScheduler):
                 "decay_factor and momentum_updates must be at least 1, and final_momentum at least 0 and below 1."
             )
         if any("momentum" not in group for group in optimizer.param_groups):
-            raise ValueError("DecayWithRisingMomentum needs an optimiser with momentum, such as SGD.")
+            raise ValueError("DecayWithRisingMomentum needs an optimizer with momentum, such as SGD.")
         self.decay_factor = decay_factor
         self.min_lr = min_lr
         self.final_momentum = final_momentum

@@ -1,4 +1,4 @@
-"""The callback on real ranks (gloo), and its promises about optimisers, schedules and resume."""
+"""The callback on real ranks (gloo), and its promises about optimizers, schedules and resume."""
 
 import json
 import subprocess
@@ -76,7 +76,7 @@ def test_one_line_says_what_is_in_force(results: Results) -> None:
 
 
 class TwoOptimizers(LightningModule):
-    """One weight for each optimiser, moved by its rate in each step; as a GAN, with steps taken by hand."""
+    """One weight for each optimizer, moved by its rate in each step; as a GAN, with steps taken by hand."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ def trainer(tmp_path: Path) -> Callable[..., Trainer]:
     return make
 
 
-def test_several_optimisers_warm_up_each_by_its_own_updates(trainer: Callable[..., Trainer]) -> None:
+def test_several_optimizers_warm_up_each_by_its_own_updates(trainer: Callable[..., Trainer]) -> None:
     network = TwoOptimizers()
     scaling = DDPScaling(2, warmup_epochs=0.5)  # a factor of 2, after 4 updates
     trainer(scaling).fit(network, datamodule=Numbers())

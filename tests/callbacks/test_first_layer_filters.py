@@ -1,4 +1,4 @@
-"""The index is 0 for grey, 1 for pure colour and 2/3 for chance; columns are those of the network."""
+"""The index is 0 for gray, 1 for pure color and 2/3 for chance; columns are those of the network."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from callbacks.first_layer_filters import (
     FirstLayerFilters,
-    colour_selectivity,
+    color_selectivity,
     filter_grid,
     filters_in_a_row,
     first_filters,
@@ -19,17 +19,17 @@ from lightning_modules import AlexNet, AlexNetPair, GoogLeNet, ResNet
 from tests.callbacks.tiny_runs import NoClassifier, fit, tiny_net
 
 
-def test_the_index_is_the_share_of_energy_outside_the_grey_axis() -> None:
+def test_the_index_is_the_share_of_energy_outside_the_gray_axis() -> None:
     torch.manual_seed(0)
-    grey = torch.randn(4, 1, 5, 5).expand(4, 3, 5, 5)
+    gray = torch.randn(4, 1, 5, 5).expand(4, 3, 5, 5)
     red_green = torch.randn(4, 1, 5, 5) * torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1)
-    assert colour_selectivity(grey) == pytest.approx(0, abs=1e-6)
-    assert colour_selectivity(red_green) == pytest.approx(1)
-    assert colour_selectivity(torch.randn(500, 3, 5, 5)) == pytest.approx(2 / 3, abs=0.01)
+    assert color_selectivity(gray) == pytest.approx(0, abs=1e-6)
+    assert color_selectivity(red_green) == pytest.approx(1)
+    assert color_selectivity(torch.randn(500, 3, 5, 5)) == pytest.approx(2 / 3, abs=0.01)
     red = torch.zeros(1, 3, 1, 1)
     red[0, 0] = 7
-    assert colour_selectivity(red) == pytest.approx(2 / 3)
-    assert colour_selectivity(torch.zeros(1, 3, 2, 2)) == 0
+    assert color_selectivity(red) == pytest.approx(2 / 3)
+    assert color_selectivity(torch.zeros(1, 3, 2, 2)) == 0
 
 
 def test_columns_are_those_of_the_network() -> None:
@@ -42,13 +42,13 @@ def test_columns_are_those_of_the_network() -> None:
     assert [len(filters) for filters in first_filters(ResNet(8, variant="cifar"))] == [16]
     assert first_filters(GoogLeNet(stem="small"))[0].shape == (64, 3, 3, 3)
     assert list(selectivity_by_column(first_filters(two))) == [
-        "colour_selectivity",
-        "colour_selectivity_column_1",
-        "colour_selectivity_column_2",
+        "color_selectivity",
+        "color_selectivity_column_1",
+        "color_selectivity_column_2",
     ]
 
 
-def test_a_picture_shows_zero_as_grey_and_each_filter_in_its_place() -> None:
+def test_a_picture_shows_zero_as_gray_and_each_filter_in_its_place() -> None:
     filters = torch.zeros(4, 3, 2, 2)
     filters[3, 0] = 0.01
     picture = filter_grid(filters)
@@ -62,7 +62,7 @@ def test_a_picture_shows_zero_as_grey_and_each_filter_in_its_place() -> None:
 @pytest.mark.parametrize(("channels", "values"), [(3, 2), (1, 0)])
 def test_a_run_is_drawn_and_logged(channels: int, values: int, tmp_path: Path) -> None:
     _, rows = fit(tiny_net(in_channels=channels), FirstLayerFilters(), folder=tmp_path)
-    logged = rows.values("train/colour_selectivity")
+    logged = rows.values("train/color_selectivity")
     assert len(logged) == values
     assert all(0 < value < 1 for value in logged)
     for name in ("first_layer_filters_at_start", "first_layer_filters"):

@@ -1,4 +1,4 @@
-"""SampleMeasures in a run: the right images, the right normalisation, names that say what they are, and a record."""
+"""SampleMeasures in a run: the right images, the right normalization, names that say what they are, and a record."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from callbacks.gan_measures.classifier_features import name_of, read_classifier
 from callbacks.gan_measures.diversity import diversity
 from callbacks.gan_measures.frechet import frechet_distance
 from callbacks.gan_measures.inception_features import InceptionFeatures
-from callbacks.gan_measures.neighbours import precision_and_recall
+from callbacks.gan_measures.neighbors import precision_and_recall
 from callbacks.gan_measures.parzen import parzen_log_likelihood
 from callbacks.gan_measures.pixels import as_bytes
 from tests.callbacks.gan_measures_runs import Sampler, classifier_run, digits
@@ -173,7 +173,7 @@ def test_what_cannot_be_measured_is_refused_before_training(tmp_path: Path) -> N
     refused("NoSampler has no method sample", SampleMeasures(), NoSampler())
     refused("span .* set data.normalization to symmetric", SampleMeasures(), data=digits(normalization="standard"))
     (folder / "summary.json").write_text("{}")
-    refused("summary.json that says how the classifier's images were normalised", SampleMeasures(str(folder)))
+    refused("summary.json that says how the classifier's images were normalized", SampleMeasures(str(folder)))
 
 
 def test_inception_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

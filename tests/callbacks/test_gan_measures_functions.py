@@ -16,7 +16,7 @@ from callbacks.gan_measures.classifier_score import inception_score
 from callbacks.gan_measures.diversity import diversity
 from callbacks.gan_measures.frechet import bias_warning, frechet_distance, normal_fit
 from callbacks.gan_measures.kernel import kernel_distance, squared_discrepancy
-from callbacks.gan_measures.neighbours import density_and_coverage, precision_and_recall, squared_radii
+from callbacks.gan_measures.neighbors import density_and_coverage, precision_and_recall, squared_radii
 from callbacks.gan_measures.pairwise import squared_distances
 from callbacks.gan_measures.parzen import log_densities, parzen_log_likelihood
 
@@ -153,7 +153,7 @@ def test_the_kernel_distance_is_unbiased_over_subsets() -> None:
     )
 
 
-# Neighbours
+# Neighbors
 
 
 def distance(x: Tensor, y: Tensor) -> float:
@@ -181,7 +181,7 @@ def test_precision_recall_density_and_coverage_are_those_of_the_formulas() -> No
     assert density_and_coverage(REAL, fake, 5, squared_radii(REAL, 7)) == density_and_coverage(REAL, fake)
 
 
-def test_neighbours_tell_fidelity_from_variety() -> None:
+def test_neighbors_tell_fidelity_from_variety() -> None:
     modes = torch.cat([normal(100, 4, 1), normal(100, 4, 2, shift=50)])
     one_mode = normal(200, 4, 3)
     precision, recall = precision_and_recall(modes, one_mode)
@@ -190,9 +190,9 @@ def test_neighbours_tell_fidelity_from_variety() -> None:
     assert recall < 0.6
     assert coverage < 0.6
     assert density > 0.9
-    assert precision_and_recall(modes, modes.clone()) == (1, 1)  # what is memorised is at the same place
+    assert precision_and_recall(modes, modes.clone()) == (1, 1)  # what is memorized is at the same place
     assert density_and_coverage(modes, normal(200, 4, 4, shift=-50)) == (0, 0)
-    with pytest.raises(ValueError, match="3 images do not have 3 neighbours"):
+    with pytest.raises(ValueError, match="3 images do not have 3 neighbors"):
         precision_and_recall(modes[:3], modes)
 
 

@@ -27,7 +27,7 @@ def test_the_way_between_latents_has_their_lengths() -> None:
 
 
 @pytest.mark.parametrize("sizes", [[40], [1, 2, 37], [13, 13, 14]])
-def test_neighbours_are_the_nearest_whatever_the_batches(sizes: list[int]) -> None:
+def test_neighbors_are_the_nearest_whatever_the_batches(sizes: list[int]) -> None:
     training, samples = torch.randn(40, 1, 4, 4), torch.randn(5, 1, 4, 4)
     found = nearest(samples, training.split(sizes), count=3)
     order = torch.cdist(samples.flatten(1), training.flatten(1)).argsort(1)[:, :3]
@@ -64,7 +64,7 @@ def fit(folder: Path, callback: SamplePictures) -> None:
 
 
 def test_a_run_leaves_its_pictures(tmp_path: Path) -> None:
-    fit(tmp_path, SamplePictures(side=3, neighbours=2))
+    fit(tmp_path, SamplePictures(side=3, neighbors=2))
     folder = tmp_path / "pictures"
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
     frames = {"samples/epoch-00001.png", "samples/epoch-00002.png"}
@@ -73,8 +73,8 @@ def test_a_run_leaves_its_pictures(tmp_path: Path) -> None:
         assert animation.n_frames == 2
 
 
-def test_without_neighbours_none_are_looked_for(tmp_path: Path) -> None:
-    fit(tmp_path, SamplePictures(side=2, neighbours=0))
+def test_without_neighbors_none_are_looked_for(tmp_path: Path) -> None:
+    fit(tmp_path, SamplePictures(side=2, neighbors=0))
     assert not (tmp_path / "pictures" / "nearest.png").exists()
 
 

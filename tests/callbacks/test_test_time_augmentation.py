@@ -218,7 +218,7 @@ REFUSED: list[tuple[Callable[[], LightningModule], Callable[[], LightningDataMod
         "this NIN fc takes 32x32 pixels only: choose a protocol of crops",
     ),
     (lambda: resnet(in_channels=1), Digits, "ten_crops", "which digits does not have: use flip or translations"),
-    (resnet, Photos, "translations", "photos does not say what is black after normalisation: set padding to reflect"),
+    (resnet, Photos, "translations", "photos does not say what is black after normalization: set padding to reflect"),
 ]
 
 

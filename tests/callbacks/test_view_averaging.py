@@ -138,8 +138,8 @@ def test_batches_are_halved_when_memory_runs_out() -> None:
 def test_dense_evaluation_is_the_mean_over_sliding_crops() -> None:
     """VGG's score map (§3.2), where theory says that it must be.
 
-    With zeros around each layer, as VGG has them, a crop sees zeros where the whole image has neighbours, so the two
-    differ (the paper, §3.2, counts this in favour of averaging both). Without, they are the same function.
+    With zeros around each layer, as VGG has them, a crop sees zeros where the whole image has neighbors, so the two
+    differ (the paper, §3.2, counts this in favor of averaging both). Without, they are the same function.
     """
     torch.manual_seed(0)
     network = VGG("A", dense=True, stem="small", fc_width=16, num_classes=5, initialization="kaiming").eval()

@@ -53,27 +53,27 @@ def test_a_label_evades_an_interval() -> None:
     assert place_labels([(100.0, 100.0)], ["AlexNet"], [bar_on_the_right], PLOT_SIZE) == [PLACES[1]]
 
 
-def test_an_architecture_has_its_colour_in_any_company(tmp_path: Path, make_run: MakeRun) -> None:
+def test_an_architecture_has_its_color_in_any_company(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "alone", "ResNet-20")
     for architecture in ("AlexNet", "ResNet-20", "VGG-16", "GoogLeNet", "Unheard-Of"):
         make_run(tmp_path / "company", architecture)
-    colours = []
+    colors = []
     for folder in ("alone", "company"):
         groups = compare([tmp_path / folder]).groups["digits"]
         styles = dict(zip([group.label for group in groups], series_styles(groups), strict=True))
-        colours.append((styles["ResNet-20"].light, styles["ResNet-20"].dark))
+        colors.append((styles["ResNet-20"].light, styles["ResNet-20"].dark))
         assert len({style.light for style in styles.values()}) == len(styles)
-    assert colours[0] == colours[1]
+    assert colors[0] == colors[1]
 
 
-def luminance(colour: str) -> float:
-    channels = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+def luminance(color: str) -> float:
+    channels = (int(color[start : start + 2], 16) / 255 for start in (1, 3, 5))
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 @pytest.mark.parametrize("family", FAMILIES.values())
-def test_colours_stand_out_from_both_backgrounds(family: object) -> None:
+def test_colors_stand_out_from_both_backgrounds(family: object) -> None:
     light, dark = luminance(family.light), luminance(family.dark)  # type: ignore[attr-defined]
     assert (luminance("#fdfdfc") + 0.05) / (light + 0.05) >= 2.8
     assert (dark + 0.05) / (luminance("#15171a") + 0.05) >= 4.0
@@ -107,7 +107,7 @@ def test_an_unknown_cost_leaves_its_chart_out(tmp_path: Path, make_run: MakeRun)
     assert cost_chart(compare([tmp_path]).groups["digits"], "multiply_adds") is None
 
 
-def test_among_many_points_only_the_front_is_labelled(tmp_path: Path, make_run: MakeRun) -> None:
+def test_among_many_points_only_the_front_is_labeled(tmp_path: Path, make_run: MakeRun) -> None:
     for number in range(MOST_LABELS + 1):
         make_run(tmp_path, learning_rate=0.01 * (number + 1), epochs=2, accuracy=0.9 - 0.01 * number)
     make_run(tmp_path, "AlexNet", epochs=2, accuracy=0.2)

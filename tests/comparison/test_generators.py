@@ -113,7 +113,7 @@ def write_gan(
         lines += [f",{10 * epoch},,0.5,,,", f"{epoch},{10 * epoch + 9},{640 * (epoch + 1)},,{real},{fake},0.36"]
     (directory / "metrics.csv").write_text("\n".join(lines) + "\n")
     for picture in ("samples", "nearest", "interpolation", "samples/epoch-00001", "samples/epoch-00003"):
-        Image.new("RGB", (40, 40), "grey").save(directory / "pictures" / f"{picture}.png")
+        Image.new("RGB", (40, 40), "gray").save(directory / "pictures" / f"{picture}.png")
     if measured:
         (directory / "measures.json").write_text(json.dumps({"format": 1, "measurements": measured}))
     return directory
@@ -304,7 +304,7 @@ def test_labels_say_what_differs(tmp_path: Path) -> None:
     ]
 
 
-def test_runs_of_the_same_networks_share_a_colour(tmp_path: Path) -> None:
+def test_runs_of_the_same_networks_share_a_color(tmp_path: Path) -> None:
     for name, networks in (("a", "mlp"), ("b", "dcgan"), ("c", "dcgan"), ("d", "unknown")):
         write_gan(tmp_path, name, networks=networks, seed=ord(name))
     runs = read(tmp_path)

@@ -68,7 +68,7 @@ def test_configuration_leaves_out_seed_logger_and_the_run_itself() -> None:
     }
 
 
-def test_a_number_is_the_same_however_it_is_spelt() -> None:
+def test_a_number_is_the_same_however_it_is_spelled() -> None:
     spellings = ("lr: 1.0e-05\nscale: 1.0\nfirst: 1\n", "lr: 1e-05\nscale: 1\nfirst: 1e0\n")
     assert parse_configuration(spellings[0], "run") == parse_configuration(spellings[1], "run")
 

@@ -33,7 +33,7 @@ def problem(path: Path, text: str, *facts: str) -> str | None:
     return result.problem
 
 
-def test_timm_is_recognised(tmp_path: Path) -> None:
+def test_timm_is_recognized(tmp_path: Path) -> None:
     run = read(tmp_path / "summary.csv", TIMM, *FACTS)
     assert (run.problem, run.source, run.architecture, run.data.name) == (None, CSV_FILE, "ResNet-50", "imagenet")
     assert (run.epochs, run.best_accuracy, run.best_epoch, run.last_accuracy) == (3, 0.105, 2, 0.095)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.augmentation import augment, flip_horizontally, normalise, pad_and_crop
+from datamodules.augmentation import augment, flip_horizontally, normalize, pad_and_crop
 from datamodules.counter_random import Stream, random_booleans, random_integers
 
 
@@ -59,10 +59,10 @@ def test_without_augmentation_images_stay() -> None:
     assert torch.equal(augment(images, torch.arange(7), seed=0, epoch=0, crop_padding=0, horizontal_flip=False), images)
 
 
-def test_normalisation() -> None:
+def test_normalization() -> None:
     images = batch()
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
     expected = (images.double() / 255 - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
-    result = normalise(images, mean, std)
+    result = normalize(images, mean, std)
     assert result.dtype == torch.float32
     torch.testing.assert_close(result.double(), expected, rtol=1e-6, atol=1e-5)

@@ -87,7 +87,7 @@ def test_fractions_are_those_of_splitmix64() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_fractions_and_normals_are_distributed_as_such(dtype: torch.dtype) -> None:
     fractions = random_fractions(0, 0, Stream.AREA, INDICES, count=3, dtype=dtype)
-    normals = random_normals(0, 0, Stream.COLOUR_NOISE, INDICES, count=3, dtype=dtype)
+    normals = random_normals(0, 0, Stream.COLOR_NOISE, INDICES, count=3, dtype=dtype)
     assert fractions.dtype == normals.dtype == dtype
     assert 0 <= fractions.min() <= fractions.max() < 1
     for column in range(3):
@@ -113,8 +113,8 @@ def test_booleans_are_even() -> None:
 def test_streams_epochs_and_seeds_are_independent() -> None:
     keys = [(0, 0, stream) for stream in Stream] + [(0, 1, Stream.CROP_Y), (1, 0, Stream.CROP_Y)]
     draws = {key: random_integers(9, *key, INDICES) for key in keys}
-    neighbours = [(draws[keys[0]][:-1], draws[keys[0]][1:])]
-    for first, second in [*itertools.combinations(draws.values(), 2), *neighbours]:
+    neighbors = [(draws[keys[0]][:-1], draws[keys[0]][1:])]
+    for first, second in [*itertools.combinations(draws.values(), 2), *neighbors]:
         expected = len(first) / 81
         counts = torch.bincount(first * 9 + second, minlength=81).double()
         assert ((counts - expected) ** 2 / expected).sum() < 80 + 5 * (2 * 80) ** 0.5

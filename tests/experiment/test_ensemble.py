@@ -15,7 +15,7 @@ from callbacks.paired_gain import paired_gain
 from datamodules import Digits, ImageBatch
 from experiment.checkpoint_io import VerifiedCheckpointIO
 from experiment.ensemble import main
-from experiment.ensemble_summary import Answers, gain_over_mean, summarise, table
+from experiment.ensemble_summary import Answers, gain_over_mean, summarize, table
 from lightning_modules import VGG, ImageClassifier, ResNet
 
 
@@ -140,7 +140,7 @@ def test_gains_by_hand() -> None:
     first = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6], [0.6, 0.4]])
     second = torch.tensor([[0.8, 0.2], [0.9, 0.1], [0.6, 0.4], [0.1, 0.9]])
     members = [Answers(name, "net", "", 0, labels, own) for name, own in (("a", first), ("b", second))]
-    summary = summarise(members)
+    summary = summarize(members)
     # right: a 1 0 1 0, b 1 1 0 1, their mean 1 1 0 1 (0.5 and 0.5 is class 0)
     assert [member["acc1"] for member in summary["members"]] == [0.5, 0.75]
     assert summary["ensemble"]["acc1"] == 0.75

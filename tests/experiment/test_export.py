@@ -133,7 +133,7 @@ def test_without_a_summary(run: Path) -> None:
     text = pretrained.generate_model_card().text
     assert "Not recorded for this checkpoint." in text
     (run / "config.yaml").write_text("model:\n  class_path: lightning_modules.ResNet\n")
-    assert "How they are to be normalised is not recorded" in read_run(run).generate_model_card().text
+    assert "How they are to be normalized is not recorded" in read_run(run).generate_model_card().text
 
 
 def test_auxiliary_heads_stay_behind(tmp_path: Path) -> None:

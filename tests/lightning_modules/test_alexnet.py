@@ -1,4 +1,4 @@
-"""AlexNet against its paper and its authors' code: normalisation, geometry, initialisation."""
+"""AlexNet against its paper and its authors' code: normalization, geometry, initialization."""
 
 import pytest
 import torch
@@ -10,13 +10,13 @@ from lightning_modules.local_response_norm import LocalResponseNorm
 
 
 def literal_response_norm(x: Tensor, scale: float, k: float, columns: int) -> Tensor:
-    """The formula of §3.3, one channel and one neighbour at a time."""
+    """The formula of §3.3, one channel and one neighbor at a time."""
     result = torch.empty_like(x)
     width = x.shape[1] // columns
     for i in range(x.shape[1]):
         first, last = (i // width) * width, (i // width + 1) * width - 1
-        neighbours = range(max(first, i - 2), min(last, i + 2) + 1)
-        total = sum(x[:, j] ** 2 for j in neighbours)
+        neighbors = range(max(first, i - 2), min(last, i + 2) + 1)
+        total = sum(x[:, j] ** 2 for j in neighbors)
         result[:, i] = x[:, i] / (k + scale * total) ** 0.75
     return result
 

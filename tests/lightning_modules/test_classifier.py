@@ -155,7 +155,7 @@ def test_label_smoothing_and_auxiliary_heads_enter_the_loss() -> None:
     torch.testing.assert_close(network.training_step(batch_of(logits, labels), 0), expected)
 
 
-def test_mixed_images_are_trained_towards_their_shares() -> None:
+def test_mixed_images_are_trained_toward_their_shares() -> None:
     network = silence(Scores(num_classes=3, label_smoothing=0.1))
     batch = batch_of(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))
     shares = torch.rand(4, 3).softmax(1)

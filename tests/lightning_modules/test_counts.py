@@ -23,7 +23,7 @@ ZFNET = [
 ]
 VGG_FC = 123_642_856
 VGG_TABLE = [
-    # variant, depth, conv, parameters of batch normalisation, multiply-adds
+    # variant, depth, conv, parameters of batch normalization, multiply-adds
     ("A", 11, 9_220_480, 5_504, 7_609_090_048),
     ("A-LRN", 11, 9_220_480, 5_504, 7_609_090_048),
     ("B", 13, 9_404_992, 5_888, 11_308_466_176),

@@ -98,7 +98,7 @@ def test_known_receptive_fields() -> None:
         assert head.receptive_field is None
 
 
-def test_normalisation_stands_in_the_row_of_its_convolution() -> None:
+def test_normalization_stands_in_the_row_of_its_convolution() -> None:
     row = layer_table(on_meta(ResNet, depth=18))[0]
     assert row == Layer("stem.0.0", "conv 7x7/2 + norm", "conv", (64, 112, 112), 9_408 + 128, 118_013_952, 7)
 
@@ -121,7 +121,7 @@ def test_a_very_deep_network() -> None:
 
 
 class Unusual(ImageClassifier):
-    """A layer that runs twice, a dilated one, normalisation before it, a weight of the network itself."""
+    """A layer that runs twice, a dilated one, normalization before it, a weight of the network itself."""
 
     architecture = "unusual"
 

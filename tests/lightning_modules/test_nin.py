@@ -1,4 +1,4 @@
-"""NIN against its author's files: poolings, heads, learning rates, initialisation."""
+"""NIN against its author's files: poolings, heads, learning rates, initialization."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""ResNet against its paper: shortcuts, strides, initialisation, refusals."""
+"""ResNet against its paper: shortcuts, strides, initialization, refusals."""
 
 import math
 

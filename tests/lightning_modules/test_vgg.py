@@ -1,4 +1,4 @@
-"""VGG against its paper: configurations, dense evaluation, initialisation."""
+"""VGG against its paper: configurations, dense evaluation, initialization."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""ZFNet against its paper: sizes, initialisation, the limit of its filters."""
+"""ZFNet against its paper: sizes, initialization, the limit of its filters."""
 
 import pytest
 import torch

@@ -23,7 +23,7 @@ def erase(
     Of ten rectangles, the first that fits is taken; if none fits, the image stays as it is.
 
     Args:
-        images: Normalised images, on any device: 0 is the mean colour. Shape (B, C, H, W).
+        images: Normalized images, on any device: 0 is the mean color. Shape (B, C, H, W).
         indices: Sample indices, on the device of the images. Shape (B,).
         seed: The run's seed.
         epoch: Training epoch.

@@ -32,7 +32,7 @@ def mix(
     """Mixes each image and its label with those of the row before it; by either way, equally likely, if both are on.
 
     Args:
-        images: Normalised images on any device, or others of a float type. Shape (B, C, H, W).
+        images: Normalized images on any device, or others of a float type. Shape (B, C, H, W).
         labels: int64. Shape (B,).
         indices: Sample indices, on the device of the images. Shape (B,).
         num_classes: Number of classes.
@@ -52,7 +52,7 @@ def mix(
             f"mixup_alpha={mixup_alpha} and cutmix_alpha={cutmix_alpha} must not be negative, and not both be 0."
         )
     if not images.is_floating_point():
-        raise ValueError(f"Images of type {images.dtype} cannot be mixed: normalise them first.")
+        raise ValueError(f"Images of type {images.dtype} cannot be mixed: normalize them first.")
     alphas = mixup_alpha, cutmix_alpha
     weights = _weights(alphas, indices, images.shape[-2], images.shape[-1], seed=seed, epoch=epoch)
     share = weights.mean(dim=(1, 2, 3))

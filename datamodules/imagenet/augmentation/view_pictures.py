@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 
-from datamodules.augmentation import normalise
-from datamodules.imagenet.augmentation.colour import Reading, add_colour_noise
+from datamodules.augmentation import normalize
+from datamodules.imagenet.augmentation.color import Reading, add_color_noise
 from datamodules.imagenet.augmentation.erasing import erase
 from datamodules.imagenet.augmentation.mixing import mix
 from datamodules.imagenet.augmentation.trivial_augment import random_operations, trivial_augment
@@ -37,18 +37,18 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SEED, SIZE = 0, 224
 SHOWN = 176  # pixels that a view has in the picture
 GAP = 14
-INK, GREY, PAPER = "#202428", "#5f6670", "#ffffff"
+INK, GRAY, PAPER = "#202428", "#5f6670", "#ffffff"
 ZFNET_EPOCHS = (0, 1, 2, 4)  # in which the windows differ
 NOISY = (1, 4)  # samples whose noise has about its standard deviation
-COLOURS = ("#ffb000", "#ff4fa3", "#26c6ff", "#b8f000")
+COLORS = ("#ffb000", "#ff4fa3", "#26c6ff", "#b8f000")
 
 
 class Cell(NamedTuple):
-    """A picture with a line below it, and a frame if it has a colour."""
+    """A picture with a line below it, and a frame if it has a color."""
 
     picture: Image.Image
     caption: str
-    colour: str | None = None
+    color: str | None = None
 
 
 class Row(NamedTuple):
@@ -69,14 +69,14 @@ def drawn(rows: Sequence[Row]) -> Image.Image:
     top = GAP
     for row, height in zip(rows, heights, strict=True):
         draw.text((GAP, top), row.title, fill=INK, font=title_font)
-        draw.text((GAP + draw.textlength(row.title, title_font) + 10, top + 4), row.source, fill=GREY, font=source_font)
+        draw.text((GAP + draw.textlength(row.title, title_font) + 10, top + 4), row.source, fill=GRAY, font=source_font)
         left = GAP
         for cell in row.cells:
             place = (left, top + 28)
             whole.paste(cell.picture, place)
-            if cell.colour:
+            if cell.color:
                 edges = (place[0], place[1], place[0] + cell.picture.width - 1, place[1] + cell.picture.height - 1)
-                draw.rectangle(edges, outline=cell.colour, width=3)
+                draw.rectangle(edges, outline=cell.color, width=3)
             draw.text((left, top + 28 + SHOWN + 4), cell.caption, fill=INK, font=caption_font)
             left += cell.picture.width + GAP
         top += height
@@ -87,13 +87,13 @@ def training_row(title: str, source: str, photograph: Image.Image, view: Trainin
     """The photograph with a rectangle for each epoch, and what the network sees then."""
     width, height = np.array([photograph.width]), np.array([photograph.height])
     boxes, cells = [], []
-    for epoch, colour in zip(epochs, COLOURS, strict=True):
+    for epoch, color in zip(epochs, COLORS, strict=True):
         (box,), (flip,) = view.views(width, height, np.zeros(1, np.int64), size=SIZE, seed=SEED, epoch=epoch)
         seen = _cut(photograph, box, (SIZE, SIZE))
         if flip:
             seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         caption = _described(view, box, photograph) + (", mirrored" if flip else "")
-        cells.append(Cell(seen.resize((SHOWN, SHOWN), Image.Resampling.LANCZOS), caption, colour))
+        cells.append(Cell(seen.resize((SHOWN, SHOWN), Image.Resampling.LANCZOS), caption, color))
         boxes.append(box)
     return Row(title, source, [Cell(_with_boxes(photograph, boxes), _size(photograph)), *cells])
 
@@ -107,12 +107,12 @@ def evaluation_row(photograph: Image.Image) -> Row:
         "whole": WholeImage(256),
     }
     boxes, cells = [], []
-    for (name, view), colour in zip(views.items(), COLOURS, strict=False):
+    for (name, view), color in zip(views.items(), COLORS, strict=False):
         (box,), ((rows, columns),) = view.boxes(width, height), view.sizes(width, height)
         seen = _cut(photograph, box, (int(columns), int(rows)))
         # All at the same scale: that of the shorter side of 256 pixels.
         shown = (SHOWN * seen.width // 256, SHOWN * seen.height // 256)
-        cells.append(Cell(seen.resize(shown, Image.Resampling.LANCZOS), f"{name}, {columns} x {rows}", colour))
+        cells.append(Cell(seen.resize(shown, Image.Resampling.LANCZOS), f"{name}, {columns} x {rows}", color))
         boxes.append(box)
     return Row("Evaluation", "shorter side 256", [Cell(_with_boxes(photograph, boxes), _size(photograph)), *cells])
 
@@ -129,7 +129,7 @@ def view_rows(photograph: Image.Image) -> list[Row]:
         ),
         training_row(
             "ZFNet",
-            "corners and centre of the same square (Zeiler and Fergus 2013)",
+            "corners and center of the same square (Zeiler and Fergus 2013)",
             photograph,
             FixedTenCrops(),
             ZFNET_EPOCHS,
@@ -165,7 +165,7 @@ def augmentation_rows(photograph: Image.Image, partner: Image.Image) -> list[Row
     before = Cell(_shown(image), "before")
     return [
         Row(
-            "Colour noise",
+            "Color noise",
             "two draws in both readings; change of the mean red, green and blue (Krizhevsky et al. 2012)",
             [before, *_noisy_cells(image)],
         ),
@@ -190,28 +190,28 @@ def _noisy_cells(image: Tensor) -> list[Cell]:
         for reading in readings:
             key = torch.tensor([index]).expand(2)
             images = torch.stack((image.float(), mean))
-            noisy, moved = add_colour_noise(images, key, seed=SEED, epoch=0, reading=reading, mean=MEAN)
+            noisy, moved = add_color_noise(images, key, seed=SEED, epoch=0, reading=reading, mean=MEAN)
             red, green, blue = (moved - mean)[:, 0, 0].tolist()
             cells.append(Cell(_shown(noisy), f"{reading.replace('_', ' ')}: {red:+.0f} {green:+.0f} {blue:+.0f}"))
     return cells
 
 
 def _erased_cells(image: Tensor) -> list[Cell]:
-    normalised = normalise(image[None], MEAN, STD)
+    normalized = normalize(image[None], MEAN, STD)
     keys = (torch.tensor([index]) for index in (0, 3))
     return [
-        Cell(_shown_normalised(erase(normalised, key, seed=SEED, epoch=0, probability=1)[0]), "erased") for key in keys
+        Cell(_shown_normalized(erase(normalized, key, seed=SEED, epoch=0, probability=1)[0]), "erased") for key in keys
     ]
 
 
 def _mixed_cells(image: Tensor, other: Tensor) -> list[Cell]:
     cells = []
-    batch, labels = normalise(torch.stack((other, image) * 16), MEAN, STD), torch.tensor([0, 1] * 16)
+    batch, labels = normalize(torch.stack((other, image) * 16), MEAN, STD), torch.tensor([0, 1] * 16)
     for name, alphas in (("mixup", {"mixup_alpha": 0.2}), ("CutMix", {"cutmix_alpha": 1.0})):
         mixed, targets = mix(batch, labels, torch.arange(32), num_classes=2, seed=SEED, epoch=0, **alphas)
         # Most shares of mixup are near 0 or 1: of 16, the one that shows most.
         row = 1 + 2 * int((targets[1::2, 1] - 0.6).abs().argmin())
-        cells.append(Cell(_shown_normalised(mixed[row]), f"{name}: {targets[row, 1]:.0%} and {targets[row, 0]:.0%}"))
+        cells.append(Cell(_shown_normalized(mixed[row]), f"{name}: {targets[row, 1]:.0%} and {targets[row, 0]:.0%}"))
     return cells
 
 
@@ -248,12 +248,12 @@ def _with_boxes(photograph: Image.Image, boxes: Sequence[np.ndarray]) -> Image.I
     # Drawn twice as large and made smaller, which smooths the lines.
     picture = photograph.resize((round(2 * photograph.width * scale), 2 * SHOWN), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
-    for line, colours in ((9, ["#303030"] * len(boxes)), (5, COLOURS)):
-        for box, colour in zip(boxes, colours, strict=False):
+    for line, colors in ((9, ["#303030"] * len(boxes)), (5, COLORS)):
+        for box, color in zip(boxes, colors, strict=False):
             left, top, width, height = box * 2 * scale
             out = line // 2
             right, bottom = min(left + width + out, picture.width - 1), min(top + height + out, picture.height - 1)
-            draw.rectangle((max(left - out, 0), max(top - out, 0), right, bottom), outline=colour, width=line)
+            draw.rectangle((max(left - out, 0), max(top - out, 0), right, bottom), outline=color, width=line)
     return picture.resize((picture.width // 2, SHOWN), Image.Resampling.LANCZOS)
 
 
@@ -271,7 +271,7 @@ def _shown(image: Tensor) -> Image.Image:
     return Image.fromarray(pixels).resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
 
 
-def _shown_normalised(image: Tensor) -> Image.Image:
+def _shown_normalized(image: Tensor) -> Image.Image:
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
     return _shown(255 * (image * std + mean))
 

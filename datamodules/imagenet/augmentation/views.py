@@ -6,7 +6,7 @@ decoded or resized that is not shown.
 
     view               paper                                   photograph resized to    of it
     CentralSquareCrop  AlexNet (Krizhevsky et al. 2012, §4.1)  256                      a window in its central square
-    FixedTenCrops      ZFNet (Zeiler and Fergus 2013, §3)      256                      corner or centre of that square
+    FixedTenCrops      ZFNet (Zeiler and Fergus 2013, §3)      256                      corner or center of that square
     ScaledCrop         VGG (Simonyan and Zisserman 2014, §3.1) S, or S ∈ [256, 512]     a window
                        ResNet (He et al. 2015, §3.4)           S ∈ [256, 480]           a window
     RandomResizedCrop  GoogLeNet (Szegedy et al. 2014, §6)     –                        8 to 100 % of its area,
@@ -123,7 +123,7 @@ class CentralSquareCrop:
 
 @dataclass(frozen=True)
 class FixedTenCrops:
-    """A corner or the centre of the central square (Zeiler and Fergus 2013, §3): with flips, ten views.
+    """A corner or the center of the central square (Zeiler and Fergus 2013, §3): with flips, ten views.
 
     Args:
         square: Side of the square, in pixels, that the photograph's central square is resized to.
@@ -183,7 +183,7 @@ class RandomResizedCrop:
     """Random share of the area in a random shape (Szegedy et al. 2014, §6), as torchvision draws it.
 
     Of ten rectangles of random area and aspect ratio, the first that fits into the photograph, at a random place; if
-    none fits, the centre of the photograph, with the nearest aspect ratio allowed. Sides and places are whole pixels.
+    none fits, the center of the photograph, with the nearest aspect ratio allowed. Sides and places are whole pixels.
 
     Args:
         area: Least and largest share of the photograph's area.

@@ -1,6 +1,6 @@
 """From a published file to the JPEG that a prepared copy holds.
 
-All images of a prepared copy are JPEGs of 8 bits, grey or RGB, that libjpeg-turbo decodes without a warning. What a
+All images of a prepared copy are JPEGs of 8 bits, gray or RGB, that libjpeg-turbo decodes without a warning. What a
 file is, its own header says: names lie (n02105855_2933.JPEG is a PNG).
 """
 
@@ -113,7 +113,7 @@ def _what(image: Image.Image, data: bytes) -> list[str]:
     if image.format not in JPEG:
         sixteen_bits = image.format == "PNG" and data[24] == 16  # the header's bit depth
         return [f"16-bit {image.format}".lower() if sixteen_bits else str(image.format).lower()]
-    return {"L": ["grey"], "RGB": []}.get(image.mode, [image.mode.lower()])
+    return {"L": ["gray"], "RGB": []}.get(image.mode, [image.mode.lower()])
 
 
 def _has_bad_exif(image: Image.Image) -> bool:
@@ -126,13 +126,13 @@ def _has_bad_exif(image: Image.Image) -> bool:
 
 def _of_ordinary(data: bytes, image: Image.Image, encoding: Encoding) -> Stored:
     """Decode strictly, which finds every truncation; ValueError if libjpeg-turbo has anything to say."""
-    colours = "GRAY" if image.mode == "L" else "RGB"
+    colors = "GRAY" if image.mode == "L" else "RGB"
     size = encoding.size_of(*image.size)
     if size is None:
-        simplejpeg.decode_jpeg(data, colours, min_height=1, min_width=1, min_factor=8, strict=True)
+        simplejpeg.decode_jpeg(data, colors, min_height=1, min_width=1, min_factor=8, strict=True)
         return Stored(data, *image.size)
     # twice the size, so that the scaling in the transform costs no sharpness
-    pixels = simplejpeg.decode_jpeg(data, colours, min_height=2 * size[1], min_width=2 * size[0], strict=True)
+    pixels = simplejpeg.decode_jpeg(data, colors, min_height=2 * size[1], min_width=2 * size[0], strict=True)
     return Stored(_encoded(_resized(pixels, size), encoding.quality), *size)
 
 
@@ -151,9 +151,9 @@ def _of_odd(image: Image.Image, encoding: Encoding) -> Stored:
 
 def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
     image.load()
-    if image.mode.startswith("I"):  # 16 bits grey: PIL's conversion would turn all above 255 white
-        grey = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8))
+    if image.mode.startswith("I"):  # 16 bits gray: PIL's conversion would turn all above 255 white
+        gray = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8))
     return np.asarray(image if image.mode == "L" and image.format in JPEG else image.convert("RGB"))
 
 
@@ -163,8 +163,8 @@ def _resized(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArra
 
 
 def _encoded(pixels: npt.NDArray[np.uint8], quality: int) -> bytes:
-    grey = pixels.ndim == 2
-    rows = np.ascontiguousarray(pixels[..., None] if grey else pixels)
-    subsampling = "Gray" if grey else "420"
-    encoded: bytes = simplejpeg.encode_jpeg(rows, quality, "GRAY" if grey else "RGB", subsampling, fastdct=False)
+    gray = pixels.ndim == 2
+    rows = np.ascontiguousarray(pixels[..., None] if gray else pixels)
+    subsampling = "Gray" if gray else "420"
+    encoded: bytes = simplejpeg.encode_jpeg(rows, quality, "GRAY" if gray else "RGB", subsampling, fastdct=False)
     return encoded

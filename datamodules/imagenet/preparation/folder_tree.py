@@ -13,7 +13,7 @@ from datamodules.imagenet.index import RECORD, SPLITS, ImageClass
 from datamodules.imagenet.preparation.archives import DEVKIT, MEMBER, PUBLISHED
 from datamodules.imagenet.preparation.class_lists import ClassChoice, choose
 from datamodules.imagenet.preparation.devkit import read_devkit
-from datamodules.imagenet.preparation.found_photographs import Originals, labelled
+from datamodules.imagenet.preparation.found_photographs import Originals, labeled
 from datamodules.imagenet.preparation.noted_archives import NotedArchives
 
 LONGEST_NAME = RECORD["name"].itemsize
@@ -76,7 +76,7 @@ class Tree:
             found = np.array([row for wnid in chosen for row in _files_of_class(self.root / split / wnid)], _IN_TREE)
             if split == "val":
                 found = found[np.argsort(found["name"], kind="stable")]
-            images[split] = labelled(found, chosen)
+            images[split] = labeled(found, chosen)
         return Originals(
             classes=tuple(ImageClass(wnid, words.get(wnid, ())) for wnid in chosen),
             images=images,

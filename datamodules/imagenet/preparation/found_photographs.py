@@ -34,7 +34,7 @@ class Originals:
     verified: bool
 
 
-def labelled(members: npt.NDArray[Any], wnids: tuple[str, ...]) -> npt.NDArray[Any]:
+def labeled(members: npt.NDArray[Any], wnids: tuple[str, ...]) -> npt.NDArray[Any]:
     """Give photographs their labels.
 
     Args:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from datamodules.imagenet.preparation.archives import DEVKIT, PUBLISHED, TRAIN, VAL, Members
 from datamodules.imagenet.preparation.class_lists import ClassChoice, choose
 from datamodules.imagenet.preparation.devkit import read_devkit
-from datamodules.imagenet.preparation.found_photographs import Originals, labelled
+from datamodules.imagenet.preparation.found_photographs import Originals, labeled
 from datamodules.imagenet.preparation.noted_archives import NotedArchives
 
 
@@ -94,4 +94,4 @@ def _check_classes(path: Path, members: Members, wnids: list[str], devkit: str) 
 
 def _of_classes(members: Members, wnids: tuple[str, ...]) -> npt.NDArray[Any]:
     chosen = members[np.isin(members["wnid"], np.array(wnids, "S9"))]
-    return labelled(chosen[np.argsort(chosen["name"])], wnids)
+    return labeled(chosen[np.argsort(chosen["name"])], wnids)

@@ -9,7 +9,7 @@ For 64x64 (Fig. 1); each convolution of the generator doubles the size, each of 
     kernels         5x5, stride 2                       4x4, stride 2
     code            Newmu/dcgan_code, faces             soumith/dcgan.torch, pytorch/examples
 
-Batch normalisation and ReLU in the generator, tanh at its end; batch normalisation and leaky ReLU in the discriminator;
+Batch normalization and ReLU in the generator, tanh at its end; batch normalization and leaky ReLU in the discriminator;
 none at the output of the generator and at the input of the discriminator (§3).
 
 For 32x32 there is one doubling less, and the widest layer is half as wide; 28x28 begins with 7x7 and doubles twice, as
@@ -17,11 +17,11 @@ dcgan_code's networks for MNIST do (mnist/train_cond_dcgan.py). Classes are put 
 before each convolution, as there, after Mirza and Osindero 2014.
 
 Departures:
-    - The first normalisation of the paper's generator has a gain for each channel, not for each of the 4x4 pixels.
+    - The first normalization of the paper's generator has a gain for each channel, not for each of the 4x4 pixels.
     - dcgan_code's networks for MNIST have a fully connected layer of 1024 units each, against the paper's own guideline
       (§3); it is left out.
-    - In evaluation running averages normalise; dcgan_code uses the statistics of the batch of samples.
-    - Without batch normalisation in the discriminator, as WGAN-GP and SNGAN need it, its convolutions have biases.
+    - In evaluation running averages normalize; dcgan_code uses the statistics of the batch of samples.
+    - Without batch normalization in the discriminator, as WGAN-GP and SNGAN need it, its convolutions have biases.
 """
 
 from typing import Literal

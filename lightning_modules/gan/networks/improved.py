@@ -16,7 +16,7 @@ Z = Σ exp(logits), D = Z / (Z + 1), which is the sigmoid of log Z. Without labe
 The generator is not told the class, nor the discriminator: the labels that it learns from are those of its loss.
 
 Departures:
-    - Virtual batch normalisation (§3.5) is in the paper's CIFAR-10 network (Table 3), but not in the released one for
+    - Virtual batch normalization (§3.5) is in the paper's CIFAR-10 network (Table 3), but not in the released one for
       CIFAR-10: this one is that of the code for ImageNet. `generator_norm: batch` is the released network.
     - 28x28 images are the middle of the 32x32 ones that the generator makes; the discriminator pads them to 32x32, as
       train_mnist_minibatch.py does.
@@ -44,10 +44,10 @@ GeneratorNorm = Literal["virtual", "batch"]
 
 
 class ShiftBatchNorm(nn.Module):
-    """Batch normalisation with a bias but no gain (nn.py, batch_norm with g=None).
+    """Batch normalization with a bias but no gain (nn.py, batch_norm with g=None).
 
     Args:
-        norm: Batch normalisation without either.
+        norm: Batch normalization without either.
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
@@ -77,7 +77,7 @@ class GaussianNoise(nn.Module):
 
 
 class ImprovedGenerator(GeneratorNetwork):
-    """Transposed convolutions with virtual batch normalisation.
+    """Transposed convolutions with virtual batch normalization.
 
     Args:
         image_size: Height and width of the images in pixels, 28 or 32.
@@ -250,7 +250,7 @@ class ImprovedDiscriminator(DiscriminatorNetwork):
 
 
 class ImprovedConvolutionalDiscriminator(ImprovedDiscriminator):
-    """Nine convolutions with weight normalisation.
+    """Nine convolutions with weight normalization.
 
     Args:
         image_size: Height and width of the images in pixels, 28 or 32.
@@ -369,7 +369,7 @@ def build(
         generator_width: Channels of the generator's 4x4 maps, by default 512; for mnist, units of a layer, 500.
         discriminator_width: Channels of the discriminator's first layer, by default 96; for mnist, its units, 1000.
         generator_norm: virtual or batch, for cifar10; by default virtual. For mnist it is batch.
-        reference_size: Images of the reference batch of virtual batch normalisation.
+        reference_size: Images of the reference batch of virtual batch normalization.
         minibatch_discrimination: Whether the discriminator sees how close images are to each other; by default for
             cifar10 only. Not for semi-supervised learning, for which it does not work (§5.1).
         kernels: Kinds of closeness.

@@ -1,6 +1,6 @@
 """Minibatch discrimination (Salimans et al. 2016, §3.2): a discriminator that sees how close samples are to each other.
 
-As the released code has it (openai/improved-gan, mnist_svhn_cifar10/nn.py, MinibatchLayer): T is weight-normalised, a
+As the released code has it (openai/improved-gan, mnist_svhn_cifar10/nn.py, MinibatchLayer): T is weight-normalized, a
 sample is not compared with itself, and the sums have a bias.
 """
 

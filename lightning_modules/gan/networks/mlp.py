@@ -12,8 +12,8 @@ and their conditional form (Conditional Generative Adversarial Nets; Mirza, Osin
 
 Departures:
     - Pixels are in [0, 1] inside and in [-1, 1] outside, as with every other network here.
-    - Images larger than 28x28 or in colour change the first and the last layer only. The paper's networks for CIFAR-10,
-      the fully connected and the convolutional one, are left out: they make images that were contrast-normalised.
+    - Images larger than 28x28 or in color change the first and the last layer only. The paper's networks for CIFAR-10,
+      the fully connected and the convolutional one, are left out: they make images that were contrast-normalized.
     - The paper on the conditional form does not say whether inputs are dropped: the classes are not, the images with
       the probability of 2014, and hidden layers with its .5 in both networks.
 """

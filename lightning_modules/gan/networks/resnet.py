@@ -3,7 +3,7 @@
 Improved Training of Wasserstein GANs (Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, NIPS 2017), and Spectral
 Normalization for GANs (Miyato, Kataoka, Koyama, Yoshida, ICLR 2018, Table 3), which has the same blocks:
 
-    generator       128 normal → 4x4 → 3 blocks that double → batch normalisation, ReLU, 3x3, tanh
+    generator       128 normal → 4x4 → 3 blocks that double → batch normalization, ReLU, 3x3, tanh
     discriminator   32x32 → 2 blocks that halve → 2 blocks → ReLU → pooling → 1
 
                             sngan               wgan_gp
@@ -15,12 +15,12 @@ Normalization for GANs (Miyato, Kataoka, Koyama, Yoshida, ICLR 2018, Table 3), w
                             sngan_projection    gan_cifar_resnet.py
 
 Conditional form (cGANs with Projection Discriminator; Miyato, Koyama, ICLR 2018): gains and biases of the generator's
-batch normalisation for each class, and the inner product of the discriminator's features with a vector for each class.
+batch normalization for each class, and the inner product of the discriminator's features with a vector for each class.
 
 Departures:
     - SNGAN's paper says average pooling where the code sums (dis_models/snresnet_32.py).
     - The conditional WGAN-GP is that of the paper by Miyato and Koyama too; Gulrajani's is an ACGAN.
-    - PyTorch's spectral normalisation begins with 15 iterations of the power method, the code with none.
+    - PyTorch's spectral normalization begins with 15 iterations of the power method, the code with none.
     - 28x28 images begin with 7x7 and are doubled twice.
 """
 
@@ -41,11 +41,11 @@ from lightning_modules.gan.networks.contract import (
 Variant = Literal["sngan", "wgan_gp"]
 DiscriminatorNorm = Literal["spectral", "layer", "none"]
 STAGES = {28: (7, 2), 32: (4, 3)}  # size of the first maps, blocks that double
-EPSILON = 2e-5  # of batch normalisation, Chainer's
+EPSILON = 2e-5  # of batch normalization, Chainer's
 
 
 class ClassBatchNorm(nn.Module):
-    """Batch normalisation with a gain and a bias of each class for each channel.
+    """Batch normalization with a gain and a bias of each class for each channel.
 
     Args:
         channels: Channels.
@@ -74,7 +74,7 @@ class UpBlock(nn.Module):
 
     Args:
         channels: Channels of input and output.
-        num_classes: Classes of the normalisation; None for none.
+        num_classes: Classes of the normalization; None for none.
     """
 
     def __init__(self, channels: int, num_classes: int | None = None) -> None:
@@ -101,7 +101,7 @@ class DownBlock(nn.Module):
         channels: Channels of the output.
         halve: Whether the maps become half as large.
         of_images: Whether the input are the images, on which no ReLU acts.
-        layer_norm: Whether a layer normalisation stands before each ReLU.
+        layer_norm: Whether a layer normalization stands before each ReLU.
     """
 
     def __init__(

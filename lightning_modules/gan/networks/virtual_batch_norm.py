@@ -1,4 +1,4 @@
-"""Virtual batch normalisation (Salimans et al. 2016, §3.5): a sample does not depend on what else is in its batch.
+"""Virtual batch normalization (Salimans et al. 2016, §3.5): a sample does not depend on what else is in its batch.
 
 As the released code has it (openai/improved-gan, imagenet/model.py, VBN).
 """
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class VirtualBatchNorm(nn.Module):
-    """Normalises each image by the statistics of a reference batch and of itself.
+    """Normalizes each image by the statistics of a reference batch and of itself.
 
     The reference batch goes through the network with the images, in front of them, and has statistics of its own. For
     the others, moments are means over the reference batch and the image: n / (n + 1) of the one, 1 / (n + 1) of the

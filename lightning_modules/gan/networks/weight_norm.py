@@ -1,7 +1,7 @@
-"""Weight normalisation (Salimans, Kingma 2016) with initialisation from data, as the improved GAN of 2016 uses it.
+"""Weight normalization (Salimans, Kingma 2016) with initialization from data, as the improved GAN of 2016 uses it.
 
 The released code (openai/improved-gan, mnist_svhn_cifar10/nn.py, WeightNormLayer) trains the directions of hidden
-weights but not their lengths, which PyTorch's own weight normalisation cannot be told.
+weights but not their lengths, which PyTorch's own weight normalization cannot be told.
 """
 
 import torch
@@ -12,7 +12,7 @@ from lightning_modules.gan.networks.minibatch_discrimination import MinibatchDis
 
 
 class WeightNorm(nn.Module):
-    """Parametrisation: weights of each output have the length `scale`.
+    """Parametrization: weights of each output have the length `scale`.
 
     Args:
         outputs: Number of outputs.
@@ -47,7 +47,7 @@ def weight_norm(
     trained_scale: bool = False,
     initial_std: float = 1.0,
 ) -> nn.Module:
-    """Give a layer normalised weights and biases 0.
+    """Give a layer normalized weights and biases 0.
 
     Args:
         layer: With a bias.
@@ -75,7 +75,7 @@ def initialize_from_data(network: nn.Module, inputs: Tensor) -> None:
     distributed run need the same inputs and random state, or none of this.
 
     Args:
-        network: With weight normalisation; other layers stay as they are.
+        network: With weight normalization; other layers stay as they are.
         inputs: What the network takes, a few hundred: real images or latents.
     """
     handles = []

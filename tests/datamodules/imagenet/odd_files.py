@@ -17,7 +17,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def png_of(pixels: np.ndarray) -> bytes:
-    """A PNG of 16 bits, grey (H, W) or RGB (H, W, 3), written by hand, for PIL writes no RGB of 16 bits."""
+    """A PNG of 16 bits, gray (H, W) or RGB (H, W, 3), written by hand, for PIL writes no RGB of 16 bits."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -45,12 +45,12 @@ ORDINARY = jpeg(photograph(1, (120, 90)))
 BAD_EXIF = with_exif(ORDINARY, b"II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\x20\0\0\0\xff\0\0\0\0\0\0\0")
 # rotated by 90 degrees
 ROTATED = with_exif(ORDINARY, b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0")
-GREY = jpeg(photograph(2, (120, 90)).convert("L"))
+GRAY = jpeg(photograph(2, (120, 90)).convert("L"))
 CMYK = jpeg(photograph(3, (120, 90)).convert("CMYK"))
 PNG = png(photograph(4, (120, 90)))
 RAMP = np.tile(np.linspace(0, 65535, 120).astype(np.uint16), (90, 1))
-GREY_16 = png_of(RAMP)
-COLOUR_16 = png_of(np.stack([RAMP, RAMP[:, ::-1], RAMP // 2], axis=-1))
+GRAY_16 = png_of(RAMP)
+COLOR_16 = png_of(np.stack([RAMP, RAMP[:, ::-1], RAMP // 2], axis=-1))
 HARMLESS = ORDINARY[:-2] + b"\1\2\3\xff\xd9"  # bytes before the end of which libjpeg complains
 # what ends a preparation, with a word of the message
 BROKEN = {

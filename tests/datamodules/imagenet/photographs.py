@@ -17,7 +17,7 @@ SIZES = ((320, 240), (240, 300), (260, 260), (500, 375), (64, 48))
 
 
 def photograph(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """Colours that change slowly, with some noise."""
+    """Colors that change slowly, with some noise."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
     noise = random.integers(-8, 9, (size[1], size[0], 3))

@@ -10,8 +10,8 @@ from scipy.stats import beta, ks_2samp
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomErasing, v2
 
-from datamodules.augmentation import normalise
-from datamodules.imagenet.augmentation.colour import EIGENVALUES, EIGENVECTORS, add_colour_noise
+from datamodules.augmentation import normalize
+from datamodules.imagenet.augmentation.color import EIGENVALUES, EIGENVECTORS, add_color_noise
 from datamodules.imagenet.augmentation.erasing import erase
 from datamodules.imagenet.augmentation.mixing import mix, random_shares
 from datamodules.imagenet.augmentation.trivial_augment import OPERATIONS, random_operations, trivial_augment
@@ -30,7 +30,7 @@ def tiny(count: int) -> tuple[Tensor, Tensor]:
     return torch.full((count, 3, 1, 1), 100.0), torch.arange(count)
 
 
-# Colour noise
+# Color noise
 
 
 def test_components_are_a_basis() -> None:
@@ -48,33 +48,33 @@ def test_components_are_a_basis() -> None:
 def test_noise_has_the_size_of_its_reading(reading, levels: tuple[float, ...], divisor: float) -> None:
     images, indices = tiny(100_000)
     mean = (100 / 255,) * 3  # so that shrinking leaves the image where it is
-    noise = add_colour_noise(images, indices, reading=reading, mean=mean, **KEY)[:, :, 0, 0].double() - 100
+    noise = add_color_noise(images, indices, reading=reading, mean=mean, **KEY)[:, :, 0, 0].double() - 100
     along = noise @ torch.tensor(EIGENVECTORS, dtype=torch.float64).T * divisor
     assert along.std(0).tolist() == pytest.approx(list(levels), rel=0.01)
     assert (along.mean(0).abs() < 5 * along.std(0) / 100_000**0.5).all()
     assert np.corrcoef(along.T.numpy()) == pytest.approx(np.eye(3), abs=0.02)
 
 
-def test_the_authors_noise_shrinks_the_normalised_image() -> None:
+def test_the_authors_noise_shrinks_the_normalized_image() -> None:
     images, indices = photographs(4), torch.arange(4)
-    noisy = normalise(add_colour_noise(images, indices, reading="standard_deviation", mean=MEAN, **KEY), MEAN, STD)
-    differences = noisy * 1.1 - normalise(images, MEAN, STD)
+    noisy = normalize(add_color_noise(images, indices, reading="standard_deviation", mean=MEAN, **KEY), MEAN, STD)
+    differences = noisy * 1.1 - normalize(images, MEAN, STD)
     assert torch.allclose(differences, differences[:, :, :1, :1].expand_as(differences), atol=1e-4)
 
 
-def test_noise_is_one_colour_for_an_image_and_is_not_clipped() -> None:
+def test_noise_is_one_color_for_an_image_and_is_not_clipped() -> None:
     images, indices = photographs(64), torch.arange(64)
-    noise = add_colour_noise(images, indices, reading="eigenvalue", mean=MEAN, **KEY) - images
+    noise = add_color_noise(images, indices, reading="eigenvalue", mean=MEAN, **KEY) - images
     assert torch.allclose(noise, noise[:, :, :1, :1].expand_as(noise), atol=1e-4)
     assert (noise + images).min() < 0
     assert torch.equal(
-        add_colour_noise(images, indices, reading="eigenvalue", mean=MEAN, strength=0, **KEY), images.float()
+        add_color_noise(images, indices, reading="eigenvalue", mean=MEAN, strength=0, **KEY), images.float()
     )
 
 
 def test_unknown_reading_is_refused() -> None:
     with pytest.raises(ValueError, match="choose eigenvalue or standard_deviation"):
-        add_colour_noise(*tiny(1), reading="variance", mean=MEAN, **KEY)  # type: ignore[arg-type]
+        add_color_noise(*tiny(1), reading="variance", mean=MEAN, **KEY)  # type: ignore[arg-type]
 
 
 # Random erasing
@@ -105,7 +105,7 @@ def test_share_of_erased_images_is_the_probability() -> None:
 
 
 def test_the_rest_of_the_image_stays() -> None:
-    images = normalise(photographs(50), MEAN, STD)
+    images = normalize(photographs(50), MEAN, STD)
     after = erase(images, torch.arange(50), probability=1.0, **KEY)
     assert torch.equal(after[after != 0], images[after != 0])
 
@@ -121,7 +121,7 @@ def test_impossible_erasing_is_refused() -> None:
 
 
 def mixed(count: int = 64, side: int = 24, **alphas: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    images, labels = normalise(photographs(count, side), MEAN, STD), torch.arange(count) % CLASSES
+    images, labels = normalize(photographs(count, side), MEAN, STD), torch.arange(count) % CLASSES
     return images, labels, *mix(images, labels, torch.arange(count), num_classes=CLASSES, **alphas, **KEY)
 
 
@@ -183,7 +183,7 @@ def test_mixing_keeps_the_memory_order_of_the_images() -> None:
 def test_impossible_mixing_is_refused() -> None:
     with pytest.raises(ValueError, match="must not be negative, and not both be 0"):
         mixed()
-    with pytest.raises(ValueError, match="normalise them first"):
+    with pytest.raises(ValueError, match="normalize them first"):
         mix(photographs(2), torch.tensor([0, 1]), torch.arange(2), num_classes=2, mixup_alpha=1.0, **KEY)
 
 
@@ -234,10 +234,8 @@ def test_threads_do_not_disturb_each_other_nor_the_generator() -> None:
 @pytest.mark.parametrize(
     "augmented",
     [
-        lambda images, indices, **key: add_colour_noise(images, indices, reading="eigenvalue", mean=MEAN, **key),
-        lambda images, indices, **key: add_colour_noise(
-            images, indices, reading="standard_deviation", mean=MEAN, **key
-        ),
+        lambda images, indices, **key: add_color_noise(images, indices, reading="eigenvalue", mean=MEAN, **key),
+        lambda images, indices, **key: add_color_noise(images, indices, reading="standard_deviation", mean=MEAN, **key),
         lambda images, indices, **key: erase(images.float(), indices, probability=1.0, **key),
         trivial_augment,
     ],

@@ -35,7 +35,7 @@ def test_a_larger_photograph_is_reduced_as_pil_reduces_it(size: tuple[int, int],
     stored = convert(jpeg(image), Encoding(64, quality=95))
     assert stored[1:] == (*reduced, "", "kept")
     wanted = np.asarray(image.resize(reduced, Image.Resampling.LANCZOS), int)
-    assert np.abs(pixels(stored.data) - wanted).mean() < 6  # of 255; the smooth test images have noise in their colours
+    assert np.abs(pixels(stored.data) - wanted).mean() < 6  # of 255; the smooth test images have noise in their colors
     assert pixels(stored.data).shape == wanted.shape
 
 
@@ -49,13 +49,13 @@ def test_quality_is_that_of_the_jpeg() -> None:
 @pytest.mark.parametrize(
     ("data", "what", "action"),
     [
-        (odd_files.GREY, "grey", "kept"),
+        (odd_files.GRAY, "gray", "kept"),
         (odd_files.BAD_EXIF, "exif", "kept"),
         (odd_files.ROTATED, "", "kept"),
         (odd_files.CMYK, "cmyk", "converted"),
         (odd_files.PNG, "png", "converted"),
-        (odd_files.GREY_16, "16-bit png", "converted"),
-        (odd_files.COLOUR_16, "16-bit png", "converted"),
+        (odd_files.GRAY_16, "16-bit png", "converted"),
+        (odd_files.COLOR_16, "16-bit png", "converted"),
         (odd_files.HARMLESS, "damaged", "converted"),
     ],
 )
@@ -65,7 +65,7 @@ def test_an_odd_file_is_named_and_its_pixels_are_right(data: bytes, what: str, a
     assert (stored.what, stored.action) == (what, action)
     if what == "16-bit png":
         wanted = np.repeat(odd_files.RAMP[..., None] / 257, 3, axis=2)
-        if data is odd_files.COLOUR_16:
+        if data is odd_files.COLOR_16:
             wanted = np.stack([wanted[..., 0], wanted[:, ::-1, 0], wanted[..., 0] / 2], axis=-1)
     else:
         wanted = by_pil(data)
@@ -74,11 +74,11 @@ def test_an_odd_file_is_named_and_its_pixels_are_right(data: bytes, what: str, a
         wanted = np.asarray(reduced, int)
     found = pixels(stored.data)
     assert found.shape == wanted.shape == (stored.height, stored.width, 3)
-    assert np.abs(found - wanted).mean() < 6  # of 255; the smooth test images have noise in their colours
+    assert np.abs(found - wanted).mean() < 6  # of 255; the smooth test images have noise in their colors
 
 
-def test_a_grey_photograph_stays_grey_when_it_is_reduced() -> None:
-    stored = convert(odd_files.GREY, Encoding(45))
+def test_a_gray_photograph_stays_gray_when_it_is_reduced() -> None:
+    stored = convert(odd_files.GRAY, Encoding(45))
     assert Image.open(io.BytesIO(stored.data)).mode == "L"
 
 

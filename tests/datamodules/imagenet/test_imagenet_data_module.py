@@ -115,14 +115,14 @@ def test_whole_photographs_of_several_sizes(root: Path) -> None:
     assert {min(image.shape[1:]) for image in batch.images[24]} == {24}
     assert {min(image.shape[1:]) for image in batch.images[48]} == {48}
     names = [photograph.name for photograph in data.photographs(batch.indices)]
-    normalised = data.on_after_batch_transfer(batch, 0)
+    normalized = data.on_after_batch_transfer(batch, 0)
     for place, name in enumerate(names):
         source = data._splits["test"]
         image = Image.open(io.BytesIO(source.split.read(int(source.rows_of(batch.indices)[place]))))
         expected = PILToTensor()(Resize(48)(image))
         assert batch.images[48][place].shape == expected.shape, name
         assert (batch.images[48][place].int() - expected.int()).abs().max() <= 1
-        assert normalised.images[48][place].dtype == torch.float32
+        assert normalized.images[48][place].dtype == torch.float32
 
 
 def test_held_out_photographs_are_not_trained_on(root: Path) -> None:
@@ -141,8 +141,8 @@ def test_held_out_photographs_are_not_trained_on(root: Path) -> None:
         {"training_crop": "central_square"},
         {"training_crop": "ten_fixed"},
         {"exact": True},
-        {"colour_noise": "eigenvalue"},
-        {"colour_noise": "standard_deviation", "normalization": "mean"},
+        {"color_noise": "eigenvalue"},
+        {"color_noise": "standard_deviation", "normalization": "mean"},
         {"trivial_augment": True},
         {"random_erasing": 1.0},
         {"mixup": 0.2},
@@ -166,10 +166,10 @@ def test_every_augmentation_changes_the_images_and_is_repeatable(tmp_path: Path,
         torch.testing.assert_close(first.targets.sum(1), torch.ones(4))
 
 
-def test_colour_noise_ends_after_its_epochs(root: Path) -> None:
-    data = opened(root, colour_noise="eigenvalue", colour_noise_epochs=2)
+def test_color_noise_ends_after_its_epochs(root: Path) -> None:
+    data = opened(root, color_noise="eigenvalue", color_noise_epochs=2)
     batch = next(iter(data.train_dataloader()))
-    plain = data.normalised(batch.images)
+    plain = data.normalized(batch.images)
     assert not torch.equal(data.on_after_batch_transfer(batch._replace(epoch=1), 0).images, plain)
     assert torch.equal(data.on_after_batch_transfer(batch._replace(epoch=2), 0).images, plain)
 

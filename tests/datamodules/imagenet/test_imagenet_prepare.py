@@ -35,7 +35,7 @@ def train_files() -> dict[str, dict[str, bytes]]:
         for row, wnid in enumerate(IDS)
     }
     ordinary["n02000001"] |= {"n02000001_5.JPEG": odd_files.PNG, "n02000001_6.JPEG": odd_files.CMYK}
-    ordinary["n02000002"] |= {"n02000002_5.JPEG": odd_files.GREY, "n02000002_6.JPEG": odd_files.BAD_EXIF}
+    ordinary["n02000002"] |= {"n02000002_5.JPEG": odd_files.GRAY, "n02000002_6.JPEG": odd_files.BAD_EXIF}
     return ordinary
 
 
@@ -101,7 +101,7 @@ def test_archives_to_shards_of_the_original_files(official: Path, tmp_path: Path
     assert [(entry.name[-11:], entry.what, entry.action) for entry in manifest.odd] == [
         ("0001_5.JPEG", "png", "converted"),
         ("0001_6.JPEG", "cmyk", "converted"),
-        ("0002_5.JPEG", "grey", "kept"),
+        ("0002_5.JPEG", "gray", "kept"),
         ("0002_6.JPEG", "exif", "kept"),
     ]
 
@@ -455,7 +455,7 @@ def test_show_says_what_a_copy_holds(official: Path, tmp_path: Path, capsys: pyt
     assert "train      16 images" in said
     assert "n02000001 (word of n02000001, second word)" in said
     assert "converted  2\n  train/n02000001_5.JPEG: png\n" in said
-    assert "kept       1 exif, 1 grey" in said
+    assert "kept       1 exif, 1 gray" in said
 
 
 def test_real_photographs(tmp_path: Path, shared_data: Path) -> None:

@@ -8,8 +8,8 @@ from datamodules.imagenet.augmentation.view_pictures import main
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:
-    Image.effect_noise((300, 200), 60).save(tmp_path / "grey.png")
-    main([str(tmp_path / "docs"), "--photograph", str(tmp_path / "grey.png")])
+    Image.effect_noise((300, 200), 60).save(tmp_path / "gray.png")
+    main([str(tmp_path / "docs"), "--photograph", str(tmp_path / "gray.png")])
     for name in ("views", "augmentation"):
         with Image.open(tmp_path / "docs" / f"imagenet_{name}.jpg") as picture:
             assert min(picture.size) > 500

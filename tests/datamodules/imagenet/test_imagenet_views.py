@@ -53,8 +53,8 @@ def test_alexnet_has_as_many_views_as_its_paper_counts_or_its_authors_draw() -> 
 def test_zfnet_has_ten_views() -> None:
     drawn = seen(FixedTenCrops(), 256, 256, 1000)
     assert distinct(drawn) == 10
-    corners_and_centre = {(0, 0), (32, 0), (0, 32), (32, 32), (16, 16)}
-    assert {tuple(box) for box in drawn.boxes.tolist()} == {(*place, 224, 224) for place in corners_and_centre}
+    corners_and_center = {(0, 0), (32, 0), (0, 32), (32, 32), (16, 16)}
+    assert {tuple(box) for box in drawn.boxes.tolist()} == {(*place, 224, 224) for place in corners_and_center}
 
 
 @pytest.mark.parametrize("square", [CentralSquareCrop(), FixedTenCrops()])
@@ -132,7 +132,7 @@ def test_random_resized_crops_are_distributed_as_those_of_torchvision(width: int
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 10), (10, 1000)])
-def test_where_no_rectangle_fits_the_centre_is_taken_as_in_torchvision(width: int, height: int) -> None:
+def test_where_no_rectangle_fits_the_center_is_taken_as_in_torchvision(width: int, height: int) -> None:
     top, left, down, across = RandomResizedCrop.get_params(torch.empty(3, height, width), [0.9, 1.0], [3 / 4, 4 / 3])
     boxes = seen(views.RandomResizedCrop(area=(0.9, 1.0)), width, height, 5).boxes
     assert (boxes == (left, top, across, down)).all()

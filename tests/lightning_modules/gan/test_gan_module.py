@@ -1,4 +1,4 @@
-"""The two-optimiser module: who is updated when and by what, what is refused, and what the command line makes of it."""
+"""The two-optimizer module: who is updated when and by what, what is refused, and what the command line makes of it."""
 
 import json
 from collections.abc import Callable
@@ -157,10 +157,10 @@ def test_only_images_that_keep_their_label_are_supervised(tmp_path: Path) -> Non
     network._drawn = lambda *words: (seen.append(words[0]), drawn(*words))[1]  # type: ignore[method-assign,func-returns-value]
     digits = data()
     fit.fit(network, datamodule=digits)
-    assert network._labelled is not None
-    assert torch.bincount(network._labelled.labels).tolist() == [2] * 10
-    assert network._labelled.images.amin() >= -1
-    assert seen.count(Purpose.LABELLED_IMAGES) == 4  # a batch of them in each step
+    assert network._labeled is not None
+    assert torch.bincount(network._labeled.labels).tolist() == [2] * 10
+    assert network._labeled.images.amin() >= -1
+    assert seen.count(Purpose.LABELED_IMAGES) == 4  # a batch of them in each step
     assert {"train/acc1", "val/acc1"} <= set(fit.callback_metrics)
     with pytest.raises(ValueError, match="lower model.labels_per_class"):
         trainer(tmp_path).fit(gan(networks="improved", network_options=options, labels_per_class=900), data())

@@ -78,7 +78,7 @@ def test_evaluation_is_deterministic(name: Any, options: dict[str, Any], num_cla
     images = generator(latents, labels)
     assert torch.equal(images, generator(latents, labels))
     assert torch.equal(discriminator(images, labels), discriminator(images, labels))
-    # One image at a time is the same: no image depends on its neighbours.
+    # One image at a time is the same: no image depends on its neighbors.
     alone = [generator(latents[i : i + 1], None if labels is None else labels[i : i + 1]) for i in range(4)]
     torch.testing.assert_close(torch.cat(alone), images, atol=1e-5, rtol=1e-4)
 

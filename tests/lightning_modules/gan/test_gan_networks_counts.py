@@ -25,7 +25,7 @@ TABLE = [
     ("improved", 28, 1, {"variant": "mnist", "num_classes": 10}, 694_568, 1_536_250 + 2_520),
     ("resnet", 32, 3, {}, 4_276_739, 1_053_824),
     ("resnet", 32, 3, {"discriminator_norm": "none"}, 4_276_739, 1_053_824),
-    # Gains and biases of ten classes for the six normalisations of blocks; ten vectors of 128.
+    # Gains and biases of ten classes for the six normalizations of blocks; ten vectors of 128.
     ("resnet", 32, 3, {"num_classes": 10}, 4_276_739 + 6 * 2 * 9 * 256, 1_053_824 + 1_280),
     ("resnet", 32, 3, {"variant": "wgan_gp"}, 1_204_483, 1_053_825),
 ]

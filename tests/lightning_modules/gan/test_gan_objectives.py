@@ -96,7 +96,7 @@ def test_penalties_of_a_linear_critic_follow_from_its_weights() -> None:
     torch.testing.assert_close(r1_penalty(critic, real), torch.tensor(25.0 / 2))
 
 
-def test_the_gradient_is_penalised_between_real_and_fake() -> None:
+def test_the_gradient_is_penalized_between_real_and_fake() -> None:
     real, fake, mix = torch.randn(3, 1, 1, 1), torch.randn(3, 1, 1, 1), torch.tensor([0.0, 0.25, 1.0])
     between = mix.view(-1, 1, 1, 1) * real + (1 - mix.view(-1, 1, 1, 1)) * fake
     penalty = gradient_penalty(lambda images: (images**2).flatten(1).sum(1), real, fake, mix)

@@ -57,7 +57,7 @@ def test_a_schedule_goes_on_where_it_was() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="constant_updates must be at least 0 and below total_updates, not 5 of 5"):
         ConstantThenLinear(optimizer(), 5, 5)
-    with pytest.raises(ValueError, match="needs an optimiser with momentum, such as SGD"):
+    with pytest.raises(ValueError, match="needs an optimizer with momentum, such as SGD"):
         DecayWithRisingMomentum(Adam([nn.Parameter(torch.zeros(1))]))
     with pytest.raises(ValueError, match="must be at least 1"):
         DecayWithRisingMomentum(optimizer(), decay_factor=0.5)

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison.architectures.configs import build, shown
+from architectures.configs import build, shown
 from lightning_modules import ARCHITECTURES
 from lightning_modules.layer_table import Layer, layer_table
 from lightning_modules.model_card import ModelCard, model_card
 
-SHIPPED = Path(__file__).parents[2] / "configs" / "model"
+SHIPPED = Path(__file__).parents[1] / "configs" / "model"
 SMALL = 32
 IMAGENET_CLASSES = 1000
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from comparison.statistics import wilson_interval
 from comparison.summary import printable
 from comparison.text_layout import aligned
-from comparison.turing.answers import Answers
-from comparison.turing.published import PUBLISHED
+from human_test.answers import Answers
+from human_test.published import PUBLISHED
 
 TEXT_WIDTH = 116
 HEADINGS = ("", "votes", "right", "95 % interval", "real taken\nfor real", "fake taken\nfor fake", "seconds\na vote")

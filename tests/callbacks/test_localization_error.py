@@ -10,7 +10,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from callbacks.localisation_error import LocalisationErrors, localised, overlaps
+from callbacks.localization_error import LocalizationErrors, localized, overlaps
 
 NO_BOX = [float("nan")] * 4
 
@@ -22,7 +22,7 @@ def pixels(box: list[int]) -> set[tuple[int, int]]:
 
 
 def literal_errors(labels: list[int], boxes: list[list[int]], label: int, truth: list[list[int]]) -> tuple[int, int]:
-    """Classification and localisation error of an image, as the paper writes them."""
+    """Classification and localization error of an image, as the paper writes them."""
 
     def d(j: int) -> int:
         return 0 if labels[j] == label else 1
@@ -43,7 +43,7 @@ def random_boxes(count: int, generator: torch.Generator) -> list[list[int]]:
 
 def test_errors_are_those_of_the_definition() -> None:
     generator = torch.Generator().manual_seed(0)
-    errors = LocalisationErrors()
+    errors = LocalizationErrors()
     expected = torch.zeros(3, dtype=torch.long)
     for _ in range(40):
         labels = torch.stack([torch.randperm(8, generator=generator)[:5] for _ in range(10)])
@@ -68,13 +68,13 @@ def test_errors_are_those_of_the_definition() -> None:
         ([[0, 0, 9, 9], NO_BOX], [[50, 50, 59, 59], [1, 0, 9, 9]], True),  # one of several instances is enough
         ([[50, 50, 59, 59], [0, 0, 9, 9]], [[0, 0, 9, 9]], False),  # the right box, with the wrong label
         ([[0, 0, 0, 0], NO_BOX], [[0, 0, 0, 0]], True),  # a box of one pixel
-        ([[0, 0, 9, 9], NO_BOX], [[10, 0, 19, 9]], False),  # neighbours
+        ([[0, 0, 9, 9], NO_BOX], [[10, 0, 19, 9]], False),  # neighbors
         ([NO_BOX, [0, 0, 9, 9]], [[0, 0, 9, 9]], False),
     ],
 )
 def test_by_hand(boxes: list[list[float]], truth: list[list[float]], right: bool) -> None:
     found = torch.tensor(boxes, dtype=torch.float64)
-    assert localised(torch.tensor([7, 3]), found, 7, torch.tensor(truth, dtype=torch.float64)) == right
+    assert localized(torch.tensor([7, 3]), found, 7, torch.tensor(truth, dtype=torch.float64)) == right
 
 
 def test_overlap_of_each_pair() -> None:
@@ -87,7 +87,7 @@ def test_overlap_of_each_pair() -> None:
 
 def test_more_labels_than_five_are_refused() -> None:
     with pytest.raises(ValueError, match="judged by 5 labels an image, not 6"):
-        LocalisationErrors().update(torch.zeros(1, 6), torch.zeros(1, 6, 4), torch.zeros(1), [torch.zeros(1, 4)])
+        LocalizationErrors().update(torch.zeros(1, 6), torch.zeros(1, 6, 4), torch.zeros(1), [torch.zeros(1, 4)])
 
 
 def images(rows: range) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
@@ -110,7 +110,7 @@ def test_counts_of_all_ranks_add_up(tmp_path: Path) -> None:
             code = 1
             try:
                 torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-                errors = LocalisationErrors()
+                errors = LocalizationErrors()
                 errors.update(*images(range(first, last)))
                 (tmp_path / str(rank)).write_text(str(errors.compute().tolist()))
                 torch.distributed.destroy_process_group()
@@ -119,7 +119,7 @@ def test_counts_of_all_ranks_add_up(tmp_path: Path) -> None:
                 os._exit(code)
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
-    one = LocalisationErrors()
+    one = LocalizationErrors()
     one.update(*images(range(11)))
     assert one.compute().tolist() == [11, 3, 7]
     assert [(tmp_path / str(rank)).read_text() for rank in range(2)] == ["[11, 3, 7]"] * 2

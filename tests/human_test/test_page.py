@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from comparison.statistics import wilson_interval
-from comparison.turing.answers import read_one
-from comparison.turing.human_test import HumanTest, human_test
-from comparison.turing.identity import masked
-from comparison.turing.page import HERE, render_page, write_page
+from human_test.answers import read_one
+from human_test.identity import masked
+from human_test.page import HERE, render_page, write_page
+from human_test.trial import HumanTest, human_test
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

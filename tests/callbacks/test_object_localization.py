@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from callbacks import ObjectLocalisation, TestTimeAugmentation
+from callbacks import ObjectLocalization, TestTimeAugmentation
 from callbacks.boxes_of_maps import box_of_map, enlarged, in_photograph, in_view, maps_of_classes
 from datamodules.imagenet import ImageNet
 from datamodules.imagenet.bounding_boxes import Boxes
@@ -27,10 +27,10 @@ SIDE, CLASSES, VIEW = 32, 7, (10.0, 5.0, 128.0, 64.0)
 OBJECT = (8, 12, 24, 20)  # edges in the view
 
 
-class ColourNet(ImageClassifier):
+class ColorNet(ImageClassifier):
     """Sees nothing but the brightness of blocks of 4x4 pixels in each channel."""
 
-    architecture = "ColourNet"
+    architecture = "ColorNet"
 
     def __init__(self) -> None:
         super().__init__(num_classes=CLASSES, image_size=SIDE)
@@ -59,7 +59,7 @@ class Shown(NamedTuple):
 
 
 class Rectangles(LightningDataModule):
-    """Bright rectangles in the colour of their class, two batches of three and a filler, and boxes for them."""
+    """Bright rectangles in the color of their class, two batches of three and a filler, and boxes for them."""
 
     class_names = tuple("abcdefg")
 
@@ -137,7 +137,7 @@ def test_logits_are_the_averages_of_the_class_maps(network: Any) -> None:
 )
 def test_other_networks_are_refused(network: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no maps whose averages give its logits.*use NIN"):
-        run(network(), Rectangles(), ObjectLocalisation("boxes"), folder=tmp_path)
+        run(network(), Rectangles(), ObjectLocalization("boxes"), folder=tmp_path)
 
 
 def test_a_map_is_enlarged_bilinearly() -> None:
@@ -176,26 +176,26 @@ def test_boxes_come_back_to_the_photograph() -> None:
 @pytest.mark.parametrize("stage", ["validate", "test"])
 def test_objects_are_found(stage: str, tmp_path: Path) -> None:
     prefix = {"validate": "val", "test": "test"}[stage]
-    network = ColourNet()
+    network = ColorNet()
     plain = run(network, Rectangles(), folder=tmp_path, stage=stage)
-    found = run(network, Rectangles(), ObjectLocalisation("boxes", 0.5), folder=tmp_path, stage=stage)
-    own = {f"{prefix}/localisation_error": 0.0, f"{prefix}/classification_error": 0.0}
+    found = run(network, Rectangles(), ObjectLocalization("boxes", 0.5), folder=tmp_path, stage=stage)
+    own = {f"{prefix}/localization_error": 0.0, f"{prefix}/classification_error": 0.0}
     assert found == plain | own
     assert network.test_views is one_view
     assert "last_maps" not in vars(network)
-    picture = Image.open(tmp_path / "pictures" / "localisation.png").convert("RGB")
+    picture = Image.open(tmp_path / "pictures" / "localization.png").convert("RGB")
     assert picture.width > 6 * 224
-    assert {(46, 204, 113), (255, 255, 255)} <= {colour for _, colour in picture.getcolors(1 << 20)}  # type: ignore[union-attr, misc]
+    assert {(46, 204, 113), (255, 255, 255)} <= {color for _, color in picture.getcolors(1 << 20)}  # type: ignore[union-attr, misc]
 
 
 def test_errors_are_counted_by_image(tmp_path: Path) -> None:
     # Class 6 is never among the five; class 3 is, and its map is nowhere positive: its box is the whole view.
     result = run(
-        ColourNet(), Rectangles((0, 6, 3, 0, 1, 6)), ObjectLocalisation("boxes", 0.5, images=0), folder=tmp_path
+        ColorNet(), Rectangles((0, 6, 3, 0, 1, 6)), ObjectLocalization("boxes", 0.5, images=0), folder=tmp_path
     )
     assert result["test/classification_error"] == pytest.approx(2 / 6)
     assert result["test/classification_error"] == pytest.approx(1 - result["test/acc5"])
-    assert result["test/localisation_error"] == pytest.approx(3 / 6)
+    assert result["test/localization_error"] == pytest.approx(3 / 6)
     assert not (tmp_path / "pictures").exists()
 
 
@@ -216,31 +216,31 @@ def test_photographs_of_imagenet(tmp_path: Path) -> None:
         (tmp_path / name).write_text(content)
     network = ResNet(8, "cifar", num_classes=3)
     nn.init.zeros_(network.head.weight)
-    result = run(network, data, ObjectLocalisation(str(tmp_path), images=2), folder=tmp_path)
-    assert (result["test/classification_error"], result["test/localisation_error"]) == (0, 0)
+    result = run(network, data, ObjectLocalization(str(tmp_path), images=2), folder=tmp_path)
+    assert (result["test/classification_error"], result["test/localization_error"]) == (0, 0)
 
     (tmp_path / "n01440764_3.xml").unlink()
     with pytest.raises(ValueError, match="has no box of n01440764_3: name the boxes"):
-        run(network, data, ObjectLocalisation(str(tmp_path)), folder=tmp_path)
+        run(network, data, ObjectLocalization(str(tmp_path)), folder=tmp_path)
     assert network.test_views is one_view
 
 
 def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     for options, message in (({"threshold": 1.0}, "threshold must be"), ({"images": -1}, "images must be 0 or more")):
         with pytest.raises(ValueError, match=message):
-            ObjectLocalisation("boxes", **options)  # type: ignore[arg-type]
+            ObjectLocalization("boxes", **options)  # type: ignore[arg-type]
 
     held_out = Rectangles()
     held_out.val_size = 10  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="held out with --data.val_size.*use test"):
-        run(ColourNet(), held_out, ObjectLocalisation("boxes"), folder=tmp_path, stage="validate")
+        run(ColorNet(), held_out, ObjectLocalization("boxes"), folder=tmp_path, stage="validate")
 
     without = LightningDataModule()
     without.test_dataloader = Rectangles().batches  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="photographs with bounding boxes, which LightningDataModule does not have"):
-        run(ColourNet(), without, ObjectLocalisation("boxes"), folder=tmp_path)
+        run(ColorNet(), without, ObjectLocalization("boxes"), folder=tmp_path)
 
-    both = [ObjectLocalisation("boxes"), TestTimeAugmentation("flip")]
+    both = [ObjectLocalization("boxes"), TestTimeAugmentation("flip")]
     for callbacks in (both, both[::-1]):
         with pytest.raises(ValueError, match="leave TestTimeAugmentation out"):
-            run(ColourNet(), Rectangles(), *callbacks, folder=tmp_path)
+            run(ColorNet(), Rectangles(), *callbacks, folder=tmp_path)

@@ -10,11 +10,11 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from comparison.__main__ import main
-from comparison.turing import samples
-from comparison.turing.identity import masked
-from comparison.turing.real_images import held_out_images
 from datamodules import Digits
 from experiment.checkpoint_io import VerifiedCheckpointIO
+from human_test import samples
+from human_test.identity import masked
+from human_test.real_images import held_out_images
 from lightning_modules.gan.module import GAN
 
 DATA = {"class_path": "datamodules.Digits", "init_args": {"normalization": "symmetric"}}
@@ -30,16 +30,16 @@ def run(tmp_path: Path) -> Path:
     return directory
 
 
-class Grey:
-    """A generator of grey images."""
+class Gray:
+    """A generator of gray images."""
 
     def sample(self, count: int, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         return torch.full((count, 1, 32, 32), 0.5) + seed / 1000
 
 
 @pytest.fixture
-def grey(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "read_gan", lambda checkpoint: Grey())
+def gray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "read_gan", lambda checkpoint: Gray())
 
 
 def content_of(page: Path) -> dict:
@@ -48,7 +48,7 @@ def content_of(page: Path) -> dict:
     return json.loads(found[1])
 
 
-@pytest.mark.usefixtures("grey")
+@pytest.mark.usefixtures("gray")
 def test_a_page_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["turing", "make", str(run), "--images", "10"]) == 0
     page = run / "turing-0.html"
@@ -61,10 +61,10 @@ def test_a_page_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = masked(content["key"], content["id"])
     assert truth.count("1") == 5
     generated = {picture for picture, kind in zip(content["pictures"], truth, strict=True) if kind == "0"}
-    assert len(generated) == 1  # all grey
+    assert len(generated) == 1  # all gray
 
 
-@pytest.mark.usefixtures("grey")
+@pytest.mark.usefixtures("gray")
 def test_the_same_arguments_make_the_same_test(run: Path, tmp_path: Path) -> None:
     pages = {"a": [], "b": [], "c": ["--seed", "1"], "d": ["--feedback"]}
     for name, options in pages.items():
@@ -88,7 +88,7 @@ def test_real_images_are_those_of_the_test_split_as_they_are() -> None:
 
 
 def test_samples_are_rounded_like_files(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
-    class Extremes(Grey):
+    class Extremes(Gray):
         def sample(self, count: int, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
             return torch.tensor([-1.0, 1.0, 0.0, 1.1]).view(1, 1, 2, 2)
 
@@ -121,7 +121,7 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_images_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
-    class Broken(Grey):
+    class Broken(Gray):
         def sample(self, count: int, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
             return torch.full((count, 1, 32, 32), torch.nan)
 
@@ -138,7 +138,7 @@ def test_without_a_best_checkpoint_the_latest_is_taken(run: Path, monkeypatch: p
         checkpoint = {"epoch": 0, "global_step": step}
         VerifiedCheckpointIO().save_checkpoint(checkpoint, run / "checkpoints" / f"last-{step}.ckpt")
     taken = []
-    monkeypatch.setattr(samples, "read_gan", lambda checkpoint: taken.append(checkpoint.name) or Grey())
+    monkeypatch.setattr(samples, "read_gan", lambda checkpoint: taken.append(checkpoint.name) or Gray())
     samples.samples_of(run, 2, 0)
     assert taken == ["last-10.ckpt"]
 

@@ -1,10 +1,10 @@
-"""The two errors of ILSVRC's localisation task, from their definition.
+"""The two errors of ILSVRC's localization task, from their definition.
 
 Russakovsky et al. 2014 (ImageNet Large Scale Visual Recognition Challenge, §4.1 and §4.2): for an image with the class
 g and the boxes z_1 … z_M of its instances, a method gives five labels l_j, each with a box b_j, and errs by
 
     classification   min_j d(l_j, g)
-    localisation     min_j min_m max{d(l_j, g), f(b_j, z_m)}
+    localization     min_j min_m max{d(l_j, g), f(b_j, z_m)}
 
 where d is 0 for the same class, else 1, and f is 0 if the boxes overlap by more than 50 %, else 1. Overlap is the area
 that they share divided by the area that they cover together. An image of ILSVRC 2012 has one class, so the sum over its
@@ -41,7 +41,7 @@ def _areas(boxes: Tensor) -> Tensor:
     return (boxes[..., 2:] - boxes[..., :2] + 1).prod(-1)
 
 
-def localised(labels: Tensor, boxes: Tensor, true_label: int, true_boxes: Tensor) -> bool:
+def localized(labels: Tensor, boxes: Tensor, true_label: int, true_boxes: Tensor) -> bool:
     """Whether one of the labels of an image is right and its box overlaps with one of the true boxes.
 
     Args:
@@ -54,16 +54,16 @@ def localised(labels: Tensor, boxes: Tensor, true_label: int, true_boxes: Tensor
     return bool((overlaps(boxes[right], true_boxes) > LEAST_OVERLAP).any())
 
 
-class LocalisationErrors(Metric):
-    """Images, and those of them that are misclassified and mislocalised: integers, so exact on any number of ranks."""
+class LocalizationErrors(Metric):
+    """Images, and those of them that are misclassified and mislocalized: integers, so exact on any number of ranks."""
 
     images: Tensor
     misclassified: Tensor
-    mislocalised: Tensor
+    mislocalized: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("images", "misclassified", "mislocalised"):
+        for name in ("images", "misclassified", "mislocalized"):
             self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, labels: Tensor, boxes: Tensor, true_labels: Tensor, true_boxes: Sequence[Tensor]) -> None:
@@ -80,14 +80,14 @@ class LocalisationErrors(Metric):
         """
         if labels.shape[1] > LABELS:
             raise ValueError(
-                f"Localisation is judged by {LABELS} labels an image, not {labels.shape[1]}: give the best."
+                f"Localization is judged by {LABELS} labels an image, not {labels.shape[1]}: give the best."
             )
         right = (labels == true_labels.unsqueeze(1)).any(1)
-        found = sum(map(localised, labels, boxes, true_labels.tolist(), true_boxes))
+        found = sum(map(localized, labels, boxes, true_labels.tolist(), true_boxes))
         self.images += len(labels)
         self.misclassified += int((~right).sum())
-        self.mislocalised += len(labels) - found
+        self.mislocalized += len(labels) - found
 
     def compute(self) -> Tensor:
-        """Counts (3,): images, misclassified, mislocalised."""
-        return torch.stack([self.images, self.misclassified, self.mislocalised])
+        """Counts (3,): images, misclassified, mislocalized."""
+        return torch.stack([self.images, self.misclassified, self.mislocalized])

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 import datamodules
-from comparison.turing.run_config import arguments_of, class_name
+from human_test.run_config import arguments_of, class_name
 
 
 def held_out_images(config: dict[str, Any], count: int, seed: int, root: Path | None = None) -> NDArray[np.uint8]:
-    """Images drawn from the test split of a run's data, as its files hold them: neither augmented nor normalised.
+    """Images drawn from the test split of a run's data, as its files hold them: neither augmented nor normalized.
 
     Args:
         config: Of the run.

@@ -9,9 +9,9 @@ import jinja2
 from markupsafe import Markup
 
 from comparison.page import inline_json
-from comparison.turing.human_test import HumanTest
-from comparison.turing.identity import masked
-from comparison.turing.published import PUBLISHED
+from human_test.identity import masked
+from human_test.published import PUBLISHED
+from human_test.trial import HumanTest
 
 HERE = Path(__file__).parent
 

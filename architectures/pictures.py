@@ -8,20 +8,20 @@ from typing import Any, Literal
 import altair as alt
 import vl_convert
 
-from comparison.architectures.networks import Architecture, share
-from comparison.architectures.tables import field_in_words
+from architectures.networks import Architecture, share
+from architectures.tables import field_in_words
 from comparison.units import human_count, human_percent
 
-# Far apart for colour-blind readers too, and in brightness, for a print in grey.
-COLOURS = {"conv": "#1363ae", "fc": "#f0801a", "other": "#a3abb3"}
-COLOUR_SCALE = alt.Scale(domain=[*COLOURS], range=[*COLOURS.values()])
+# Far apart for color-blind readers too, and in brightness, for a print in gray.
+COLORS = {"conv": "#1363ae", "fc": "#f0801a", "other": "#a3abb3"}
+COLOR_SCALE = alt.Scale(domain=[*COLORS], range=[*COLORS.values()])
 INK, MUTED, RULE = "#1d2329", "#59636e", "#d8dee4"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 SMALL_IMAGE = 100
 SUMMARY_WIDTH, SUMMARY_ROW = 330, 22
 LETTER_WIDTH = 6.2
 LAYERS_WIDTH, LAYERS_ROW, TALLEST = 230, 17, 2_000
-SMALLEST_LABELLED_ROW = 11
+SMALLEST_LABELED_ROW = 11
 SUFFIXES = (".svg", ".png", ".html")
 
 
@@ -94,7 +94,7 @@ def layers_picture(one: Architecture) -> Any:
         parameters += layer.parameters
         multiply_adds += layer.multiply_adds
     panels = [
-        _layers_panel(rows, "parameters", f"parameters, {human_count(parameters)} in all", labelled=True),
+        _layers_panel(rows, "parameters", f"parameters, {human_count(parameters)} in all", labeled=True),
         _layers_panel(rows, "multiply_adds", f"multiply-adds, {human_count(multiply_adds)} in all"),
         _field_panel(rows, one.card.input_shape[-1]),
     ]
@@ -134,37 +134,37 @@ def _summary_panel(rows: Sequence[dict[str, Any]], measure: str, title: str, ext
     labels = list(dict.fromkeys(row["label"] for row in here))
     # Room for the longest text behind the longest bar.
     domain = [0, 1.45 * max(row["total"] for row in here)]
-    names = _row_axis(labelled=extent is not None, extent=extent or 0)
+    names = _row_axis(labeled=extent is not None, extent=extent or 0)
     base = alt.Chart(alt.Data(values=here)).encode(
         y=alt.Y("label:N", sort=labels, title=None, axis=names, scale=alt.Scale(paddingInner=0.3))
     )
     x = alt.X("from:Q", title=title, scale=alt.Scale(domain=domain, nice=False), axis=_count_axis())
-    bars = base.mark_bar().encode(x=x, x2="to:Q", color=_colour())
+    bars = base.mark_bar().encode(x=x, x2="to:Q", color=_color())
     text = _text(base.transform_filter("datum.part === 'conv'"), "total", "text", size=11)
     chart = alt.layer(bars, *text)
     return chart.properties(width=SUMMARY_WIDTH, height=SUMMARY_ROW * len(labels))
 
 
-def _layers_base(rows: Sequence[dict[str, Any]], labelled: bool) -> tuple[Any, int]:
+def _layers_base(rows: Sequence[dict[str, Any]], labeled: bool) -> tuple[Any, int]:
     """A chart with a row for each layer, and its height; layers that are too many for names have only their place."""
     step = min(LAYERS_ROW, max(1, TALLEST // len(rows)))
-    wide = step >= SMALLEST_LABELLED_ROW
-    axis = _row_axis(labelled and wide)
+    wide = step >= SMALLEST_LABELED_ROW
+    axis = _row_axis(labeled and wide)
     axis.labelExpr = f"{[row['label'] for row in rows]}[datum.value]"
-    title = "layers, from the first down to the last" if labelled and not wide else None
+    title = "layers, from the first down to the last" if labeled and not wide else None
     y = alt.Y("position:O", title=title, axis=axis, scale=alt.Scale(paddingInner=0.3 if wide else 0))
     return alt.Chart(alt.Data(values=list(rows))).encode(y=y), step * len(rows)
 
 
-def _layers_panel(rows: Sequence[dict[str, Any]], measure: str, title: str, labelled: bool = False) -> Any:
-    base, height = _layers_base(rows, labelled)
+def _layers_panel(rows: Sequence[dict[str, Any]], measure: str, title: str, labeled: bool = False) -> Any:
+    base, height = _layers_base(rows, labeled)
     domain = [0, max(row[measure] for row in rows) or 1]
     start, end, text = f"{measure}_from", measure, f"{measure}_text"
     x = alt.X(f"{start}:Q", title=title, scale=alt.Scale(domain=domain, nice=False), axis=_count_axis())
     # The outline shows also a layer that is too small for a bar.
     bars = base.transform_filter(f"datum.{end} > datum.{start}").mark_bar(strokeWidth=1)
-    layers = [bars.encode(x=x, x2=f"{end}:Q", color=_colour(), stroke=alt.Stroke("part:N", scale=COLOUR_SCALE))]
-    if height >= SMALLEST_LABELLED_ROW * len(rows):
+    layers = [bars.encode(x=x, x2=f"{end}:Q", color=_color(), stroke=alt.Stroke("part:N", scale=COLOR_SCALE))]
+    if height >= SMALLEST_LABELED_ROW * len(rows):
         # Beside the bar where there is room, else in it.
         wide, late = f"(datum.{end} - datum.{start} > {domain[1] / 3})", f"(datum.{end} > {domain[1] / 2})"
         inside = base.transform_filter(wide).mark_text(align="left", dx=5, fontSize=10, fill="white")
@@ -177,13 +177,13 @@ def _layers_panel(rows: Sequence[dict[str, Any]], measure: str, title: str, labe
 
 
 def _field_panel(rows: Sequence[dict[str, Any]], image_size: int) -> Any:
-    base, height = _layers_base(rows, labelled=False)
+    base, height = _layers_base(rows, labeled=False)
     domain = [0, 1.4 * max(image_size, *(row["field"] for row in rows))]
     title = f"receptive field in pixels; dashed: the image, {image_size}"
     x = alt.X("field:Q", title=title, scale=alt.Scale(domain=domain, nice=False), axis=_count_axis())
     edge = alt.Chart(alt.Data(values=[{"field": image_size}])).mark_rule(stroke=MUTED, strokeDash=[3, 3])
-    layers = [base.mark_bar().encode(x=x, color=_colour()), edge.encode(x="field:Q")]
-    if height >= SMALLEST_LABELLED_ROW * len(rows):
+    layers = [base.mark_bar().encode(x=x, color=_color()), edge.encode(x="field:Q")]
+    if height >= SMALLEST_LABELED_ROW * len(rows):
         layers += _text(base, "field", "field_text")
     return alt.layer(*layers).properties(width=LAYERS_WIDTH, height=height)
 
@@ -197,16 +197,16 @@ def _text(base: Any, x: str, text: str, align: Literal["left", "right"] = "left"
     ]
 
 
-def _colour() -> alt.Color:
+def _color() -> alt.Color:
     names = "{'conv': 'convolutions', 'fc': 'fully connected', 'other': 'other'}[datum.label]"
     return alt.Color(
-        "part:N", scale=COLOUR_SCALE, legend=alt.Legend(title=None, orient="top", labelExpr=names, labelLimit=300)
+        "part:N", scale=COLOR_SCALE, legend=alt.Legend(title=None, orient="top", labelExpr=names, labelLimit=300)
     )
 
 
-def _row_axis(labelled: bool, extent: float = 0) -> alt.Axis:
+def _row_axis(labeled: bool, extent: float = 0) -> alt.Axis:
     return alt.Axis(
-        labels=labelled, ticks=False, domain=False, labelLimit=420, labelColor=INK, labelPadding=6, minExtent=extent
+        labels=labeled, ticks=False, domain=False, labelLimit=420, labelColor=INK, labelPadding=6, minExtent=extent
     )
 
 

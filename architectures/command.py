@@ -2,9 +2,9 @@
 
 import argparse
 
-from comparison.architectures.configs import FROM_DATA
-from comparison.architectures.networks import architecture, architectures
-from comparison.architectures.tables import single_table, summary_table
+from architectures.configs import FROM_DATA
+from architectures.networks import architecture, architectures
+from architectures.tables import single_table, summary_table
 
 
 def show_architectures(options: argparse.Namespace) -> None:
@@ -20,7 +20,7 @@ def show_architectures(options: argparse.Namespace) -> None:
         raise ValueError("--config composes one network, CONFIG names one each: give either.")
     if options.picture:
         # Drawing is imported late, so that the table is there at once.
-        from comparison.architectures import pictures  # noqa: PLC0415
+        from architectures import pictures  # noqa: PLC0415
 
         pictures.check_picture(options.picture)
     from_data = {name: getattr(options, name) for name in FROM_DATA}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from comparison.turing.identity import id_of_test
+from human_test.identity import id_of_test
 
 FORMAT = "turing-result-1"
 SAYS = {"real": True, "fake": False}

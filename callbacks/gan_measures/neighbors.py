@@ -1,6 +1,6 @@
-"""Fidelity and variety apart, by nearest neighbours in the space of features.
+"""Fidelity and variety apart, by nearest neighbors in the space of features.
 
-Each image is the centre of a ball that reaches to its k-th nearest neighbour in its own set. Where are the other set's
+Each image is the center of a ball that reaches to its k-th nearest neighbor in its own set. Where are the other set's
 images?
 
     precision   share of samples in the ball of some real image              Kynkäänniemi et al. 2019, eq. 2, k = 3
@@ -21,7 +21,7 @@ from callbacks.gan_measures.pairwise import squared_distances
 
 
 def squared_radii(features: Tensor, k: int) -> Tensor:
-    """Squared distance of each image to its 1st, 2nd, … k-th nearest neighbour, without itself.
+    """Squared distance of each image to its 1st, 2nd, … k-th nearest neighbor, without itself.
 
     Args:
         features: Shape (N, F).
@@ -34,7 +34,7 @@ def squared_radii(features: Tensor, k: int) -> Tensor:
         ValueError: There are not more than k images.
     """
     if not 1 <= k < len(features):
-        raise ValueError(f"{len(features)} images do not have {k} neighbours each: take more images.")
+        raise ValueError(f"{len(features)} images do not have {k} neighbors each: take more images.")
     radii = features.new_empty(len(features), k)
     for rows, distances in squared_distances(features, features):
         distances[torch.arange(len(distances)), torch.arange(rows.start, rows.stop)] = torch.inf
@@ -50,7 +50,7 @@ def precision_and_recall(
     Args:
         real: Features of real images. Shape (N, F).
         fake: Features of samples. Shape (M, F).
-        k: Neighbours that a ball reaches to.
+        k: Neighbors that a ball reaches to.
         radii: `squared_radii` of both for some k that is not smaller, where they are known.
 
     Raises:
@@ -73,7 +73,7 @@ def density_and_coverage(
     Args:
         real: Features of real images. Shape (N, F).
         fake: Features of samples. Shape (M, F).
-        k: Neighbours that a ball reaches to.
+        k: Neighbors that a ball reaches to.
         real_radii: `squared_radii` of the real images for some k that is not smaller, where they are known.
 
     Returns:

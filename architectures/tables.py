@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from comparison.architectures.networks import Architecture, share
+from architectures.networks import Architecture, share
 from comparison.text_layout import aligned, comma_separated, markdown
 from comparison.units import human_count, human_percent
 from lightning_modules.layer_table import Layer

@@ -9,7 +9,7 @@ import pytest
 
 from comparison.__main__ import main
 from comparison.statistics import wilson_interval
-from comparison.turing.identity import id_of_test
+from human_test.identity import id_of_test
 
 ROOT = Path(__file__).parents[2]
 TRUTH = "1100110010"

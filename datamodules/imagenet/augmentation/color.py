@@ -1,7 +1,7 @@
-"""Colour noise along the principal components of the pixels' colours (Krizhevsky et al. 2012, §4.1).
+"""Color noise along the principal components of the pixels' colors (Krizhevsky et al. 2012, §4.1).
 
 To each pixel of an image the paper adds [p1 p2 p3] [α1 λ1, α2 λ2, α3 λ3]ᵀ, with p and λ the eigenvectors and
-eigenvalues of the covariance of the training pixels' colours, and α drawn once an image from a normal distribution with
+eigenvalues of the covariance of the training pixels' colors, and α drawn once an image from a normal distribution with
 standard deviation 0.1. An eigenvalue is a variance, so this depends on the unit of the pixels. Hence two readings:
 
     reading              noise                    of PC1, in levels of 255    from
@@ -25,7 +25,7 @@ from datamodules.counter_random import Stream, random_normals
 
 Reading = Literal["eigenvalue", "standard_deviation"]
 
-# Of the colours of ImageNet's training pixels, from 0 to 1 (facebook/fb.resnet.torch, datasets/imagenet.lua).
+# Of the colors of ImageNet's training pixels, from 0 to 1 (facebook/fb.resnet.torch, datasets/imagenet.lua).
 EIGENVALUES = (0.2175, 0.0188, 0.0045)
 EIGENVECTORS = (  # a row for each component: its red, green and blue
     (-0.5675, -0.5808, -0.5836),
@@ -34,7 +34,7 @@ EIGENVECTORS = (  # a row for each component: its red, green and blue
 )
 
 
-def add_colour_noise(
+def add_color_noise(
     images: Tensor,
     indices: Tensor,
     *,
@@ -44,10 +44,10 @@ def add_colour_noise(
     mean: Sequence[float],
     strength: float = 0.1,
 ) -> Tensor:
-    """Adds one random colour to all pixels of each image, as a pure function of (seed, epoch, index).
+    """Adds one random color to all pixels of each image, as a pure function of (seed, epoch, index).
 
     Args:
-        images: Pixels from 0 to 255, uint8 or float, not normalised yet. Shape (B, 3, H, W).
+        images: Pixels from 0 to 255, uint8 or float, not normalized yet. Shape (B, 3, H, W).
         indices: Sample indices, on the device of the images. Shape (B,).
         seed: The run's seed.
         epoch: Training epoch.
@@ -63,14 +63,14 @@ def add_colour_noise(
     """
     if reading not in ("eigenvalue", "standard_deviation"):
         raise ValueError(
-            f"There is no reading {reading!r} of the colour noise: choose eigenvalue or standard_deviation."
+            f"There is no reading {reading!r} of the color noise: choose eigenvalue or standard_deviation."
         )
-    alpha = strength * random_normals(seed, epoch, Stream.COLOUR_NOISE, indices, count=3, dtype=torch.float32)
-    colours = (alpha @ _components(reading, images.device))[:, :, None, None]
+    alpha = strength * random_normals(seed, epoch, Stream.COLOR_NOISE, indices, count=3, dtype=torch.float32)
+    colors = (alpha @ _components(reading, images.device))[:, :, None, None]
     if reading == "eigenvalue":
-        return images.float() + colours
+        return images.float() + colors
     scale = 1 / (1 + strength)
-    return images.float().mul_(scale).add_(colours * scale + _levels(tuple(mean), images.device) * (1 - scale))
+    return images.float().mul_(scale).add_(colors * scale + _levels(tuple(mean), images.device) * (1 - scale))
 
 
 @functools.lru_cache

@@ -184,9 +184,9 @@ function render(started) {
 // Wilson's 95 % interval, as in comparison/statistics.py.
 function interval(right, votes) {
   const z = 1.959963984540054, share = right / votes, shrinkage = z * z / votes;
-  const centre = (share + shrinkage / 2) / (1 + shrinkage);
+  const center = (share + shrinkage / 2) / (1 + shrinkage);
   const half = z * Math.sqrt(share * (1 - share) / votes + shrinkage / (4 * votes)) / (1 + shrinkage);
-  return [Math.max(0, Math.min(centre - half, share)), Math.min(1, Math.max(centre + half, share))];
+  return [Math.max(0, Math.min(center - half, share)), Math.min(1, Math.max(center + half, share))];
 }
 
 function isRight(vote) {

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from callbacks.boxes_of_maps import box_of_map, enlarged, in_photograph, in_view, maps_of_classes
 from callbacks.evaluation_watch import EvaluationWatch
-from callbacks.localisation_error import LABELS, LocalisationErrors, overlaps
-from callbacks.localisation_picture import localisation_picture
+from callbacks.localization_error import LABELS, LocalizationErrors, overlaps
+from callbacks.localization_picture import localization_picture
 from callbacks.measured_steps import image_classifier
 from callbacks.pictures import publish, side_by_side
 
@@ -55,7 +55,7 @@ class Boxes(Protocol):
 
 @runtime_checkable
 class KnowsPhotographs(Protocol):
-    """What a DataModule must have for the localisation of objects."""
+    """What a DataModule must have for the localization of objects."""
 
     def photographs(self, indices: Tensor) -> list[Any]:
         """A `Photograph` for each of the indices (B,) of an evaluation batch."""
@@ -72,7 +72,7 @@ class Example:
         predicted: Class with the highest probability.
         label: Class of the photograph.
         overlap: Largest overlap of the predicted box with a true one.
-        picture: See `localisation_picture`.
+        picture: See `localization_picture`.
     """
 
     predicted: int
@@ -86,11 +86,11 @@ class Example:
         return f"{name} ({'right' if self.predicted == self.label else 'wrong'}), {self.overlap:.0%}", self.picture
 
 
-class ObjectLocalisation(Callback):
+class ObjectLocalization(Callback):
     """Finds the box of an object from class activation maps, in validate and test; leaves everything else alone.
 
-    Logs ILSVRC's errors with five labels, each with one box: `test/localisation_error`, and
-    `test/classification_error`, which is 1 minus acc5 (`val/…` in validate). Draws `pictures/localisation.png`: the
+    Logs ILSVRC's errors with five labels, each with one box: `test/localization_error`, and
+    `test/classification_error`, which is 1 minus acc5 (`val/…` in validate). Draws `pictures/localization.png`: the
     first images, each with the map of the class that the network predicts, its box in white and the true boxes in
     green.
 
@@ -108,14 +108,14 @@ class ObjectLocalisation(Callback):
 
     def __init__(self, boxes: str, threshold: float = 0.2, images: int = 6) -> None:
         if not 0 <= threshold < 1:
-            raise ValueError(f"ObjectLocalisation.threshold must be at least 0 and below 1, not {threshold}.")
+            raise ValueError(f"ObjectLocalization.threshold must be at least 0 and below 1, not {threshold}.")
         if images < 0:
-            raise ValueError(f"ObjectLocalisation.images must be 0 or more, not {images}.")
+            raise ValueError(f"ObjectLocalization.images must be 0 or more, not {images}.")
         self.boxes = boxes
         self.threshold = threshold
         self.images = images
         self._true_boxes: Mapping[str, Boxes] = {}
-        self._errors = LocalisationErrors()
+        self._errors = LocalizationErrors()
         self._examples: list[Example] = []
         self._watch: EvaluationWatch | None = None
 
@@ -128,17 +128,17 @@ class ObjectLocalisation(Callback):
         self._let_go()
         if stage not in METRIC_PREFIXES:
             return
-        network = image_classifier(pl_module, "ObjectLocalisation")
+        network = image_classifier(pl_module, "ObjectLocalization")
         if network.map_weights() is None:
             raise ValueError(
                 f"{network.architecture} has no maps whose averages give its logits, from which boxes are found: use "
-                "NIN (head average), GoogLeNet or ResNet, or leave ObjectLocalisation out."
+                "NIN (head average), GoogLeNet or ResNet, or leave ObjectLocalization out."
             )
         data: Any = getattr(trainer, "datamodule", None)
         if not isinstance(data, KnowsPhotographs):
             name = "a loader" if data is None else getattr(data, "name", None) or type(data).__name__
             raise ValueError(
-                f"ObjectLocalisation needs photographs with bounding boxes, which {name} does not have: use ImageNet, "
+                f"ObjectLocalization needs photographs with bounding boxes, which {name} does not have: use ImageNet, "
                 "or leave the callback out."
             )
         held_out: Any = getattr(data, "val_size", None)
@@ -162,13 +162,13 @@ class ObjectLocalisation(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         """Find the boxes of a batch."""
-        self._localise(trainer, batch)
+        self._localize(trainer, batch)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         """Find the boxes of a batch."""
-        self._localise(trainer, batch)
+        self._localize(trainer, batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the errors and draw."""
@@ -189,7 +189,7 @@ class ObjectLocalisation(Callback):
     def _begin(self, pl_module: LightningModule) -> None:
         if self._watch is not None:
             self._watch.check_views()
-            self._errors = LocalisationErrors().to(pl_module.device)
+            self._errors = LocalizationErrors().to(pl_module.device)
             self._examples = []
 
     def _let_go(self) -> None:
@@ -197,7 +197,7 @@ class ObjectLocalisation(Callback):
             self._watch.let_go()
             self._watch = None
 
-    def _localise(self, trainer: Trainer, batch: Any) -> None:
+    def _localize(self, trainer: Trainer, batch: Any) -> None:
         counted = batch.labels >= 0
         if self._watch is None or not counted.any():
             return
@@ -266,22 +266,22 @@ class ObjectLocalisation(Callback):
             found = torch.tensor([in_photograph(box, size, view)], dtype=torch.float64)
             shown = [in_view(true_box, size, view) for true_box in true_boxes[row].tolist()]
             overlap = float(overlaps(found, true_boxes[row]).max())
-            picture = localisation_picture(images[row], activation_map, shown, box)
+            picture = localization_picture(images[row], activation_map, shown, box)
             self._examples.append(Example(int(predicted[row]), int(labels[row]), overlap, picture))
 
     def _report(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
         if self._watch is None:
             return
-        images, misclassified, mislocalised = self._errors.compute().tolist()
+        images, misclassified, mislocalized = self._errors.compute().tolist()
         if not images:
             return
-        for name, count in (("classification_error", misclassified), ("localisation_error", mislocalised)):
+        for name, count in (("classification_error", misclassified), ("localization_error", mislocalized)):
             # All ranks have the same value already; their maximum is that value, to the bit.
             pl_module.log(f"{prefix}/{name}", count / images, sync_dist=True, reduce_fx="max")
         rank_zero_info(
-            f"Localisation by class activation maps ({images:,} images): {prefix}/localisation_error "
-            f"{mislocalised / images:.2%}, {prefix}/classification_error {misclassified / images:.2%}."
+            f"Localization by class activation maps ({images:,} images): {prefix}/localization_error "
+            f"{mislocalized / images:.2%}, {prefix}/classification_error {misclassified / images:.2%}."
         )
         if self._examples:
             names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
-            publish(trainer, "localisation", side_by_side([example.titled(names) for example in self._examples]))
+            publish(trainer, "localization", side_by_side([example.titled(names) for example in self._examples]))

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from comparison.turing.answers import read_answers
-from comparison.turing.score import pooled, report
+from human_test.answers import read_answers
+from human_test.score import pooled, report
 
 
 def add_turing(parser: argparse.ArgumentParser) -> None:
@@ -45,9 +45,9 @@ def make_page(options: argparse.Namespace) -> None:
             f"--images {options.images} cannot be halved into real and generated ones: give 2, 4, 6 or more."
         )
     # Networks and data need torch, which scoring does not.
-    from comparison.turing import real_images, run_config, samples  # noqa: PLC0415
-    from comparison.turing.human_test import human_test  # noqa: PLC0415
-    from comparison.turing.page import write_page  # noqa: PLC0415
+    from human_test import real_images, run_config, samples  # noqa: PLC0415
+    from human_test.page import write_page  # noqa: PLC0415
+    from human_test.trial import human_test  # noqa: PLC0415
 
     config = run_config.config_of(options.run)
     output = options.output or run_config.directory_of(options.run) / f"turing-{options.seed}.html"
