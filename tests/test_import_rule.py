@@ -28,7 +28,6 @@ ALLOWED = {
     "comparison": {
         "comparison",
         "architectures",
-        "human_test",
         "experiment",
         "lightning_modules",
         "datamodules",
