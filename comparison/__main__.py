@@ -1,4 +1,4 @@
-"""Compare runs: `python -m comparison [table | report | dashboard]`; networks: `architectures`."""
+"""Compare runs: `python -m comparison [table | report | dashboard]`."""
 
 import argparse
 import sys
@@ -35,14 +35,6 @@ def show_table(options: argparse.Namespace) -> None:
         print("GANs make a CSV table of their own: name their runs alone.", file=sys.stderr)
 
 
-def show_architectures(options: argparse.Namespace) -> None:
-    """Print what networks are made of."""
-    # It builds networks, so it needs torch, which the table of runs does not.
-    from architectures import command  # noqa: PLC0415
-
-    command.show_architectures(options)
-
-
 def read(sources: Sources) -> Comparison:
     """Read the runs that are asked for.
 
@@ -71,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m comparison",
         description="Compare trained runs by accuracy, size, speed and cost. Without a command: report.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="table | report | architectures | dashboard")
+    commands = parser.add_subparsers(dest="command", metavar="table | report | dashboard")
     table = commands.add_parser("table", help="print the table")
     table.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     report = commands.add_parser("report", help="print the table and write the HTML page")
@@ -82,30 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     for command in (table, report):
         add_source_options(command)
         command.set_defaults(action=show_table)
-    layers = commands.add_parser("architectures", help="print what networks are made of, layer by layer")
-    layers.set_defaults(action=show_architectures)
-    _add_architectures(layers)
     page = commands.add_parser("dashboard", help="compare the runs of a W&B project on a page of its own")
     page.set_defaults(action=dashboard)
     add_dashboard(page)
     return parser
-
-
-def _add_architectures(command: argparse.ArgumentParser) -> None:
-    command.description = (
-        "Parameters and multiply-adds of convolutions and of fully connected layers. One network: layer by layer, with "
-        "receptive fields; several: a row each."
-    )
-    command.add_argument(
-        "networks", type=Path, nargs="*", metavar="CONFIG", help="a network each; default: all of configs/model"
-    )
-    command.add_argument(
-        "--config", type=Path, action="append", default=[], help="a part of one network's config; later ones win"
-    )
-    for name in ("num_classes", "in_channels", "image_size"):
-        command.add_argument(f"--{name}", type=int, help="as the data set has it; default: the network's own")
-    command.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    command.add_argument("--picture", type=Path, metavar="FILE", help="draw it, too: .svg, .png or .html")
 
 
 if __name__ == "__main__":
