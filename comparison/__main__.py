@@ -1,4 +1,4 @@
-"""Compare runs: `python -m comparison [table | report | dashboard]`; networks: `architectures`; people: `turing`."""
+"""Compare runs: `python -m comparison [table | report | dashboard]`; people: `turing`."""
 
 import argparse
 import os
@@ -22,12 +22,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
     options = _parser().parse_args(_with_default_command(sys.argv[1:] if arguments is None else arguments))
     try:
-        if options.command == "architectures":
-            # It builds networks, so it needs torch, which the table of runs does not.
-            from architectures.command import show_architectures  # noqa: PLC0415
-
-            show_architectures(options)
-            return 0
         if options.command == "turing":
             turing(options)
             return 0
@@ -77,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m comparison",
         description="Compare trained runs by accuracy, size, speed and cost. Without a command: report.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="table | report | architectures | turing | dashboard")
+    commands = parser.add_subparsers(dest="command", metavar="table | report | turing | dashboard")
     table = commands.add_parser("table", help="print the table")
     table.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     report = commands.add_parser("report", help="print the table and write the HTML page")
@@ -87,27 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(format="text")
     for command in (table, report):
         add_source_options(command)
-    _add_architectures(commands.add_parser("architectures", help="print what networks are made of, layer by layer"))
     add_turing(commands.add_parser("turing", help="let people tell a GAN's samples from real images"))
     add_dashboard(commands.add_parser("dashboard", help="compare the runs of a W&B project on a page of its own"))
     return parser
-
-
-def _add_architectures(command: argparse.ArgumentParser) -> None:
-    command.description = (
-        "Parameters and multiply-adds of convolutions and of fully connected layers. One network: layer by layer, with "
-        "receptive fields; several: a row each."
-    )
-    command.add_argument(
-        "networks", type=Path, nargs="*", metavar="CONFIG", help="a network each; default: all of configs/model"
-    )
-    command.add_argument(
-        "--config", type=Path, action="append", default=[], help="a part of one network's config; later ones win"
-    )
-    for name in ("num_classes", "in_channels", "image_size"):
-        command.add_argument(f"--{name}", type=int, help="as the data set has it; default: the network's own")
-    command.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    command.add_argument("--picture", type=Path, metavar="FILE", help="draw it, too: .svg, .png or .html")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import lightning_modules
+from architectures.layer_table import Layer, layer_table
 from lightning_modules import (
     ARCHITECTURES,
     NIN,
@@ -21,7 +22,6 @@ from lightning_modules import (
     ResNet,
     ZFNet,
 )
-from lightning_modules.layer_table import Layer, layer_table
 from lightning_modules.model_card import model_card
 
 NETWORKS: list[tuple[type[ImageClassifier], dict[str, Any]]] = [
