@@ -1,4 +1,6 @@
-"""What is neither network nor data, one thing a file. Those that users name, in a folder for each subject:
+"""What is neither network nor data, one thing a file, in a folder for each subject.
+
+What users name:
 
 inside      ActivationStatistics, ClassActivationMaps, FirstLayerFilters, GradientFlow: what happens in a network
 evaluation  ClassErrors, ObjectLocalization: what an evaluation gets wrong, and where it finds objects
