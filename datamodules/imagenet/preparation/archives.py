@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from datamodules.checksum import Checksum
+from datamodules.download import Checksum
 
 PUBLISHED = {
     # as torchvision.datasets.ImageNet has them

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.checksum import Checksum
+from datamodules.download import Checksum
 from datamodules.imagenet.preparation.archives import Members, compare, list_members
 from datamodules.imagenet.preparation.durable_files import errors_of_writing_to, write_whole
 

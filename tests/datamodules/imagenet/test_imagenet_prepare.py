@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.checksum import Checksum
+from datamodules.download import Checksum
 from datamodules.imagenet.__main__ import main
 from datamodules.imagenet.preparation import archives, noted_archives, prepare, shard_writer
 from datamodules.imagenet.preparation.class_lists import NAMED
