@@ -4,7 +4,6 @@ import contextlib
 import io
 from pathlib import Path
 
-import torch.distributed.algorithms.ddp_comm_hooks.default_hooks
 import wandb  # noqa: F401
 
 from main import main

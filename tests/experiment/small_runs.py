@@ -45,7 +45,7 @@ data:
   init_args: {{batch_size: {batch_size}, eval_batch_size: 64, normalization: {normalization}}}
 """
 CLASSIFIER = """
-  class_path: tests.experiment.small_runs.SmallNet # dropout
+  class_path: tests.experiment.small_runs.DropoutNet # dropout
   init_args:
     optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.05, momentum: 0.9, weight_decay: 0.0001}}
     lr_scheduler: {class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {T_max: 30}}
@@ -71,10 +71,10 @@ NETWORKS = {
 LAST = {"within epochs": "{every_n_steps: 4}", "after epochs": "{}"}
 
 
-class SmallNet(ImageClassifier):
+class DropoutNet(ImageClassifier):
     """A network that draws random numbers: which images of a batch lose which features."""
 
-    architecture = "small"
+    architecture = "DropoutNet"
 
     def __init__(self, **training: Any) -> None:
         super().__init__(**training)
