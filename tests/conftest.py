@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,27 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers would wait
 # Not the lock that tqdm shares with forked processes: one that is killed while it draws would keep it for ever.
 tqdm.set_lock(threading.RLock())
 tqdm.monitor_interval = 0  # and no thread that could hold it when a test forks
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal out slow tests one by one and first, the slowest in front; quick ones file by file.
+
+    A test that trains by the command line is slow. Tests that share a costly fixture name a group of theirs.
+    """
+    groups, seconds = {}, Counter[str]()
+    for item in items:
+        if "run_main" in getattr(item, "fixturenames", ()) and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.slow)
+        slow, group = item.get_closest_marker("slow"), item.get_closest_marker("xdist_group")
+        if group is None and slow is None:
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+            group = item.get_closest_marker("xdist_group")
+        groups[item] = group.args[0] if group else item.nodeid
+        if slow:
+            seconds[groups[item]] += slow.args[0] if slow.args else 2
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: (-seconds[groups[item]], groups[item]))
 
 
 @pytest.fixture(scope="session")
