@@ -59,6 +59,20 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def sample_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a few real images under the same names; they are committed, in tests/sample_images."""
+    from tests.sample_data import write_all
+
+    return write_all(tmp_path_factory.mktemp("sample") / "data")
+
+
+@pytest.fixture(params=["sample", "shared"])
+def real_images(request: pytest.FixtureRequest) -> Path:
+    """Each of the two folders."""
+    return request.getfixturevalue(f"{request.param}_data")
+
+
 @pytest.fixture
 def run_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Run the real command line in an empty folder, with configs relative to the project."""
