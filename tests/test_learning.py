@@ -17,6 +17,7 @@ def configs(*names: str) -> list[str]:
     return [word for name in names for word in ("--config", f"configs/{name}.yaml")]
 
 
+@pytest.mark.slow(29)
 def test_resnet20_learns_the_digits(run_main: Callable[..., None], tmp_path: Path) -> None:
     run_main("fit", *configs("base", "data/digits", "model/resnet20", "quickstart"), *CSV, "--run_dir", "run")
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["best"]["val/acc1"]["value"] >= 0.97
