@@ -33,6 +33,33 @@ class GeneratorNetwork(nn.Module):
         low, high = self.latent_range
         return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
 
+    @torch.no_grad()
+    def images_of(
+        self, latents: Tensor, labels: Tensor | None, device: torch.device | str, batch_size: int = 250
+    ) -> Tensor:
+        """Images of any number of latents, made in evaluation mode by batches.
+
+        Args:
+            latents: Shape (N, latent_size).
+            labels: Classes of the images, for a conditional generator. Shape (N,).
+            device: Device of this network.
+            batch_size: Number of images that are made at a time.
+
+        Returns:
+            In [-1, 1], on the device. Shape (N, C, H, W).
+        """
+        training = self.training
+        self.eval()
+        images = [
+            self(
+                latents[start : start + batch_size].to(device),
+                None if labels is None else labels[start : start + batch_size].to(device),
+            ).float()
+            for start in range(0, len(latents), batch_size)
+        ]
+        self.train(training)
+        return torch.cat(images)
+
 
 class DiscriminatorNetwork(nn.Module):
     """From images (B, C, H, W) in [-1, 1] to logits (B,), which grow with the belief that an image is real.
@@ -69,6 +96,11 @@ def check_labels(num_classes: int | None, labels: Tensor | None) -> None:
         raise ValueError("This network is not told classes: leave the labels out, or build it with num_classes.")
     if num_classes is not None and labels is None:
         raise ValueError("This network is conditional: give it labels, or build it without num_classes.")
+
+
+def in_memory_order(images: Tensor, channels_last: bool) -> Tensor:
+    """Images (B, C, H, W), in NHWC memory order where networks have their weights in it."""
+    return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
 
 def one_hot(labels: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning_modules.gan.labels import first_of_each_class
 
 from datamodules import Digits
 from lightning_modules import GAN
 from lightning_modules.classifier import NonFiniteLossError
 from lightning_modules.gan.draws import Purpose
-from lightning_modules.gan.labels import first_of_each_class
 
 SMALL: dict[str, Any] = {"networks": "mlp", "network_options": {"width": 16, "units": 8}}
 

@@ -1,13 +1,13 @@
-"""How well a discriminator guesses on images that it was not trained on."""
+"""How well a discriminator judges images, in training and on images that it was not trained on."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from lightning_modules.gan.objectives import EQUILIBRIUM
+from lightning_modules.gan.objectives import EQUILIBRIUM, value_of_the_game
 
 
-class Guesses(nn.ModuleDict):
+class DiscriminatorMetrics(nn.ModuleDict):
     """Means over an evaluation, exact over ranks.
 
     | name | of |
@@ -46,3 +46,16 @@ class Guesses(nn.ModuleDict):
             values["acc1"] = class_is_right.float()
         for name, mean in self.means.items():
             mean.update(values[name])
+
+
+def training_metrics(real: Tensor, fake: Tensor, is_probability: bool) -> dict[str, Tensor]:
+    """Metrics of a training batch by name, from logits (B,) of real and of fake images."""
+    metrics = {
+        "logit_real": real.mean(),
+        "logit_fake": fake.mean(),
+        "accuracy_real": (real > 0).float().mean(),
+        "accuracy_fake": (fake < 0).float().mean(),
+    }
+    if is_probability:
+        metrics["distance_from_equilibrium"] = value_of_the_game(real, fake) - EQUILIBRIUM
+    return metrics
