@@ -1,10 +1,25 @@
 """How well a discriminator judges images, in training and on images that it was not trained on."""
 
+from typing import Any, NamedTuple
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from lightning_modules.gan.networks import DiscriminatorNetwork
 from lightning_modules.gan.objectives import EQUILIBRIUM, value_of_the_game
+
+
+class Images(NamedTuple):
+    """Images with the classes that both networks are told.
+
+    Attributes:
+        images: In [-1, 1]. Shape (B, C, H, W).
+        labels: None where no classes are told. Shape (B,).
+    """
+
+    images: Tensor
+    labels: Tensor | None
 
 
 class DiscriminatorMetrics(nn.ModuleDict):
@@ -32,18 +47,23 @@ class DiscriminatorMetrics(nn.ModuleDict):
         """By name."""
         return {name: metric for name, metric in self.items() if isinstance(metric, MeanMetric)}
 
-    def add(self, real: Tensor, fake: Tensor, class_is_right: Tensor | None = None) -> None:
+    def add(self, discriminator: DiscriminatorNetwork, real: Images, fake: Images, labels: Tensor) -> None:
         """Count a batch.
 
         Args:
-            real: Logits of real images. Shape (B,).
-            fake: Logits of as many fake ones. Shape (B,).
-            class_is_right: Whether the class of the real ones was told. Shape (B,).
+            discriminator: Network that judges.
+            real: Real images.
+            fake: As many fake images.
+            labels: Classes of the real images, -1 for rows that do not count. Shape (B,).
         """
-        values = {"accuracy_real": (real > 0).float(), "accuracy_fake": (fake < 0).float()}
-        values["distance_from_equilibrium"] = -F.softplus(-real) - F.softplus(fake) - EQUILIBRIUM
-        if class_is_right is not None:
-            values["acc1"] = class_is_right.float()
+        counted = labels >= 0
+        on_fake = discriminator(*fake)[counted].float()
+        on_real = discriminator(*real)[counted].float()
+        values = {"accuracy_real": (on_real > 0).float(), "accuracy_fake": (on_fake < 0).float()}
+        values["distance_from_equilibrium"] = -F.softplus(-on_real) - F.softplus(on_fake) - EQUILIBRIUM
+        if "acc1" in self:
+            class_logits: Any = discriminator.class_logits
+            values["acc1"] = (class_logits(real.images).argmax(1) == labels)[counted].float()
         for name, mean in self.means.items():
             mean.update(values[name])
 

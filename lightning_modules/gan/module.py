@@ -8,12 +8,8 @@ Each batch updates the discriminator once, and every `discriminator_steps`-th al
 
 Lightning counts the updates of every optimizer; here only those of the discriminator count, so that
 `trainer.global_step`, checkpoints, loggers and `max_steps` mean batches.
-
-Under DDP the gradients are averaged here, those of the network that is updated and no others. DDP's own reducer wants a
-gradient for each parameter in each backward pass; it would send all of both networks twice, or refuse.
 """
 
-from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
@@ -26,15 +22,14 @@ from torch.optim import Adam
 
 from lightning_modules.classifier import Batch
 from lightning_modules.gan.draws import BEFORE_TRAINING, Draws
-from lightning_modules.gan.evaluation import DiscriminatorMetrics
-from lightning_modules.gan.networks import NetworkName, build_networks, in_memory_order, initialize_from_data
+from lightning_modules.gan.evaluation import DiscriminatorMetrics, Images
+from lightning_modules.gan.networks import NetworkName, build_networks, initialize_from_data, require_positive
 from lightning_modules.gan.objectives import OBJECTIVES, ObjectiveName
-from lightning_modules.gan.players import Discriminator, Generator, Images, Player, take_buffers_of_rank_0
+from lightning_modules.gan.players import Discriminator, Generator, Losses, take_buffers_of_rank_0
 from lightning_modules.gan.semi_supervised import SemiSupervised
-from lightning_modules.gan.stabilizers import Stabilizers
+from lightning_modules.gan.stabilizers import NO_STABILIZERS, Stabilizers
 
-INITIALIZATION_IMAGES = 500
-LEAST = {"supervised_weight": 0, "discriminator_steps": 1, "generator_batch": 1, "accumulate_batches": 1}
+CALLABLES = [f"{player}_{kind}" for player in ("discriminator", "generator") for kind in ("optimizer", "lr_scheduler")]
 
 
 class GAN(LightningModule):
@@ -43,9 +38,8 @@ class GAN(LightningModule):
     Images are expected in [-1, 1]: `--data.normalization symmetric`.
 
     Args:
-        networks: Name of the pair of networks: mlp (Goodfellow et al. 2014), dcgan (Radford et al. 2015), improved
-            (Salimans et al. 2016), resnet (Gulrajani et al. 2017, Miyato et al. 2018).
-        network_options: Options of these networks, such as {"width": 64}; see `lightning_modules/gan/networks`.
+        networks: Name of the file in `lightning_modules/gan/networks` that has the two networks of a paper.
+        network_options: Options of these networks, such as {"width": 64}: arguments of `build` in that file.
         conditional: Whether both networks are told the class of an image.
         objective: Objective of both networks: minimax, non_saturating, least_squares, hinge or wasserstein.
         feature_matching: Distance of mean features that the generator minimizes in the place of its objective: squared,
@@ -56,15 +50,12 @@ class GAN(LightningModule):
         stabilizers: Techniques that keep the training stable, such as {"gradient_penalty": 10}.
         discriminator_steps: Number of updates of the discriminator for each update of the generator.
         generator_batch: Number of fake images in the generator's update for each real image; more than 1 are new ones.
-        ema_decay: Part of the old average in the new one, for the moving average of the generator's weights from which
-            samples are drawn; null keeps no average.
+        ema_decay: Part of the old average in the new one, of the generator's weights that make samples; null for none.
         accumulate_batches: Number of batches whose gradients are added up for one update.
         generator_optimizer: Optimizer of the generator, given without its parameters.
         discriminator_optimizer: Optimizer of the discriminator, given without its parameters.
-        generator_lr_scheduler: Learning rate schedule of the generator, which counts the generator's updates; null
-            keeps the rate constant.
-        discriminator_lr_scheduler: Learning rate schedule of the discriminator, which counts the discriminator's
-            updates; null keeps the rate constant.
+        generator_lr_scheduler: Learning rate schedule by the generator's updates; null keeps the rate constant.
+        discriminator_lr_scheduler: Learning rate schedule by the discriminator's updates; null keeps the rate constant.
         num_classes: Number of classes; the command line takes it from the data set.
         in_channels: Number of channels of the images; the command line takes it from the data set.
         image_size: Height and width of the images in pixels; the command line takes it from the data set.
@@ -85,7 +76,7 @@ class GAN(LightningModule):
         feature_matching: Literal["squared", "absolute"] | None = None,
         labels_per_class: int | None = None,
         supervised_weight: float = 1.0,
-        stabilizers: Stabilizers = Stabilizers(),
+        stabilizers: Stabilizers = NO_STABILIZERS,
         discriminator_steps: int = 1,
         generator_batch: int = 1,
         ema_decay: float | None = None,
@@ -102,71 +93,41 @@ class GAN(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        players = ("discriminator", "generator")
-        callables = [f"{player}_{kind}" for player in players for kind in ("optimizer", "lr_scheduler")]
         # Checkpoints must load with weights_only, so they hold no callables, and the stabilizers as a dict.
-        self.save_hyperparameters(ignore=[*callables, "stabilizers"], logger=False)
-        if isinstance(stabilizers, dict):
-            stabilizers = Stabilizers(**stabilizers)
+        self.save_hyperparameters(ignore=[*CALLABLES, "stabilizers"], logger=False)
+        stabilizers = Stabilizers(**stabilizers) if isinstance(stabilizers, dict) else stabilizers
         self.hparams["stabilizers"] = asdict(stabilizers)
-        for name, least in LEAST.items():
-            if self.hparams[name] < least:
-                raise ValueError(f"{name} must be at least {least}, not {self.hparams[name]}.")
-        if ema_decay is not None and not 0 < ema_decay < 1:
-            raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.9999: {ema_decay} does not.")
+        counts = {"discriminator_steps": discriminator_steps, "generator_batch": generator_batch}
+        require_positive(**counts, accumulate_batches=accumulate_batches, labels_per_class=labels_per_class)
+        if supervised_weight < 0:
+            raise ValueError(f"supervised_weight must be at least 0, not {supervised_weight}.")
         stabilizers.check_objective(objective)
         self.num_classes = 10 if num_classes is None else num_classes
         self.in_channels = 3 if in_channels is None else in_channels
         self.image_size = 32 if image_size is None else image_size
-        self.generator, self.discriminator = build_networks(
-            networks,
-            image_size=self.image_size,
-            in_channels=self.in_channels,
-            num_classes=self.num_classes if conditional or labels_per_class is not None else None,
-            **(network_options or {}),
-        )
-        if conditional and self.generator.num_classes is None:
-            raise ValueError(f"The networks {networks} are told no classes: set conditional to false, or use others.")
+        classes = self.num_classes if conditional or labels_per_class is not None else None
+        sizes = {"image_size": self.image_size, "in_channels": self.in_channels, "num_classes": classes}
+        self.generator, self.discriminator = build_networks(networks, **sizes, **(network_options or {}))
         self.semi_supervised: SemiSupervised | None = None
         if labels_per_class is not None:
-            self.semi_supervised = SemiSupervised(
-                self.discriminator, networks, labels_per_class, supervised_weight, channels_last
-            )
-        losses = OBJECTIVES[objective]
-        self.discriminator_player = Discriminator(
-            self.discriminator,
-            stabilizers,
-            discriminator_optimizer,
-            discriminator_lr_scheduler,
-            objective=losses,
-            semi_supervised=self.semi_supervised,
-        )
-        self.generator_player = Generator(
-            self.generator,
-            stabilizers,
-            generator_optimizer,
-            generator_lr_scheduler,
-            objective=losses,
-            feature_matching=feature_matching,
-            num_classes=self.num_classes if conditional else None,
-            ema_decay=ema_decay,
+            self.semi_supervised = SemiSupervised(self.discriminator, labels_per_class, supervised_weight)
+        losses = Losses(OBJECTIVES[objective], feature_matching, self.semi_supervised, stabilizers)
+        told = self.num_classes if conditional else None
+        self.players = (
+            Discriminator(self.discriminator, losses, discriminator_optimizer, discriminator_lr_scheduler),
+            Generator(self.generator, losses, generator_optimizer, generator_lr_scheduler, told, ema_decay),
         )
         self.architecture = f"GAN ({networks})"
         self.conditional = conditional
         self.discriminator_steps = discriminator_steps
-        self.generator_batch = generator_batch
         self.accumulate_batches = accumulate_batches
+        self.generator_parts = generator_batch * accumulate_batches
         self.channels_last = channels_last
         self.compile_networks = compile
-        self.ema_generator = self.generator_player.average
-        self.players: tuple[Player[Any], ...] = (self.discriminator_player, self.generator_player)
+        self.ema_generator = self.players[1].average
         self.history = nn.ModuleDict({player.name: player.history for player in self.players if player.history})
-        self.evaluation = nn.ModuleDict(
-            {
-                stage: DiscriminatorMetrics(losses.is_probability, labels_per_class is not None)
-                for stage in ("val", "test")
-            }
-        )
+        metrics = partial(DiscriminatorMetrics, losses.objective.is_probability, labels_per_class is not None)
+        self.evaluation = nn.ModuleDict({stage: metrics() for stage in ("val", "test")})
         self.batches = 0  # trained on, of this rank
         self.latest_metrics: dict[str, Tensor | float] = {}  # of the last updates, which not every batch has
 
@@ -198,15 +159,11 @@ class GAN(LightningModule):
         draws = Draws.of(self, self.batches)
         if self.semi_supervised is not None:
             self.semi_supervised.find_labeled_images(data, draws.seed, self.device)
-        if self.batches or not hasattr(data, "plain_training_loader"):
-            return
-        batch = next(iter(data.plain_training_loader(INITIALIZATION_IMAGES)))
-        real = data.on_after_batch_transfer(batch._replace(images=batch.images.to(self.device)), 0).images
-        initialize_from_data(
-            self.generator, self.discriminator, draws.latents(self.generator, len(real), BEFORE_TRAINING), real
-        )
-        if self.ema_generator is not None:
-            self.ema_generator.load_state_dict(self.generator.state_dict())
+        if self.batches == 0 and hasattr(data, "plain_training_loader"):
+            draw_latents = partial(draws.latents, self.generator, part=BEFORE_TRAINING)
+            initialize_from_data(self.generator, self.discriminator, data, draw_latents)
+            if self.ema_generator is not None:
+                self.ema_generator.load_state_dict(self.generator.state_dict())
 
     def configure_optimizers(self) -> Any:
         """The optimizers of discriminator and generator, and the schedules of those that have one."""
@@ -223,47 +180,34 @@ class GAN(LightningModule):
         Raises:
             NonFiniteLossError: A loss is NaN or infinite; the network was not updated.
         """
-        draws, discriminator = Draws.of(self, self.batches), self.discriminator_player
-        real = self._told(in_memory_order(batch.images, self.channels_last), batch.labels)
+        draws, real = Draws.of(self, self.batches), self._real_images(batch)
+        discriminator, generator = self.players
         updates, more_batches = divmod(self.batches + 1, self.accumulate_batches)
         generator_too = not more_batches and updates % self.discriminator_steps == 0
         # The same fake images serve both players, unless the generator needs others.
-        shared = generator_too and self.generator_batch == self.accumulate_batches == 1
-        with nullcontext() if shared else torch.no_grad():
-            fake = self.generator_player.fake_images(draws, len(real.images), 0)
-        loss, metrics = discriminator.loss(draws, real, fake._replace(images=fake.images.detach()))
+        shared = generator_too and self.generator_parts == 1
+        with torch.set_grad_enabled(shared):
+            fake = generator.fake_images(draws, len(real.images), 0)
+        loss, metrics = discriminator.loss(draws, real, fake)
         for name, value in metrics.items():
             self.log(f"train/{name}", value, prog_bar=name == "loss_discriminator")
         discriminator.backward(self, loss, self.accumulate_batches)
         if not more_batches:
-            optimizers: Any = self.optimizers()
-            self.latest_metrics["gradients/discriminator"] = discriminator.update(optimizers[0].step)
+            self.latest_metrics["gradients/discriminator"] = discriminator.update(self)
         if generator_too:
-            self._update_generator(draws, real, fake if shared else None)
+            loss = generator.add_gradients(self, draws, real, fake, self.generator_parts, discriminator)
+            self.latest_metrics |= {"gradients/generator": generator.update(self), "train/loss_generator": loss}
         self.batches += 1
         for name, value in self.latest_metrics.items():  # each batch, as Lightning would, but not after a resume
             self.log(name, value, prog_bar=name == "train/loss_generator")
 
-    def _update_generator(self, draws: Draws, real: Images, shared: Images | None) -> None:
-        player, parts = self.generator_player, self.generator_batch * self.accumulate_batches
-        total = real.images.new_zeros((), dtype=torch.float32)
-        with self.discriminator_player.held_constant():
-            for part in range(1, parts + 1):
-                fake = shared or player.fake_images(draws, len(real.images), part)
-                loss = player.loss(draws, real, fake, part, self.discriminator)
-                player.backward(self, loss, parts)
-                total += loss.detach() / parts
-        # The strategy's step is that of a LightningOptimizer, without the count: global_step is the discriminator's.
-        step = partial(self.trainer.strategy.optimizer_step, player.optimizer, _no_closure)
-        self.latest_metrics |= {"gradients/generator": player.update(step), "train/loss_generator": total}
-
-    def _told(self, images: Tensor, labels: Tensor) -> Images:
-        return Images(images, labels if self.conditional else None)
+    def _real_images(self, batch: Batch) -> Images:
+        images = batch.images.contiguous(memory_format=torch.channels_last) if self.channels_last else batch.images
+        return Images(images, batch.labels.clamp_min(0) if self.conditional else None)
 
     def on_validation_start(self) -> None:
         """Judge all ranks' images by the same networks."""
-        take_buffers_of_rank_0(self.generator)
-        take_buffers_of_rank_0(self.discriminator)
+        take_buffers_of_rank_0(self.generator, self.discriminator)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Let the discriminator judge images that it was not trained on, and as many fake ones."""
@@ -274,39 +218,29 @@ class GAN(LightningModule):
         self._evaluation_step("test", batch, batch_idx)
 
     def _evaluation_step(self, stage: str, batch: Batch, batch_idx: int) -> None:
-        counted = batch.labels >= 0
-        real = self._told(in_memory_order(batch.images, self.channels_last), batch.labels.clamp_min(0))
-        latents = Draws.of(self, self.batches).evaluation_latents(self.generator, len(counted), batch_idx)
-        on_fake = self.discriminator(self.generator(latents, real.labels), real.labels)[counted].float()
-        on_real = self.discriminator(*real)[counted].float()
-        class_is_right = None
-        if self.semi_supervised is not None:
-            class_is_right = (self.semi_supervised.class_logits(real.images).argmax(1) == batch.labels)[counted]
-        metrics = self.evaluation[stage]
-        assert isinstance(metrics, DiscriminatorMetrics)
-        metrics.add(on_real, on_fake, class_is_right)
+        real = self._real_images(batch)
+        latents = Draws.of(self, self.batches).evaluation_latents(self.generator, len(batch.labels), batch_idx)
+        fake = Images(self.generator(latents, real.labels), real.labels)
+        metrics: Any = self.evaluation[stage]
+        metrics.add(self.discriminator, real, fake, batch.labels)
         self.log_dict({f"{stage}/{name}": mean for name, mean in metrics.means.items()}, on_step=False, on_epoch=True)
 
-    def sample(self, count: int, labels: Tensor | None = None, *, seed: int = 0, batch_size: int = 250) -> Tensor:
+    def sample(self, count: int, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """Images of the generator, of its average where there is one, in evaluation mode; the same for the same seed.
 
         Args:
             count: Number of images.
             labels: Classes of the images, for a conditional generator; by default 0, 1, 2, … in turn. Shape (count,).
             seed: Seed of the latents.
-            batch_size: Number of images that are made at a time.
 
         Returns:
             In [-1, 1], on the module's device. Shape (count, C, H, W).
         """
-        latents = self.generator.draw_latents(count, torch.Generator().manual_seed(seed))
-        return self.images_of(latents, labels, batch_size=batch_size)
+        return self.images_of(self.generator.draw_latents(count, torch.Generator().manual_seed(seed)), labels)
 
-    def images_of(self, latents: Tensor, labels: Tensor | None = None, *, batch_size: int = 250) -> Tensor:
+    def images_of(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images of given latents (N, latent_size); see `sample`."""
-        if labels is None and self.conditional:
-            labels = torch.arange(len(latents)) % self.num_classes
-        return (self.ema_generator or self.generator).images_of(latents, labels, self.device, batch_size)
+        return (self.ema_generator or self.generator).images_of(latents, labels, self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the count of batches into the checkpoint, and the networks' name, so that others refuse it."""
@@ -316,7 +250,3 @@ class GAN(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on counting."""
         self.batches, self.latest_metrics = checkpoint["batches"], dict(checkpoint["newest"])
-
-
-def _no_closure() -> None:
-    """Gradients are there when the optimizer makes its step."""

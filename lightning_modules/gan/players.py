@@ -1,7 +1,11 @@
-"""The two players: each a network with its loss and all that its training needs, on any number of ranks."""
+"""The two players: each a network with its loss and all that its training needs.
+
+Under DDP the gradients are averaged here, those of the network that is updated and no others. DDP's own reducer wants a
+gradient for each parameter in each backward pass; it would send all of both networks twice, or refuse.
+"""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -16,8 +20,8 @@ from torch.optim import Optimizer
 
 from lightning_modules.classifier import NonFiniteLossError
 from lightning_modules.gan.draws import Draws
-from lightning_modules.gan.evaluation import training_metrics
-from lightning_modules.gan.networks import DiscriminatorNetwork, GeneratorNetwork
+from lightning_modules.gan.evaluation import Images, training_metrics
+from lightning_modules.gan.networks import DiscriminatorNetwork, GeneratorNetwork, paper_of
 from lightning_modules.gan.objectives import Objective, feature_matching_loss
 from lightning_modules.gan.semi_supervised import SemiSupervised
 from lightning_modules.gan.stabilizers import Stabilizers, WeightHistory, clip_weights, historical_penalty
@@ -25,26 +29,30 @@ from lightning_modules.gan.stabilizers import Stabilizers, WeightHistory, clip_w
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Images(NamedTuple):
-    """Images with the classes that both networks are told.
+class Losses(NamedTuple):
+    """What both players minimize.
 
     Attributes:
-        images: In [-1, 1]. Shape (B, C, H, W).
-        labels: None where no classes are told. Shape (B,).
+        objective: Losses of both players.
+        feature_matching: Distance of mean features that replaces the generator's objective; None leaves it in force.
+        semi_supervised: The supervised part of the discriminator's loss, if there is one.
+        stabilizers: Techniques that stabilize the training.
     """
 
-    images: Tensor
-    labels: Tensor | None
+    objective: Objective
+    feature_matching: Literal["squared", "absolute"] | None
+    semi_supervised: SemiSupervised | None
+    stabilizers: Stabilizers
 
 
 class Player(Generic[Network]):
-    """A network with its optimizer, its schedule, its history and the average of its weights.
+    """A network with its optimizer, its schedule and the history of its weights.
 
     It holds references to networks that the LightningModule owns, which moves and saves them.
 
     Args:
         network: Network of the player.
-        stabilizers: Techniques that stabilize the training.
+        losses: Losses of both players.
         make_optimizer: Makes the optimizer from parameters.
         make_lr_scheduler: Makes the schedule from the optimizer, whose updates it counts; None keeps the rate constant.
     """
@@ -55,17 +63,18 @@ class Player(Generic[Network]):
     def __init__(
         self,
         network: Network,
-        stabilizers: Stabilizers,
+        losses: Losses,
         make_optimizer: OptimizerCallable,
         make_lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
         self.network = network
-        self.stabilizers = stabilizers
+        self.losses = losses
+        self.stabilizers = losses.stabilizers
         self.make_optimizer = make_optimizer
         self.make_lr_scheduler = make_lr_scheduler
         self.optimizer: Optimizer | None = None
         self.lr_scheduler: Any = None
-        self.history = WeightHistory(network) if stabilizers.historical_averaging else None
+        self.history = WeightHistory(network) if self.stabilizers.historical_averaging else None
 
     def make_optimizer_and_schedule(self) -> Optimizer:
         """The optimizer of the network's parameters, which `lr_scheduler` schedules if there is one."""
@@ -93,11 +102,11 @@ class Player(Generic[Network]):
         with strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext():
             module.manual_backward(loss / parts)
 
-    def update(self, step: Callable[[], object]) -> Tensor:
+    def update(self, module: LightningModule) -> Tensor:
         """Update the network by the gradients of all ranks.
 
         Args:
-            step: Makes the step of the optimizer.
+            module: Module whose step it is.
 
         Returns:
             Norm of the gradient before it is clipped. Shape ().
@@ -108,13 +117,18 @@ class Player(Generic[Network]):
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.stabilizers.gradient_clip_val is not None:
             torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.stabilizers.gradient_clip_val, norm)
-        step()
+        self._step(module)
         self.optimizer.zero_grad()
         if self.history is not None:
             self.history.add(self.network)
         if self.lr_scheduler is not None:
             self.lr_scheduler.step()
         return norm
+
+    def _step(self, module: LightningModule) -> None:
+        """Make the optimizer's step as Lightning's wrapper does it, which would count a step of the run."""
+        assert self.optimizer is not None
+        module.trainer.strategy.optimizer_step(self.optimizer, _no_closure)
 
     @contextmanager
     def held_constant(self) -> Iterator[None]:
@@ -130,71 +144,55 @@ class Player(Generic[Network]):
 
 
 class Discriminator(Player[DiscriminatorNetwork]):
-    """The discriminator, which learns to tell real images from fake ones.
-
-    Args:
-        network: Network of the player.
-        stabilizers: Techniques that stabilize the training.
-        make_optimizer: See `Player`.
-        make_lr_scheduler: See `Player`.
-        objective: Losses of both players.
-        semi_supervised: The supervised part of the loss, if there is one.
-    """
+    """The discriminator, which learns to tell real images from fake ones; see `Player`."""
 
     name = "discriminator"
 
-    def __init__(
-        self,
-        network: DiscriminatorNetwork,
-        stabilizers: Stabilizers,
-        make_optimizer: OptimizerCallable,
-        make_lr_scheduler: LRSchedulerCallable | None,
-        *,
-        objective: Objective,
-        semi_supervised: SemiSupervised | None,
-    ) -> None:
-        super().__init__(network, stabilizers, make_optimizer, make_lr_scheduler)
-        self.objective = objective
-        self.semi_supervised = semi_supervised
-
     def loss(self, draws: Draws, real: Images, fake: Images) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of as many fake images, without gradient, as real ones; and metrics of the batch by name."""
+        """Loss of as many fake images as real ones, and metrics of the batch; no gradient flows to the generator."""
+        objective = self.losses.objective
         real_images = self.stabilizers.noisy(real.images, draws, 0)
-        fake_images = self.stabilizers.noisy(fake.images, draws, 1)
+        fake_images = self.stabilizers.noisy(fake.images.detach(), draws, 1)
         on_real = self.network(real_images, real.labels).float()
         on_fake = self.network(fake_images, fake.labels).float()
-        loss = self.objective.discriminator(on_real, on_fake, 1 - self.stabilizers.label_smoothing)
+        loss = objective.discriminator(on_real, on_fake, 1 - self.stabilizers.label_smoothing)
         metrics = {"loss_discriminator": loss.detach()}
-        metrics |= training_metrics(on_real.detach(), on_fake.detach(), self.objective.is_probability)
+        metrics |= training_metrics(on_real.detach(), on_fake.detach(), objective.is_probability)
         of_class = partial(self.network, labels=real.labels)
         for name, weight, penalty in self.stabilizers.penalties(of_class, real_images, fake_images, draws.mixing):
             metrics[name] = penalty.detach()
             loss = loss + weight * penalty
-        if self.semi_supervised is not None:
-            supervised_loss, metrics["acc1"] = self.semi_supervised.loss(draws, len(real.images))
+        if self.losses.semi_supervised is not None:
+            supervised_loss, metrics["acc1"] = self.losses.semi_supervised.loss(draws, real.images)
             loss = loss + supervised_loss
         return loss, metrics
 
-    def update(self, step: Callable[[], object]) -> Tensor:
+    def update(self, module: LightningModule) -> Tensor:
         """Update the network as any player's, then clip its weights if the stabilizers say so."""
-        norm = super().update(step)
+        norm = super().update(module)
         if self.stabilizers.weight_clip is not None:
             clip_weights(self.network.parameters(), self.stabilizers.weight_clip)
         return norm
+
+    def _step(self, module: LightningModule) -> None:
+        optimizers = module.optimizers()
+        assert isinstance(optimizers, list)
+        optimizers[0].step()  # of Lightning's wrapper: the updates of the discriminator are the steps of the run
 
 
 class Generator(Player[GeneratorNetwork]):
     """The generator, which learns to make images that the discriminator takes for real.
 
     Args:
-        network: Network of the player.
-        stabilizers: Techniques that stabilize the training.
+        network: See `Player`.
+        losses: See `Player`.
         make_optimizer: See `Player`.
         make_lr_scheduler: See `Player`.
-        objective: Losses of both players.
-        feature_matching: Distance of mean features that replaces the objective; None leaves it in force.
         num_classes: Number of classes of which each fake image is told one; None for a generator that is told none.
         ema_decay: Part of the old average of the weights in the new one; None keeps no average.
+
+    Raises:
+        ValueError: The network is told no classes, or the decay is out of its range.
     """
 
     name = "generator"
@@ -202,18 +200,19 @@ class Generator(Player[GeneratorNetwork]):
     def __init__(
         self,
         network: GeneratorNetwork,
-        stabilizers: Stabilizers,
+        losses: Losses,
         make_optimizer: OptimizerCallable,
         make_lr_scheduler: LRSchedulerCallable | None,
-        *,
-        objective: Objective,
-        feature_matching: Literal["squared", "absolute"] | None,
         num_classes: int | None,
         ema_decay: float | None,
     ) -> None:
-        super().__init__(network, stabilizers, make_optimizer, make_lr_scheduler)
-        self.objective = objective
-        self.feature_matching = feature_matching
+        super().__init__(network, losses, make_optimizer, make_lr_scheduler)
+        if num_classes is not None and network.num_classes is None:
+            raise ValueError(
+                f"The networks {paper_of(network)} are told no classes: set conditional to false, or use others."
+            )
+        if ema_decay is not None and not 0 < ema_decay < 1:
+            raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.9999: {ema_decay} does not.")
         self.num_classes = num_classes
         self.ema_decay = ema_decay
         self.average = None if ema_decay is None else copy.deepcopy(network).requires_grad_(False)
@@ -223,19 +222,51 @@ class Generator(Player[GeneratorNetwork]):
         labels = None if self.num_classes is None else draws.classes(self.num_classes, count, part)
         return Images(self.network(draws.latents(self.network, count, part), labels), labels)
 
-    def loss(self, draws: Draws, real: Images, fake: Images, part: int, discriminator: DiscriminatorNetwork) -> Tensor:
-        """Loss of fake images, which are those of one part of a step."""
-        fake_images = self.stabilizers.noisy(fake.images, draws, 1 + part)
-        if self.feature_matching is None:
-            return self.objective.generator(discriminator(fake_images, fake.labels).float())
+    def add_gradients(
+        self,
+        module: LightningModule,
+        draws: Draws,
+        real: Images,
+        fake: Images,
+        parts: int,
+        discriminator: Discriminator,
+    ) -> Tensor:
+        """Add the gradients of the mean loss of fake images, in which the weights of the discriminator are constants.
+
+        Args:
+            module: Module whose step it is.
+            draws: Random numbers of the step.
+            real: Real images, whose features are matched.
+            fake: Fake images, which serve a single part; several parts make new ones.
+            parts: Number of parts, of which each has as many images as there are real ones.
+            discriminator: The other player.
+
+        Returns:
+            The loss. Shape ().
+
+        Raises:
+            NonFiniteLossError: The loss is NaN or infinite.
+        """
+        total = real.images.new_zeros((), dtype=torch.float32)
+        with discriminator.held_constant():
+            for part in range(1, parts + 1):
+                images, labels = fake if parts == 1 else self.fake_images(draws, len(real.images), part)
+                noisy = Images(self.stabilizers.noisy(images, draws, 1 + part), labels)
+                loss = self._loss(real, noisy, discriminator.network)
+                self.backward(module, loss, parts)
+                total += loss.detach() / parts
+        return total
+
+    def _loss(self, real: Images, fake: Images, discriminator: DiscriminatorNetwork) -> Tensor:
+        if self.losses.feature_matching is None:
+            return self.losses.objective.generator(discriminator(*fake).float())
         with torch.no_grad():
             wanted = discriminator.features(real.images, fake.labels).float()
-        features = discriminator.features(fake_images, fake.labels).float()
-        return feature_matching_loss(wanted, features, self.feature_matching)
+        return feature_matching_loss(wanted, discriminator.features(*fake).float(), self.losses.feature_matching)
 
-    def update(self, step: Callable[[], object]) -> Tensor:
+    def update(self, module: LightningModule) -> Tensor:
         """Update the network as any player's, then the average of its weights; buffers are not averaged."""
-        norm = super().update(step)
+        norm = super().update(module)
         if self.average is not None and self.ema_decay is not None:
             with torch.no_grad():
                 for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
@@ -243,6 +274,10 @@ class Generator(Player[GeneratorNetwork]):
                 for kept, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
                     kept.copy_(current)
         return norm
+
+
+def _no_closure() -> None:
+    """Gradients are there when an optimizer makes its step."""
 
 
 def average_over_ranks(gradients: Sequence[Tensor]) -> None:
@@ -259,15 +294,16 @@ def average_over_ranks(gradients: Sequence[Tensor]) -> None:
             gradient.copy_(part.view_as(gradient))
 
 
-def take_buffers_of_rank_0(network: nn.Module) -> None:
+def take_buffers_of_rank_0(*networks: nn.Module) -> None:
     """Give all processes the buffers of the first, which are those that a checkpoint holds.
 
     Running statistics follow each rank's own images, so they drift apart.
     """
     if _world_size() == 1:
         return
-    for buffer in network.buffers():
-        torch.distributed.broadcast(buffer, 0)
+    for network in networks:
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, 0)
 
 
 def _world_size() -> int:

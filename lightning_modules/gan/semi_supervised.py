@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.gan.draws import Draws
-from lightning_modules.gan.networks import DiscriminatorNetwork, in_memory_order
+from lightning_modules.gan.networks import DiscriminatorNetwork, paper_of
 
 
 class SemiSupervised:
@@ -19,32 +19,22 @@ class SemiSupervised:
 
     Args:
         discriminator: Network with a method `class_logits`, from images to logits (B, K) of the classes.
-        networks: Name of the networks, for messages.
         labels_per_class: Number of images of each class that keep their label.
         weight: Weight of the loss.
-        channels_last: Whether images are put into NHWC memory order.
 
     Raises:
         ValueError: The discriminator has no classes.
     """
 
-    def __init__(
-        self,
-        discriminator: DiscriminatorNetwork,
-        networks: str,
-        labels_per_class: int,
-        weight: float,
-        channels_last: bool,
-    ) -> None:
+    def __init__(self, discriminator: DiscriminatorNetwork, labels_per_class: int, weight: float) -> None:
         if not hasattr(discriminator, "class_logits"):
             raise ValueError(
-                f"The discriminator of {networks} has no classes: use the networks improved, or leave "
+                f"The discriminator of {paper_of(discriminator)} has no classes: use the networks improved, or leave "
                 "labels_per_class out."
             )
         self.class_logits: Callable[[Tensor], Tensor] = discriminator.class_logits  # type: ignore[assignment]
         self.labels_per_class = labels_per_class
         self.weight = weight
-        self.channels_last = channels_last
         self.images = torch.empty(0)  # with a label, in [-1, 1]: (N, C, H, W)
         self.labels = torch.empty(0, dtype=torch.int64)
 
@@ -65,13 +55,13 @@ class SemiSupervised:
             parts.append((images[wanted], batch.labels.to(device)[wanted]))
         self.images, self.labels = (torch.cat(part) for part in zip(*parts, strict=True))
 
-    def loss(self, draws: Draws, count: int) -> tuple[Tensor, Tensor]:
-        """Weighted cross entropy of `count` labeled images, drawn with replacement, and the accuracy on them."""
-        chosen = draws.labeled_images(len(self.labels), count)
-        logits, labels = (
-            self.class_logits(in_memory_order(self.images[chosen], self.channels_last)).float(),
-            self.labels[chosen],
-        )
+    def loss(self, draws: Draws, real: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted cross entropy of labeled images, as many as real ones (B, C, H, W), and the accuracy on them."""
+        chosen = draws.labeled_images(len(self.labels), len(real))
+        images, labels = self.images[chosen], self.labels[chosen]
+        if real.is_contiguous(memory_format=torch.channels_last):
+            images = images.contiguous(memory_format=torch.channels_last)
+        logits = self.class_logits(images).float()
         return self.weight * F.cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean()
 
 

@@ -90,6 +90,9 @@ class Stabilizers:
             yield "r1", self.r1, r1_penalty(discriminator, real)
 
 
+NO_STABILIZERS = Stabilizers()
+
+
 def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """E (‖∇d(x̂)‖ - 1)², with x̂ between real and fake images (Gulrajani et al. 2017, Algorithm 1).
 

@@ -1,12 +1,13 @@
 """The networks of the GAN papers, one paper a file, by the names that configs give them."""
 
 import inspect
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from lightning_modules.gan.networks.contract import DiscriminatorNetwork, GeneratorNetwork, in_memory_order
+from lightning_modules.gan.networks.contract import DiscriminatorNetwork, GeneratorNetwork, paper_of, require_positive
 
 NetworkName = Literal[
     "mlp",
@@ -16,6 +17,7 @@ NetworkName = Literal[
 ]
 """Files of this folder, in the order of their papers; `build` of each makes a generator and a discriminator."""
 
+INITIALIZATION_IMAGES = 500
 _OF_THE_DATA = ("image_size", "in_channels", "num_classes")
 
 
@@ -54,16 +56,19 @@ def build_networks(
 
 
 def initialize_from_data(
-    generator: GeneratorNetwork, discriminator: DiscriminatorNetwork, latents: Tensor, real: Tensor
+    generator: GeneratorNetwork, discriminator: DiscriminatorNetwork, data: Any, draw_latents: Callable[[int], Tensor]
 ) -> None:
     """Give initial weights that fit the data to networks of which the paper says so.
 
     Args:
         generator: May have the methods `initialize_from_data`, of latents, and `set_output_bias`, of real images.
         discriminator: May have the method `initialize_from_data`, of real images.
-        latents: Shape (N, latent_size).
-        real: Training images, without augmentation. Shape (N, C, H, W).
+        data: The DataModule, which gives real images without augmentation.
+        draw_latents: From a number to as many latents, on the device of the networks.
     """
+    batch = next(iter(data.plain_training_loader(INITIALIZATION_IMAGES)))
+    latents = draw_latents(len(batch.images))
+    real = data.on_after_batch_transfer(batch._replace(images=batch.images.to(latents.device)), 0).images
     for network, seen in ((generator, latents), (discriminator, real)):
         if (initialize := getattr(network, "initialize_from_data", None)) is not None:
             initialize(seen)
@@ -76,6 +81,7 @@ __all__ = [
     "GeneratorNetwork",
     "NetworkName",
     "build_networks",
-    "in_memory_order",
     "initialize_from_data",
+    "paper_of",
+    "require_positive",
 ]

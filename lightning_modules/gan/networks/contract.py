@@ -41,13 +41,15 @@ class GeneratorNetwork(nn.Module):
 
         Args:
             latents: Shape (N, latent_size).
-            labels: Classes of the images, for a conditional generator. Shape (N,).
+            labels: Classes of the images, for a conditional generator; None for 0, 1, 2, … in turn. Shape (N,).
             device: Device of this network.
             batch_size: Number of images that are made at a time.
 
         Returns:
             In [-1, 1], on the device. Shape (N, C, H, W).
         """
+        if labels is None and self.num_classes is not None:
+            labels = torch.arange(len(latents)) % self.num_classes
         training = self.training
         self.eval()
         images = [
@@ -86,6 +88,11 @@ class DiscriminatorNetwork(nn.Module):
         raise NotImplementedError
 
 
+def paper_of(network: nn.Module) -> str:
+    """Name of the file that has the network, by which configs call it."""
+    return type(network).__module__.rpartition(".")[2]
+
+
 def check_labels(num_classes: int | None, labels: Tensor | None) -> None:
     """Refuse labels that a network does not know, and none where it needs them.
 
@@ -96,11 +103,6 @@ def check_labels(num_classes: int | None, labels: Tensor | None) -> None:
         raise ValueError("This network is not told classes: leave the labels out, or build it with num_classes.")
     if num_classes is not None and labels is None:
         raise ValueError("This network is conditional: give it labels, or build it without num_classes.")
-
-
-def in_memory_order(images: Tensor, channels_last: bool) -> Tensor:
-    """Images (B, C, H, W), in NHWC memory order where networks have their weights in it."""
-    return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
 
 def one_hot(labels: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
