@@ -1,29 +1,18 @@
 """Show what networks are made of: `python -m architectures [CONFIG …]`, one layer by layer or a row for each."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from comparison.command_line import exit_status
 
 FORMATS = ("text", "markdown", "csv")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; a mistake is one line and 2."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal without × or – shows a question mark instead of a traceback.
-        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
-    options = _parser().parse_args(arguments)
-    try:
-        show(options)
-        sys.stdout.flush()
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # of `… | head`, which has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
-    return 0
+    return exit_status(lambda: show(_parser().parse_args(arguments)))
 
 
 def show(options: argparse.Namespace) -> None:
@@ -37,12 +26,13 @@ def show(options: argparse.Namespace) -> None:
     """
     # Imported here, so that --help is there at once.
     from architectures import networks, pictures, tables  # noqa: PLC0415
+    from lightning_modules.classifier import FROM_DATA  # noqa: PLC0415
 
     if options.networks and options.config:
         raise ValueError("--config composes one network, CONFIG names one each: give either.")
     if options.picture:
         pictures.check_picture(options.picture)
-    from_data = {name: getattr(options, name) for name in networks.FROM_DATA}
+    from_data = {name: getattr(options, name) for name in FROM_DATA}
     files = options.config or options.networks
     if options.config or len(files) == 1:
         one = networks.architecture(files, from_data)
