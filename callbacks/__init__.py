@@ -8,7 +8,8 @@ test_time   TestTimeAugmentation: predictions averaged over several views of an 
 scaling     DDPScaling, ScalingEfficiency, Throughput: the learning rate, the efficiency and the speed of many devices
 gan         CollapseAlarm, SampleMeasures, SamplePictures: what a generator makes
 training    AuxiliaryLossWeighting, PolyakAveraging, StopOnNaN: the losses and the weights of a training
-            EpochProgressBar, LatestCheckpoint, StepSeed: in every run, to follow it, resume it and repeat it
+            BestCheckpoint, EpochProgressBar, LatestCheckpoint, StepSeed: in every run, to evaluate, follow, resume and
+            repeat it
 """
 
 from callbacks.evaluation.class_errors import ClassErrors
@@ -25,6 +26,7 @@ from callbacks.scaling.scaling_efficiency import ScalingEfficiency
 from callbacks.scaling.throughput import Throughput
 from callbacks.test_time.test_time_augmentation import TestTimeAugmentation
 from callbacks.training.auxiliary_loss import AuxiliaryLossWeighting
+from callbacks.training.best_checkpoint import BestCheckpoint
 from callbacks.training.epoch_progress_bar import EpochProgressBar
 from callbacks.training.latest_checkpoint import LatestCheckpoint
 from callbacks.training.step_seed import StepSeed
@@ -34,6 +36,7 @@ from callbacks.training.weight_averaging import PolyakAveraging
 __all__ = [
     "ActivationStatistics",
     "AuxiliaryLossWeighting",
+    "BestCheckpoint",
     "ClassActivationMaps",
     "ClassErrors",
     "CollapseAlarm",
