@@ -207,7 +207,7 @@ def _summary(file: Path) -> dict[str, Any]:
 def _data_facts(data: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
     """Class names, mean and std of the run's data, as far as they are known."""
     name = str(data.get("class_path")).rpartition(".")[2]
-    data_set = getattr(datamodules, name) if name in datamodules.__all__ else None
+    data_set = datamodules.data_sets().get(name)
     facts = {key: description.get(key) or getattr(data_set, key, None) for key in ("class_names", "mean", "std")}
     return {key: list(value) for key, value in facts.items() if isinstance(value, list | tuple)}
 
