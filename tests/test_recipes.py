@@ -1,7 +1,9 @@
 """What README.md and docs/adding.md say of adding things works as printed, in a copy of the checkout."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,9 +65,8 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def follow(page: str, heading: str, checkout: Path) -> list[str]:
+def follow(section: str, checkout: Path) -> list[str]:
     """Do what a section prints: write its files, add its lines. Returns the names of the files that are new."""
-    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", (ROOT / page).read_text(), re.M | re.S)
     new, lines = [], 0
     for language, name, content in BLOCK.findall(section):
         file = checkout / name
@@ -84,36 +85,54 @@ def follow(page: str, heading: str, checkout: Path) -> list[str]:
     python = [name for _, name, _ in BLOCK.findall(section) if name.endswith(".py")]
     for words in (["check"], ["format", "--check"]):
         lint = [sys.executable, "-m", "ruff", *words, "--no-cache", "--quiet", *python]
-        assert subprocess.run(lint, cwd=checkout, capture_output=True, text=True).stdout == ""
+        assert subprocess.run(lint, cwd=checkout, capture_output=True, text=True, check=False).stdout == ""
     return new
 
 
 def run(checkout: Path, *commands: Sequence[str]) -> list[Result]:
     """Type commands, each a module and its words."""
-    given = json.dumps(commands)
-    process = subprocess.run([sys.executable, "-c", RUN], cwd=checkout, input=given, capture_output=True, text=True)
+    process = subprocess.run(
+        [sys.executable, "-c", RUN],
+        cwd=checkout,
+        env={**os.environ, "TRUSTED_IMPORTS": "my_package"},
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert process.returncode == 0, process.stderr
     return [Result(*result) for result in json.loads(process.stdout.splitlines()[-1])]
 
 
-def fit(checkout: Path, config: str, *more: str) -> list[str]:
-    """The command that a config prints, for two steps."""
-    (words,) = re.findall(r"^#\s+python main\.py (fit .*)$", (checkout / config).read_text(), re.M)
-    return ["main", *words.split(), *SHORT, *more]
+def section_of(page: str, heading: str) -> str:
+    """A part of a page."""
+    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", (ROOT / page).read_text(), re.M | re.S)
+    return section
+
+
+def fit(section: str, *more: str) -> list[str]:
+    """The command that a section prints, for two steps."""
+    (words,) = re.findall(r"^(?:#\s+)?python main\.py (fit .*)$", section, re.M)
+    return ["main", *shlex.split(words), *SHORT, *more]
+
+
+def pytest_of(*words: str) -> list[str]:
+    """The command that runs tests."""
+    return ["pytest", "-q", "-p", "no:cacheprovider", *words]
 
 
 def test_an_architecture(checkout: Path) -> None:
-    config = "configs/model/mynet.yaml"
-    assert follow("README.md", "Adding an architecture", checkout) == ["lightning_modules/mynet.py", config]
-    trained, refused, exported, again, shipped, one, tests = run(
+    section, config = section_of("README.md", "Adding an architecture"), "configs/model/mynet.yaml"
+    assert follow(section, checkout) == ["lightning_modules/mynet.py", config]
+    trained, refused, exported, again, several, one, tests = run(
         checkout,
-        fit(checkout, config),
-        fit(checkout, config, "--model.weights", "nowhere.pth", "--run_dir", "refused"),
+        fit(section),
+        fit(section, "--model.weights", "nowhere.pth", "--run_dir", "refused"),
         ["experiment.export", "run", "exported"],
-        fit(checkout, config, "--model.weights", "exported", "--run_dir", "again"),
-        ["architectures"],
+        fit(section, "--model.weights", "exported", "--run_dir", "again"),
+        ["architectures", config, "configs/model/resnet20.yaml", "configs/model/vgg11_32.yaml"],
         ["architectures", config, "--format", "csv"],
-        ["pytest", "-q", "-p", "no:cacheprovider", "tests/architectures", "-k", "MyNet or exported or years"],
+        pytest_of("tests/architectures", "-k", "MyNet or exported"),
     )
     assert trained.code == 0, trained.err
     summary = json.loads((checkout / "run" / "summary.json").read_text())
@@ -124,9 +143,50 @@ def test_an_architecture(checkout: Path) -> None:
     assert (exported.code, "MyNet is in exported." in exported.out) == (0, True), exported.err
     assert again.code == 0, again.err
     assert "weights: exported" in (checkout / "again" / "config.yaml").read_text()
-    # Behind those of the papers, whose years are known.
-    assert [line.split()[:2] for line in shipped.out.splitlines() if line.startswith("mynet")] == [["mynet", "MyNet"]]
-    assert shipped.out.index("resnet50 ") < shipped.out.index("mynet")
+    rows = [line.split()[0] for line in several.out.splitlines() if "3x32x32" in line or "3x224x224" in line]
+    assert rows == ["vgg11_32", "resnet20", "mynet"]
     assert "features,conv 3x3,conv,128x" in one.out
     assert tests.code == 0, tests.out
-    assert "3 passed" in tests.out
+    assert "2 passed" in tests.out
+
+
+def test_a_callback(checkout: Path) -> None:
+    section = section_of("docs/adding.md", "A callback")
+    file, test = follow(section, checkout)
+    (checkout / "my_package").mkdir()
+    shutil.copy(checkout / file, checkout / "my_package" / "own.py")
+    by_path = [word.replace("=WeightNorm", "=my_package.own.WeightNorm") for word in fit(section, "--run_dir", "own")]
+    unknown = [word.replace("=WeightNorm", "=Zigzag") for word in fit(section, "--run_dir", "refused")]
+    by_name, own, refused, tests = run(checkout, fit(section), by_path, unknown, pytest_of(test))
+    for result, folder in ((by_name, "run"), (own, "own")):
+        assert result.code == 0, result.err
+        assert "train/weight_norm" in (checkout / folder / "metrics.csv").read_text()
+    assert refused.code == 2
+    assert "Zigzag is not a known class: give its full path, such as my_package.my_module.Zigzag" in refused.err
+    assert "1 passed" in tests.out, tests.out
+
+
+def test_a_data_set(checkout: Path) -> None:
+    section = section_of("docs/adding.md", "A data set")
+    file, config, test = follow(section, checkout)
+    assert (file, config) == ("datamodules/stripes.py", "configs/data/stripes.yaml")
+    again = ["experiment.export", "run", "exported"]
+    trained, exported, tests = run(
+        checkout, fit(section), again, pytest_of(test, "tests/test_configs.py", "-k", "stripes or Stripes")
+    )
+    assert trained.code == 0, trained.err
+    data = json.loads((checkout / "run" / "summary.json").read_text())["data"]
+    assert (data["name"], data["train_images"], data["val_images"], data["test_images"]) == ("stripes", 900, 100, 200)
+    assert exported.code == 0, exported.err
+    assert json.loads((checkout / "exported" / "config.json").read_text())["class_names"] == ["upright", "level"]
+    assert "3 passed" in tests.out, tests.out
+
+
+def test_a_network_of_a_gan(checkout: Path) -> None:
+    section = section_of("docs/adding.md", "A GAN's network")
+    file, test = follow(section, checkout)
+    assert file == "lightning_modules/gan/networks/linear.py"
+    trained, tests = run(checkout, fit(section, "--data.val_size", "297"), pytest_of(test))
+    assert trained.code == 0, trained.err
+    assert json.loads((checkout / "run" / "summary.json").read_text())["steps"] == 2
+    assert "2 passed" in tests.out, tests.out
