@@ -1,18 +1,19 @@
-"""A run as one record, wherever it was read from, with the reason if it cannot count; `sources` read them."""
+"""A run, wherever it was read from, with the reason if it cannot count; `sources` read them."""
 
+import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison.configuration import Labels
+from comparison.configuration import Filing
 from comparison.curves import CurvePoint
-from comparison.summary import Summary
+from comparison.measures import Measurement, Protocol
+from comparison.summary import Summary, printable
 
 LONGEST_PROBLEM = 200
 
 RUN_DIRECTORY, WANDB_FILE, WANDB_SERVER, CSV_FILE = "run directory", "W&B file", "W&B server", "CSV file"
-NO_LABELS = Labels(None, ())
 NOT_RECORDED = "not recorded"
 
 
@@ -29,13 +30,18 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Run:
-    """One `fit`, as its source tells it; None where it does not.
+    """A classifier's or a GAN's run, as its source tells it; None where it does not.
 
     `directory` is the run's directory, or the file or address that it was read from if `source` is another one; then
     nothing lies below it. `url` is the page of a run that was read from a W&B server.
     `config` is the text of config.yaml and `configuration` what makes it this experiment, as `path: value`.
     `problem` says in a few words why the run cannot count in statistics; it is None for a run that counts.
     Accuracies are fractions, times seconds, epochs counted from 1.
+
+    The architecture of a GAN is its pair of networks, `parameters` are its generator's. It has `measurements` in the
+    place of an accuracy, counts as far as it came, and `unread` names files that are damaged and were left out.
+    `evaluated` is the run or checkpoint that a command of its own measured. `label_gans` sets `experiment`, which runs
+    that differ in nothing but the seed share, and `label`.
     """
 
     directory: Path
@@ -67,6 +73,28 @@ class Run:
     tags: tuple[str, ...] = ()
     wandb_id: str | None = None
     url: str | None = None
+    is_gan: bool = False
+    command: str = "fit"
+    discriminator_parameters: int | None = None
+    measurements: tuple[Measurement, ...] = ()
+    unread: tuple[str, ...] = ()
+    evaluated: str | None = None
+    experiment: str = ""
+    label: str = ""
+
+    @property
+    def objective(self) -> str | None:
+        """What a GAN's networks play for."""
+        objective = self.configuration.get("model.init_args.objective")
+        return None if objective is None else printable(objective)
+
+    def measured(self, protocol: Protocol) -> list[Measurement]:
+        """The measurements by a protocol, in the order in which they were taken."""
+        return [measurement for measurement in self.measurements if measurement.protocol == protocol]
+
+    def last(self, protocol: Protocol) -> Measurement | None:
+        """The last measurement by a protocol."""
+        return next(iter(self.measured(protocol)[-1:]), None)
 
 
 @dataclass(frozen=True)
@@ -77,18 +105,33 @@ class UnreadableRun:
     problem: str
 
 
+def is_gan(summary: Summary) -> bool:
+    """Whether a run is one of a GAN."""
+    return (summary.text("model", "class") or "").endswith(".GAN")
+
+
+def protocols(runs: Iterable[Run]) -> list[Protocol]:
+    """All protocols by which samples of any run were measured: those of most runs first, features before pixels."""
+    found = [{m.protocol for m in run.measurements if m.protocol.of_samples} for run in runs]
+    every: set[Protocol] = set().union(*found)
+    return sorted(every, key=lambda p: (p.space is None, -sum(p in of_run for of_run in found), str(p)))
+
+
 def make_run(
     directory: Path,
     summary: Summary,
-    curve: tuple[CurvePoint, ...],
+    curve: tuple[CurvePoint, ...] = (),
     *,
-    history: str,
+    history: str = "metrics.csv",
     config: str = "",
     configuration: Mapping[str, str] | None = None,
     damage: str | None = None,
     source: str = RUN_DIRECTORY,
-    labels: Labels = NO_LABELS,
+    filing: Filing | None = None,
     url: str | None = None,
+    measurements: tuple[Measurement, ...] = (),
+    unread: tuple[str, ...] = (),
+    evaluated: str | None = None,
 ) -> Run:
     """Put a run together from what a source knows of it.
 
@@ -99,16 +142,17 @@ def make_run(
         history: What to call the source of the curve.
         config: Text of its config.
         configuration: The config without what is not part of the experiment.
-        damage: What of the run could not be read.
+        damage: What of the run could not be read, so that it cannot count.
         source: Kind of the source.
-        labels: Group and tags of the run.
+        filing: Group and tags of the run.
         url: Address of the run's page.
+        measurements: Those of a GAN.
+        unread: Files that could not be read, without which the run counts all the same.
+        evaluated: Run or checkpoint that was measured, if this run is of such a command.
 
     Raises:
         ValueError: If it is no run that could be compared.
     """
-    if (summary.text("model", "class") or "").endswith(".GAN"):
-        raise ValueError("a GAN, which has no accuracy to compare: see its pictures and measures.json")
     data = DataSet(
         name=summary.required_text("data", "name"),
         train_images=summary.required_whole("data", "train_images"),
@@ -116,18 +160,24 @@ def make_run(
         selection_split=summary.required_text("data", "selection_split"),
         verified=summary.flag("data", "verified") is not False,
     )
+    architecture = summary.required_text("model", "architecture")
+    configuration, filing = configuration or {}, filing or Filing()
+    gan = is_gan(summary)
+    if gan:
+        networks = configuration.get("model.init_args.networks") or re.sub(r"^GAN \((.*)\)$", r"\1", architecture)
+        architecture = printable(networks)
     best_accuracy = summary.fraction("best", "val/acc1", "value")
     best_epoch = summary.whole("best", "val/acc1", "epoch")
     problem = _unfinished(summary) or damage
-    if problem is None and not any(point.accuracy is not None for point in curve):
+    if not gan and problem is None and not any(point.accuracy is not None for point in curve):
         problem = f"{history} holds no val/acc1"
-    if problem is None and (best_accuracy is None or data.val_images < 1):
+    if not gan and problem is None and (best_accuracy is None or data.val_images < 1):
         problem = f"{summary.name} has no best val/acc1 between 0 and 1 on at least one image"
     return Run(
         directory=directory,
         status=summary.required_text("status"),
         problem=problem,
-        architecture=summary.required_text("model", "architecture"),
+        architecture=architecture,
         parameters={kind: summary.whole("model", "parameters", kind) for kind in ("conv", "fc", "total")},
         multiply_adds=summary.whole("model", "multiply_adds"),
         depth=summary.whole("model", "depth"),
@@ -148,17 +198,23 @@ def make_run(
         config=config,
         # The images count too: a config may be satisfied by two versions of a data set.
         configuration={
-            **(configuration or {}),
+            **configuration,
             "data.train_images": str(data.train_images),
             "data.val_images": str(data.val_images),
             "data.selection_split": data.selection_split,
         },
         curve=curve,
         source=source,
-        group=labels.group,
-        tags=labels.tags,
+        group=filing.group,
+        tags=filing.tags,
         wandb_id=summary.text("wandb_id"),
         url=url,
+        is_gan=gan,
+        command=summary.text("command") or "fit",
+        discriminator_parameters=summary.whole("model", "discriminator_parameters", "total"),
+        measurements=measurements,
+        unread=unread,
+        evaluated=evaluated,
     )
 
 

@@ -5,17 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comparison.fairness import fairness_notes, general_notes
-from comparison.generators.long_table import long_table
-from comparison.generators.text import markdown_tables, text_tables
+from comparison.gan_table import csv_of_figures, markdown_tables, text_tables
 from comparison.groups import Comparison, Group
 from comparison.runs import Run
 from comparison.statistics import Estimate
 from comparison.summary import printable
 from comparison.text_layout import aligned, comma_separated, literal, markdown
-from comparison.training_flops import mean_training_flops, training_flops
 from comparison.units import ABSENT, human_count, human_duration, human_percent, human_rate
 
 TEXT_WIDTH = 116
+OPERATIONS_PER_MULTIPLY_ADD = 2
+PASSES = 3  # forward; backward to the inputs and to the weights, each as large as forward
+EXPLANATION_OF_FLOPS = (
+    "Training FLOPs: 2 × multiply-adds × 3 (forward, and backward twice as much) × training images × epochs; "
+    "auxiliary heads and validation are not counted."
+)
 HEADINGS = (
     "architecture",
     "conv\nparams",
@@ -72,7 +76,8 @@ class Row:
     @property
     def training_flops(self) -> float | None:
         """Operations of the training, as a mean over the seeds."""
-        return mean_training_flops(self.group) if self.group else training_flops(self.run)
+        known = [flops for run in (self.group.runs if self.group else (self.run,)) if (flops := training_flops(run)) is not None]
+        return sum(known) / len(known) if known else None
 
     def cells(self) -> list[str]:
         """The cells under `HEADINGS`, in human units."""
@@ -115,6 +120,13 @@ class Row:
             self.training_flops,
             " ".join(run.directory.as_posix() for run in (group.runs if group else (run,))),
         ]
+
+
+def training_flops(run: Run) -> float | None:
+    """What a training costs in floating-point operations, counted and not measured; None if that is not known."""
+    if run.multiply_adds is None or run.epochs is None:
+        return None
+    return float(OPERATIONS_PER_MULTIPLY_ADD * PASSES * run.multiply_adds * run.data.train_images * run.epochs)
 
 
 def table_rows(comparison: Comparison, data_set: str) -> list[Row]:
@@ -161,7 +173,7 @@ def text_table(comparison: Comparison) -> str:
             lines += ["", _wrapped(explain_uncertainty(groups))]
         lines += [_wrapped(f"Note: {note}") for note in fairness_notes(groups)]
         blocks.append("\n".join(lines))
-    for data_set, runs in comparison.generators.items():
+    for data_set, runs in comparison.gans.items():
         *tables, sentence = text_tables(data_set, runs)
         blocks.append("\n\n".join([*tables, _wrapped(sentence)]))
     tail = [_wrapped(f"Note: {note}") for note in general_notes(comparison)]
@@ -179,15 +191,15 @@ def markdown_table(comparison: Comparison) -> str:
         remarks = [explain_uncertainty(groups)] if groups else []
         remarks += fairness_notes(groups)
         blocks.append("\n".join([*lines, *(f"\n{literal(remark)}" for remark in remarks)]))
-    blocks += ["\n\n".join(markdown_tables(data_set, runs)) for data_set, runs in comparison.generators.items()]
+    blocks += ["\n\n".join(markdown_tables(data_set, runs)) for data_set, runs in comparison.gans.items()]
     remarks = [*general_notes(comparison), *(f"Left out: {line}" for line in left_out_lines(comparison))]
     return "\n\n".join([*blocks, *map(literal, remarks)])
 
 
 def csv_table(comparison: Comparison) -> str:
     """Raw numbers for other tools: one line a group or uncounted run; where there are only GANs, one a figure."""
-    if comparison.generators and not comparison.data_sets:
-        return long_table(comparison.generators)
+    if comparison.gans and not comparison.data_sets:
+        return csv_of_figures(comparison.gans)
     rows = [row.raw_cells() for data_set in comparison.data_sets for row in table_rows(comparison, data_set)]
     return comma_separated(CSV_HEADINGS, rows)
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import yaml
 
-from comparison.configuration import Labels, parse_configuration
+from comparison.configuration import Filing, Selection, parse_configuration
 from comparison.curves import best_point, curve_of
-from comparison.runs import Run, make_run
-from comparison.sources.selection import Selection
+from comparison.runs import Run, is_gan, make_run
 from comparison.summary import Summary
 
 
 @dataclass(frozen=True)
-class WandbRecord:
+class WandbRun:
     """What W&B knows of a run.
 
     `config` and `summary` are as the logger sent them, `rows` the history with the columns of metrics.csv, `status` as
@@ -24,10 +23,10 @@ class WandbRecord:
     `other_ids` are those of parts that the run consists of besides.
     """
 
-    place: Path
+    path: Path
     source: str
     id: str
-    labels: Labels
+    filing: Filing
     config: Mapping[str, Any]
     summary: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
@@ -61,8 +60,8 @@ class WandbRecord:
         return parse_configuration(text, PurePath(self.directory).name) if text else {}
 
 
-def run_of(record: WandbRecord, selection: Selection) -> Run | None:
-    """The run of a record.
+def run_of(logged: WandbRun, selection: Selection) -> Run | None:
+    """The run that W&B knows, as one that can be compared.
 
     Returns:
         None if it is not of training, or not wanted.
@@ -70,38 +69,40 @@ def run_of(record: WandbRecord, selection: Selection) -> Run | None:
     Raises:
         ValueError: If not even its model and data are known.
     """
-    if not selection.includes(record.labels):
+    if not selection.includes(logged.filing):
         return None
-    if "format" not in record.config:
+    if "format" not in logged.config:
         raise ValueError(
-            record.damage
+            logged.damage
             or "its W&B config is not that of a run of this project, or the run was killed before it could send it"
         )
-    curve = curve_of(record.rows, "the W&B history")
+    curve = curve_of(logged.rows, "the W&B history")
     best = best_point(curve)
     measured = [point.accuracy for point in curve if point.accuracy is not None]
     values = {
-        **record.config,
-        "wandb_id": record.id,
-        "status": record.status,
-        "error": record.damage,
+        **logged.config,
+        "wandb_id": logged.id,
+        "status": logged.status,
+        "error": logged.damage,
         "epochs": curve[-1].epoch if curve else None,
         "best": {"val/acc1": {"value": best.accuracy, "epoch": best.epoch_index}} if best else {},
         "metrics": {"val/acc1": measured[-1]} if measured else {},
-        **{name: record.summary.get(name) for name in ("images_per_second", "wall_time_seconds")},
+        **{name: logged.summary.get(name) for name in ("images_per_second", "wall_time_seconds")},
     }
     summary = Summary(values, "the W&B config")
     if summary.text("command") != "fit":
         return None
+    if is_gan(summary):
+        raise ValueError("a GAN, which has no accuracy to compare: see its pictures and measures.json")
     return make_run(
-        record.place,
+        logged.path,
         summary,
         curve,
         history="the W&B history",
-        config=record.config_text,
-        configuration=record.experiment,
-        damage=record.damage,
-        source=record.source,
-        labels=record.labels,
-        url=record.url,
+        config=logged.config_text,
+        configuration=logged.experiment,
+        damage=logged.damage,
+        source=logged.source,
+        filing=logged.filing,
+        url=logged.url,
     )

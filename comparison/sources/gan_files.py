@@ -1,86 +1,62 @@
-"""What `measures.json` holds, in figures that stand beside each other only where they were taken in the same way.
+"""What only a GAN's run leaves, read with distrust: any of its files may be torn, missing or still growing."""
 
-Two Fréchet distances compare if network, images and their numbers are the same; else one of them says nothing of the
-other. So each figure is kept with its `Protocol`.
-"""
-
+import csv
 import json
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from comparison.measures import DISCRIMINATOR, FeatureSpace, Measurement, Protocol
 from comparison.summary import printable
 
-FILE = "measures.json"
+MEASURES_FILE = "measures.json"
 SUPPORTED_FORMAT = 1
-INCEPTION = "inception"
 IN_FEATURES = ("fid", "kid", "kid_std", "precision", "recall", "density", "coverage")
 OF_PIXELS = ("diversity", "diversity_of_real", "parzen_log_likelihood", "parzen_standard_error", "parzen_sigma")
+# Whose discriminators take an image for real where their logit is above 0, as `val/accuracy_…` counts it: a critic of
+# the Wasserstein distance has no such point, and that of least squares lies at 1/2.
+DECIDES_AT_ZERO = frozenset({"minimax", "non_saturating", "hinge"})
 
 
-@dataclass(frozen=True)
-class FeatureSpace:
-    """The network in whose features images were compared; `identity` is the SHA-256 of a classifier's checkpoint."""
+def read_discriminator(path: Path, objective: str | None, growing: bool = False) -> tuple[Measurement, ...]:
+    """How the discriminator did in the validations of a metrics.csv, the last of each epoch.
 
-    name: str
-    network: str
-    identity: str
-    accuracy: float | None = field(default=None, compare=False)
+    Args:
+        path: The file.
+        objective: What the discriminator learned, which says whether its accuracies mean something.
+        growing: Whether the file may end in the middle of a line, which then does not count.
 
-    @property
-    def is_inception(self) -> bool:
-        """Whether figures may stand beside published ones."""
-        return self.name == INCEPTION
-
-    def __str__(self) -> str:
-        if self.is_inception:
-            return f"Features of Inception ({self.network})"
-        known = [] if self.accuracy is None else [f"{100 * self.accuracy:.1f} % right"]
-        known += [f"checkpoint {self.identity[:8]}"]
-        return f"Features of a {self.network} ({', '.join(known)})"
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What must be the same for two figures to compare; `space` is None for measures of pixels."""
-
-    space: FeatureSpace | None
-    split: str
-    real_split: str
-    real_images: int
-    samples: int
-
-    def __str__(self) -> str:
-        images = "training" if self.real_split == "train" else {"val": "validation"}.get(self.split, self.split)
-        return f"{self.space or 'Pixels'}: {self.real_images:,} {images} images, {self.samples:,} samples"
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Figures of one protocol at one time.
-
-    `epoch` counts from 1; it is None for a measurement after the training, which `checkpoint` names if it was of a
-    certain one. `figures` are named without network and split: fid, kid, kid_std, score, precision and others.
+    Raises:
+        ValueError: It is missing, torn or holds something else than numbers.
     """
-
-    protocol: Protocol
-    epoch: int | None
-    figures: dict[str, float]
-    checkpoint: str | None = None
-
-    def after_training(self, checkpoint: str | None) -> "Measurement":
-        """The same, taken by a command of its own, whose count of epochs begins anew."""
-        return replace(self, epoch=None, checkpoint=checkpoint)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} cannot be read") from error
+    if lines and not lines[-1].endswith("\n"):
+        if not growing:
+            raise ValueError(f"{path.name} ends in the middle of a line")
+        lines.pop()
+    by_epoch = {}
+    try:
+        for row in csv.DictReader(lines):
+            if row.get("val/accuracy_real"):
+                epoch = int(float(row["epoch"])) + 1
+                by_epoch[epoch] = Measurement(DISCRIMINATOR, epoch, _of_discriminator(row, objective))
+    except (csv.Error, ValueError, ArithmeticError, TypeError, KeyError) as error:
+        raise ValueError(f"{path.name} holds something else than numbers") from error
+    return tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
 
 
 def read_measurements(directory: Path) -> tuple[Measurement, ...]:
-    """The measurements of a run, in the order in which they were taken; none where there is no file.
+    """The measurements of a run's samples, in the order in which they were taken; none where there is no file.
 
     Raises:
         ValueError: The file is damaged or of a format that this version does not know.
     """
-    path = directory / FILE
+    path = directory / MEASURES_FILE
     if not path.is_file():
         return ()
     try:
@@ -89,8 +65,18 @@ def read_measurements(directory: Path) -> tuple[Measurement, ...]:
         if known == SUPPORTED_FORMAT:
             return tuple(part for entry in content["measurements"] for part in _parts(entry))
     except (OSError, ValueError, ArithmeticError, RecursionError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{FILE} is damaged") from error
-    raise ValueError(f"{FILE} has format {known!r}; this version reads {SUPPORTED_FORMAT}")
+        raise ValueError(f"{MEASURES_FILE} is damaged") from error
+    raise ValueError(f"{MEASURES_FILE} has format {known!r}; this version reads {SUPPORTED_FORMAT}")
+
+
+def _of_discriminator(row: Mapping[str, str], objective: str | None) -> dict[str, float]:
+    accuracies = {name: float(row[f"val/{name}"]) for name in ("accuracy_real", "accuracy_fake")}
+    if not all(0 <= accuracy <= 1 for accuracy in accuracies.values()):
+        raise ValueError("not a fraction")
+    others = {"distance_from_equilibrium": "val/distance_from_equilibrium", "accuracy_classes": "val/acc1"}
+    figures = {name: float(cell) for name, column in others.items() if (cell := row.get(column))}
+    decided = accuracies if objective in DECIDES_AT_ZERO else {}
+    return decided | {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 def _parts(entry: dict[str, Any]) -> list[Measurement]:

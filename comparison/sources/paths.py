@@ -13,7 +13,7 @@ PROJECT_PREFIX = "wandb://"
 
 
 @dataclass
-class Places:
+class RunPaths:
     """Where runs lie, each once, in the order of their names within each path."""
 
     directories: list[Path] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Places:
     projects: list[str] = field(default_factory=list)
 
 
-def find_places(paths: Iterable[Path | str]) -> Places:
+def find_run_paths(paths: Iterable[Path | str]) -> RunPaths:
     """Find all runs at or below the paths.
 
     A W&B file that lies in a run directory is part of that run, and counts only if the directory has lost its summary.
@@ -32,7 +32,7 @@ def find_places(paths: Iterable[Path | str]) -> Places:
     Raises:
         ValueError: If there is nothing at a path.
     """
-    found = Places()
+    found = RunPaths()
     seen: set[Path] = set()
     for path in _expand(paths, found.projects):
         if path.suffix == WANDB_SUFFIX and path.is_file():
