@@ -1,1 +1,1 @@
-"""What networks are made of: `python -m comparison architectures`."""
+"""What networks are made of: `python -m architectures`."""

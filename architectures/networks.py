@@ -1,21 +1,32 @@
-"""What networks are made of: `python -m comparison architectures`, one network layer by layer or a row for each.
+"""Networks as configs name them, with what they are made of. Nothing is trained or computed.
 
-Nothing is trained or computed. The counts are those of the model card; the point is where they lie: fully connected
-layers hold most of AlexNet's and VGG's parameters and do almost none of their arithmetic.
+The counts are those of the model card; the point is where they lie: fully connected layers hold most of AlexNet's and
+VGG's parameters and do almost none of their arithmetic.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from architectures.configs import build, shown
-from lightning_modules import ARCHITECTURES
-from lightning_modules.layer_table import Layer, layer_table
+import torch
+import yaml
+from jsonargparse import ArgumentError
+
+from architectures.layer_table import Layer, layer_table
+from experiment.explanations import MARK
+from experiment.usage_errors import ExperimentArgumentParser
+from lightning_modules import ARCHITECTURES, ImageClassifier
+from lightning_modules.classifier import FROM_DATA
 from lightning_modules.model_card import ModelCard, model_card
 
 SHIPPED = Path(__file__).parents[1] / "configs" / "model"
 SMALL = 32
 IMAGENET_CLASSES = 1000
+TRAINING = set(inspect.signature(ImageClassifier.__init__).parameters) - {"self", *FROM_DATA}
+"""Arguments that say how a network is trained, which its shapes do not depend on."""
 
 
 @dataclass(frozen=True)
@@ -99,3 +110,99 @@ def architectures(files: Sequence[Path], from_data: Mapping[str, int | None]) ->
     found = [architecture([file], from_data) for file in (files or sorted(SHIPPED.glob("*.yaml")))]
     order = list(ARCHITECTURES)
     return sorted(found, key=lambda one: (order.index(one.class_name), one.config))
+
+
+def build(files: Sequence[Path], from_data: Mapping[str, int | None]) -> ImageClassifier:
+    """Build the network of the configs, composed from left to right, on the meta device.
+
+    Only classes that `lightning_modules` exports are built: nothing that a config names is imported.
+
+    Args:
+        files: One config or more.
+        from_data: What the data set decides on the command line, by name (num_classes, …); None for the network's own.
+
+    Raises:
+        ValueError: A file is missing or no config, names no network, or one with wrong options.
+    """
+    section: dict[str, Any] = {}
+    for file in files:
+        section = _merged(section, _model_section(file))
+    where = " and ".join(map(shown, files))
+    if not section:
+        raise ValueError(f"{where} has no model section: name a config such as configs/model/alexnet.yaml.")
+    unknown = section.keys() - {"class_path", "init_args"}
+    if unknown:
+        raise ValueError(
+            f"{where}: model.{min(map(str, unknown))} is not known: put the class's options under init_args."
+        )
+    cls = _class_named(section.get("class_path"), where)
+    arguments = section.get("init_args") or {}
+    if not isinstance(arguments, dict):
+        raise ValueError(
+            f"{where}: model.init_args holds options, such as `num_classes: 10`: it cannot be {arguments}."
+        )
+    given = {name: value for name, value in from_data.items() if value is not None}
+    arguments = {name: value for name, value in arguments.items() if name not in TRAINING} | given
+    try:
+        arguments = _checked(cls, arguments)
+        with torch.device("meta"):
+            return cls(**arguments)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def shown(file: Path) -> str:
+    """The path as a message names it: seen from here, if it lies below."""
+    return (file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file).as_posix()
+
+
+def _model_section(file: Path) -> dict[str, Any]:
+    where = shown(file)
+    try:
+        tree = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError as error:
+        raise ValueError(f"{where} does not exist: name a config such as configs/model/alexnet.yaml.") from error
+    except OSError as error:
+        raise ValueError(f"{where} cannot be read ({error.strerror}): name a YAML file.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is not valid YAML: name a config.") from error
+    if not isinstance(tree, dict | None):
+        raise ValueError(f"{where} holds no options, such as `model:`: name a config.")
+    section = (tree or {}).get("model") or {}
+    if isinstance(section, str):
+        section = {"class_path": section}
+    if not isinstance(section, dict):
+        raise ValueError(f"{where}: model must hold class_path and init_args, not {section}.")
+    return section
+
+
+def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Both trees; what comes later wins, and a list replaces a list."""
+    both = [name for name in later if isinstance(earlier.get(name), dict) and isinstance(later[name], dict)]
+    return earlier | later | {name: _merged(earlier[name], later[name]) for name in both}
+
+
+def _class_named(class_path: Any, where: str) -> type[ImageClassifier]:
+    if class_path is None:
+        raise ValueError(f"{where}: model names no class: set model.class_path to one of {', '.join(ARCHITECTURES)}.")
+    package, _, name = str(class_path).rpartition(".")
+    if name in ARCHITECTURES and package.partition(".")[0] in ("", "lightning_modules"):
+        return ARCHITECTURES[name]
+    close = get_close_matches(name, ARCHITECTURES, n=1)
+    remedy = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(ARCHITECTURES)}."
+    raise ValueError(f"{where}: {class_path} is not a network of this project; {remedy}")
+
+
+def _checked(cls: type[ImageClassifier], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with their types and names checked as the command line does."""
+    parser = ExperimentArgumentParser(exit_on_error=False)
+    added = parser.add_class_arguments(cls, skip=TRAINING)
+    try:
+        options = parser.parse_object({str(name): value for name, value in arguments.items()})
+    except ArgumentError as error:
+        raise ValueError(str(error).split(MARK)[1] if MARK in str(error) else str(error)) from error
+    checked = {name: options[name] for name in added if name in options}
+    # A network may have its parts on named devices: here all of them are on the one that computes nothing.
+    if "devices" in checked:
+        checked["devices"] = ("meta",) * len(checked["devices"])
+    return checked

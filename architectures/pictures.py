@@ -1,4 +1,4 @@
-"""The pictures of `python -m comparison architectures`, as SVG, PNG or one HTML file."""
+"""The pictures of `python -m architectures`, as SVG, PNG or one HTML file."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

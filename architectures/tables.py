@@ -1,12 +1,12 @@
-"""The tables of `python -m comparison architectures`: text for the terminal, Markdown for a README, CSV for tools."""
+"""The tables of `python -m architectures`: text for the terminal, Markdown for a README, CSV for tools."""
 
 import textwrap
 from collections.abc import Sequence
 
+from architectures.layer_table import Layer
 from architectures.networks import Architecture, share
 from comparison.text_layout import aligned, comma_separated, markdown
 from comparison.units import human_count, human_percent
-from lightning_modules.layer_table import Layer
 
 TEXT_WIDTH = 116
 SUMMARY_HEADINGS = (

@@ -1,24 +1,35 @@
-"""What is neither network nor data, one thing a file."""
+"""What is neither network nor data, one thing a file, in a folder for each subject.
 
-from callbacks.activation_statistics import ActivationStatistics
-from callbacks.auxiliary_loss import AuxiliaryLossWeighting
-from callbacks.class_activation_maps import ClassActivationMaps
-from callbacks.class_errors import ClassErrors
-from callbacks.collapse_alarm import CollapseAlarm
-from callbacks.ddp_scaling import DDPScaling
-from callbacks.epoch_progress_bar import EpochProgressBar
-from callbacks.first_layer_filters import FirstLayerFilters
-from callbacks.gan_measures.sample_measures import SampleMeasures
-from callbacks.gradient_flow import GradientFlow
-from callbacks.latest_checkpoint import LatestCheckpoint
-from callbacks.object_localization import ObjectLocalization
-from callbacks.sample_pictures import SamplePictures
-from callbacks.scaling_efficiency import ScalingEfficiency
-from callbacks.step_seed import StepSeed
-from callbacks.stop_on_nan import StopOnNaN
-from callbacks.test_time_augmentation import TestTimeAugmentation
-from callbacks.throughput import Throughput
-from callbacks.weight_averaging import PolyakAveraging
+What users name:
+
+inside      ActivationStatistics, ClassActivationMaps, FirstLayerFilters, GradientFlow: what happens in a network
+evaluation  ClassErrors, ObjectLocalization: what an evaluation gets wrong, and where it finds objects
+test_time   TestTimeAugmentation: predictions averaged over several views of an image
+scaling     DDPScaling, ScalingEfficiency, Throughput: the learning rate, the efficiency and the speed of many devices
+gan         CollapseAlarm, SampleMeasures, SamplePictures: what a generator makes
+training    AuxiliaryLossWeighting, PolyakAveraging, StopOnNaN: the losses and the weights of a training
+            EpochProgressBar, LatestCheckpoint, StepSeed: in every run, to follow it, resume it and repeat it
+"""
+
+from callbacks.evaluation.class_errors import ClassErrors
+from callbacks.evaluation.object_localization import ObjectLocalization
+from callbacks.gan.collapse_alarm import CollapseAlarm
+from callbacks.gan.sample_measures import SampleMeasures
+from callbacks.gan.sample_pictures import SamplePictures
+from callbacks.inside.activation_statistics import ActivationStatistics
+from callbacks.inside.class_activation_maps import ClassActivationMaps
+from callbacks.inside.first_layer_filters import FirstLayerFilters
+from callbacks.inside.gradient_flow import GradientFlow
+from callbacks.scaling.ddp_scaling import DDPScaling
+from callbacks.scaling.scaling_efficiency import ScalingEfficiency
+from callbacks.scaling.throughput import Throughput
+from callbacks.test_time.test_time_augmentation import TestTimeAugmentation
+from callbacks.training.auxiliary_loss import AuxiliaryLossWeighting
+from callbacks.training.epoch_progress_bar import EpochProgressBar
+from callbacks.training.latest_checkpoint import LatestCheckpoint
+from callbacks.training.step_seed import StepSeed
+from callbacks.training.stop_on_nan import StopOnNaN
+from callbacks.training.weight_averaging import PolyakAveraging
 
 __all__ = [
     "ActivationStatistics",

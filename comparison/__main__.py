@@ -1,57 +1,38 @@
-"""Compare runs: `python -m comparison [table | report | dashboard]`; networks: `architectures`; people: `turing`."""
+"""Compare runs: `python -m comparison [table | report | dashboard]`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from comparison.command_line import exit_status
 from comparison.dashboard.command import add_dashboard, dashboard
 from comparison.groups import Comparison, compare
 from comparison.sources.options import Sources, add_source_options, sources_of
 from comparison.table import csv_table, markdown_table, text_table
-from human_test.command import add_turing, turing
 
 FORMATS = {"text": text_table, "markdown": markdown_table, "csv": csv_table}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal without ± or – shows a question mark instead of a traceback.
-        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
-    options = _parser().parse_args(_with_default_command(sys.argv[1:] if arguments is None else arguments))
-    try:
-        if options.command == "architectures":
-            # It builds networks, so it needs torch, which the table of runs does not.
-            from architectures.command import show_architectures  # noqa: PLC0415
+    return exit_status(lambda: _run(sys.argv[1:] if arguments is None else arguments))
 
-            show_architectures(options)
-            return 0
-        if options.command == "turing":
-            turing(options)
-            return 0
-        if options.command == "dashboard":
-            dashboard(options)
-            return 0
-        comparison = read(sources_of(options))
-        table = FORMATS[options.format](comparison)
-        if options.command == "report":
-            # Drawing takes long to import, which the table alone does without.
-            from comparison.page import write_page  # noqa: PLC0415
 
-            write_page(comparison, options.output)
-            table += f"\n\n{options.output}"
-        print(table)
-        sys.stdout.flush()
-        if options.format == "csv" and comparison.data_sets and comparison.generators:
-            print("GANs make a CSV table of their own: name their runs alone.", file=sys.stderr)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # of `… | head`, which has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
-    return 0
+def show_table(options: argparse.Namespace) -> None:
+    """Print the table of runs and, for a report, write the page."""
+    comparison = read(sources_of(options))
+    table = FORMATS[options.format](comparison)
+    if options.command == "report":
+        # Drawing takes long to import, which the table alone does without.
+        from comparison.page import write_page  # noqa: PLC0415
+
+        write_page(comparison, options.output)
+        table += f"\n\n{options.output}"
+    print(table)
+    sys.stdout.flush()
+    if options.format == "csv" and comparison.data_sets and comparison.generators:
+        print("GANs make a CSV table of their own: name their runs alone.", file=sys.stderr)
 
 
 def read(sources: Sources) -> Comparison:
@@ -66,6 +47,11 @@ def read(sources: Sources) -> Comparison:
     return comparison
 
 
+def _run(arguments: Sequence[str]) -> None:
+    options = _parser().parse_args(_with_default_command(arguments))
+    options.action(options)
+
+
 def _with_default_command(arguments: Sequence[str]) -> list[str]:
     asks_for_help = "-h" in arguments or "--help" in arguments
     names_no_command = not arguments or arguments[0].startswith("-")
@@ -77,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m comparison",
         description="Compare trained runs by accuracy, size, speed and cost. Without a command: report.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="table | report | architectures | turing | dashboard")
+    commands = parser.add_subparsers(dest="command", metavar="table | report | dashboard")
     table = commands.add_parser("table", help="print the table")
     table.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     report = commands.add_parser("report", help="print the table and write the HTML page")
@@ -87,27 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(format="text")
     for command in (table, report):
         add_source_options(command)
-    _add_architectures(commands.add_parser("architectures", help="print what networks are made of, layer by layer"))
-    add_turing(commands.add_parser("turing", help="let people tell a GAN's samples from real images"))
-    add_dashboard(commands.add_parser("dashboard", help="compare the runs of a W&B project on a page of its own"))
+        command.set_defaults(action=show_table)
+    page = commands.add_parser("dashboard", help="compare the runs of a W&B project on a page of its own")
+    page.set_defaults(action=dashboard)
+    add_dashboard(page)
     return parser
-
-
-def _add_architectures(command: argparse.ArgumentParser) -> None:
-    command.description = (
-        "Parameters and multiply-adds of convolutions and of fully connected layers. One network: layer by layer, with "
-        "receptive fields; several: a row each."
-    )
-    command.add_argument(
-        "networks", type=Path, nargs="*", metavar="CONFIG", help="a network each; default: all of configs/model"
-    )
-    command.add_argument(
-        "--config", type=Path, action="append", default=[], help="a part of one network's config; later ones win"
-    )
-    for name in ("num_classes", "in_channels", "image_size"):
-        command.add_argument(f"--{name}", type=int, help="as the data set has it; default: the network's own")
-    command.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    command.add_argument("--picture", type=Path, metavar="FILE", help="draw it, too: .svg, .png or .html")
 
 
 if __name__ == "__main__":

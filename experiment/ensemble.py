@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 import datamodules
 from callbacks import TestTimeAugmentation
 from callbacks.json_record import write_record
-from callbacks.views import PROTOCOLS, ProtocolName
+from callbacks.test_time.views import PROTOCOLS, ProtocolName
 from experiment.ensemble_summary import Answers, summarize, table
 from experiment.export import read_run
 from experiment.quiet import silence_unhelpful_messages

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from callbacks.paired_gain import NORMAL_QUANTILE_95, Gain, paired_gain
+from callbacks.test_time.paired_gain import NORMAL_QUANTILE_95, Gain, paired_gain
 from experiment.pretrained_card import wilson_interval
 
 

@@ -20,9 +20,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from callbacks.ddp_scaling import accumulated_batches
 from callbacks.json_record import write_record
-from callbacks.throughput import Throughput
+from callbacks.scaling.ddp_scaling import accumulated_batches
+from callbacks.scaling.throughput import Throughput
 from experiment.run_directory import SUMMARY
 from experiment.wandb_logger import ResilientWandbLogger
 from lightning_modules.classifier import ImageClassifier

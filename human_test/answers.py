@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from human_test.identity import id_of_test
+from human_test.protocol import FORMAT, id_of_test
 
-FORMAT = "turing-result-1"
 SAYS = {"real": True, "fake": False}
 
 

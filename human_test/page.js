@@ -4,7 +4,7 @@ const test = JSON.parse(document.getElementById("test").textContent);
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const element = (id) => document.getElementById(id);
 const count = test.pictures.length;
-const STATE = `turing-${test.id}`, LANGUAGE = "turing-language";
+const STATE = `human_test-${test.id}`, LANGUAGE = "human_test-language";
 const DEAD_TIME = 200; // milliseconds in which nobody can have judged an image: the second half of a double click
 const KEYS = { f: "fake", arrowleft: "fake", j: "real", arrowright: "real" };
 const truth = masked(test.key, test.id);
@@ -15,7 +15,7 @@ let state = restored();
 let shownAt = null; // when the picture could be seen; null before that
 let told = false; // whether the verdict on the current picture is shown
 
-// The counterpart of `masked` in identity.py.
+// The counterpart of `masked` in protocol.py.
 function masked(bits, key) {
   let hash = 0x811c9dc5;
   return [...bits].map((bit, position) => {
@@ -35,7 +35,7 @@ function keep(key, value) {
 }
 
 function restored() {
-  keep("turing-try", "1");
+  keep("human_test-try", "1");
   try {
     const kept = JSON.parse(read(STATE));
     const complete = kept.order.length === count && new Set(kept.order).size === count;
@@ -252,7 +252,7 @@ function pictureInGallery(each) {
 function resultText() {
   const { id, images, feedback, data, model } = test;
   return JSON.stringify({
-    format: "turing-result-1",
+    format: "human-test-result-1",
     test: { id, images, truth: truth.join(""), feedback, data, model },
     participant: state.participant, language, started: state.started, finished: state.finished, votes: state.votes,
   });
@@ -261,7 +261,7 @@ function resultText() {
 function download() {
   const address = URL.createObjectURL(new Blob([`${resultText()}\n`], { type: "application/json" }));
   const link = Object.assign(document.createElement("a"), {
-    href: address, download: `turing-${test.id}-${state.participant.slice(0, 8)}.json`,
+    href: address, download: `human_test-${test.id}-${state.participant.slice(0, 8)}.json`,
   });
   document.body.append(link);
   link.click();

@@ -9,8 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from comparison.page import inline_json
-from human_test.identity import masked
-from human_test.published import PUBLISHED
+from human_test.protocol import PUBLISHED, masked
 from human_test.trial import HumanTest
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ from comparison.statistics import wilson_interval
 from comparison.summary import printable
 from comparison.text_layout import aligned
 from human_test.answers import Answers
-from human_test.published import PUBLISHED
+from human_test.protocol import PUBLISHED
 
 TEXT_WIDTH = 116
 HEADINGS = ("", "votes", "right", "95 % interval", "real taken\nfor real", "fake taken\nfor fake", "seconds\na vote")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from human_test.identity import id_of_test
+from human_test.protocol import id_of_test
 
 
 @dataclass(frozen=True)

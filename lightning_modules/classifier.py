@@ -31,6 +31,9 @@ class Batch(Protocol):
     def indices(self) -> Tensor: ...  # noqa: D102
 
 
+FROM_DATA = ("num_classes", "in_channels", "image_size")
+"""Arguments of a network that a data set decides."""
+
 TestViews = Callable[[Callable[[Tensor], Tensor], Any], Tensor]
 """From a network that gives logits, and images as the DataModule hands them out, to class probabilities."""
 
@@ -95,7 +98,7 @@ class ImageClassifier(LightningModule):
         self.num_classes = 1000 if num_classes is None else num_classes
         self.in_channels = 3 if in_channels is None else in_channels
         self.image_size = 224 if image_size is None else image_size
-        for name in ("num_classes", "in_channels", "image_size"):
+        for name in FROM_DATA:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if not 0 <= label_smoothing < 1:
@@ -182,7 +185,7 @@ class ImageClassifier(LightningModule):
             ValueError: The data set has other classes, channels or sizes than the network.
         """
         data = getattr(self.trainer, "datamodule", None)
-        for name in ("num_classes", "in_channels", "image_size"):
+        for name in FROM_DATA:
             expected, own = getattr(data, name, None), getattr(self, name)
             if expected not in (None, own):
                 raise ValueError(

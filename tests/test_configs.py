@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from architectures.configs import build
+from architectures.networks import build
 from datamodules import CIFAR10, MNIST, ImageBatch
 from datamodules.splits import Split
 from tests.datamodules.imagenet.photographs import write_shards

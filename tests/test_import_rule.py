@@ -27,8 +27,6 @@ ALLOWED = {
     "human_test": {"human_test", "comparison", "experiment", "lightning_modules", "datamodules"},
     "comparison": {
         "comparison",
-        "architectures",
-        "human_test",
         "experiment",
         "lightning_modules",
         "datamodules",
@@ -36,7 +34,7 @@ ALLOWED = {
     },
 }
 SHARED_BY_ARCHITECTURES = {"lightning_modules.classifier", "lightning_modules.local_response_norm"}
-NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "layer_table", "model_card", "weights"}
+NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "model_card", "weights"}
 
 
 def imported(path: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""`python -m comparison architectures`: configs in, tables and pictures out."""
+"""`python -m architectures`: configs in, tables and pictures out."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from comparison.__main__ import main
+from architectures.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "configs" / "model"
@@ -19,12 +19,12 @@ def config(tmp_path: Path) -> Path:
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(["architectures", *words]) == 0
+    assert main(words) == 0
     return capsys.readouterr().out
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(["architectures", *words]) == 2
+    assert main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: ")
@@ -121,7 +121,7 @@ def test_other_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "end its name with .svg" in refusal(capsys, RESNET20, "--picture", "drawing.gif")
     assert "is a folder" in refusal(capsys, RESNET20, "--picture", str(_folder(tmp_path / "folder.svg")))
     (tmp_path / "file").touch()
-    assert main(["architectures", RESNET20, "--picture", str(tmp_path / "file" / "drawing.svg")]) == 2
+    assert main([RESNET20, "--picture", str(tmp_path / "file" / "drawing.svg")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 

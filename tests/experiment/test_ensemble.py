@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from callbacks.paired_gain import paired_gain
+from callbacks.test_time.paired_gain import paired_gain
 from datamodules import Digits, ImageBatch
 from experiment.checkpoint_io import VerifiedCheckpointIO
 from experiment.ensemble import main

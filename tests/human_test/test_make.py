@@ -9,12 +9,12 @@ import yaml
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from comparison.__main__ import main
 from datamodules import Digits
 from experiment.checkpoint_io import VerifiedCheckpointIO
-from human_test import samples
-from human_test.identity import masked
-from human_test.real_images import held_out_images
+from human_test import run_images
+from human_test.__main__ import main
+from human_test.protocol import masked
+from human_test.run_images import held_out_images
 from lightning_modules.gan.module import GAN
 
 DATA = {"class_path": "datamodules.Digits", "init_args": {"normalization": "symmetric"}}
@@ -39,7 +39,7 @@ class Gray:
 
 @pytest.fixture
 def gray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "read_gan", lambda checkpoint: Gray())
+    monkeypatch.setattr(run_images, "read_gan", lambda checkpoint: Gray())
 
 
 def content_of(page: Path) -> dict:
@@ -50,8 +50,8 @@ def content_of(page: Path) -> dict:
 
 @pytest.mark.usefixtures("gray")
 def test_a_page_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["turing", "make", str(run), "--images", "10"]) == 0
-    page = run / "turing-0.html"
+    assert main(["make", str(run), "--images", "10"]) == 0
+    page = run / "human_test-0.html"
     printed = capsys.readouterr().out
     content = content_of(page)
     assert printed.splitlines()[-1] == str(page)
@@ -69,7 +69,7 @@ def test_the_same_arguments_make_the_same_test(run: Path, tmp_path: Path) -> Non
     pages = {"a": [], "b": [], "c": ["--seed", "1"], "d": ["--feedback"]}
     for name, options in pages.items():
         output = ["--output", str(tmp_path / f"{name}.html")]
-        assert main(["turing", "make", str(run), "--images", "4", *output, *options]) == 0
+        assert main(["make", str(run), "--images", "4", *output, *options]) == 0
     ids = {name: content_of(tmp_path / f"{name}.html")["id"] for name in pages}
     assert ids["a"] == ids["b"]
     assert len(set(ids.values())) == 3
@@ -92,8 +92,8 @@ def test_samples_are_rounded_like_files(monkeypatch: pytest.MonkeyPatch, run: Pa
         def sample(self, count: int, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
             return torch.tensor([-1.0, 1.0, 0.0, 1.1]).view(1, 1, 2, 2)
 
-    monkeypatch.setattr(samples, "read_gan", lambda checkpoint: Extremes())
-    assert samples.samples_of(run, 1, 0).tolist() == [[[[0], [255]], [[128], [255]]]]
+    monkeypatch.setattr(run_images, "read_gan", lambda checkpoint: Extremes())
+    assert run_images.samples_of(run, 1, 0).tolist() == [[[[0], [255]], [[128], [255]]]]
 
 
 def test_mistakes_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +112,7 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path, capsys: pytest.Capture
         f"{classifier}": f"{classifier} holds ResNet, which makes no images: give the run of a GAN.",
         f"{run}": "best-0001.ckpt is no checkpoint of a network of this project",
     }.items():
-        assert main(["turing", "make", *command.split()]) == 2
+        assert main(["make", *command.split()]) == 2
         captured = capsys.readouterr()
         assert captured.err.startswith("error: ")
         assert captured.err.count("\n") == 1
@@ -125,21 +125,21 @@ def test_images_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch,
         def sample(self, count: int, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
             return torch.full((count, 1, 32, 32), torch.nan)
 
-    monkeypatch.setattr(samples, "read_gan", lambda checkpoint: Broken())
+    monkeypatch.setattr(run_images, "read_gan", lambda checkpoint: Broken())
     with pytest.raises(ValueError, match="not finite: give another checkpoint"):
-        samples.samples_of(run, 2, 0)
+        run_images.samples_of(run, 2, 0)
 
 
 def test_without_a_best_checkpoint_the_latest_is_taken(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (run / "checkpoints" / "best-0001.ckpt").unlink()
     with pytest.raises(ValueError, match="has no checkpoint that verifies: name another"):
-        samples.samples_of(run, 2, 0)
+        run_images.samples_of(run, 2, 0)
     for step in (5, 10):
         checkpoint = {"epoch": 0, "global_step": step}
         VerifiedCheckpointIO().save_checkpoint(checkpoint, run / "checkpoints" / f"last-{step}.ckpt")
     taken = []
-    monkeypatch.setattr(samples, "read_gan", lambda checkpoint: taken.append(checkpoint.name) or Gray())
-    samples.samples_of(run, 2, 0)
+    monkeypatch.setattr(run_images, "read_gan", lambda checkpoint: taken.append(checkpoint.name) or Gray())
+    run_images.samples_of(run, 2, 0)
     assert taken == ["last-10.ckpt"]
 
 
@@ -148,12 +148,12 @@ def test_samples_of_a_trained_gan(run: Path) -> None:
     gan = GAN(networks="mlp", ema_decay=0.9, in_channels=1, image_size=32)
     checkpoint = {"hyper_parameters": dict(gan.hparams), "state_dict": gan.state_dict()}
     torch.save(checkpoint, run / "checkpoints" / "best-0001.ckpt")
-    images = samples.samples_of(run, 3, seed=5)
+    images = run_images.samples_of(run, 3, seed=5)
     expected = gan.sample(3, seed=5)
     assert images.shape == (3, 32, 32, 1)
     assert np.abs(images[..., 0] / 127.5 - 1 - expected[:, 0].numpy()).max() < 0.5 / 127.5 + 1e-5
-    assert main(["turing", "make", str(run), "--images", "4"]) == 0
+    assert main(["make", str(run), "--images", "4"]) == 0
     checkpoint["state_dict"].pop(next(iter(checkpoint["state_dict"])))
     torch.save(checkpoint, run / "checkpoints" / "best-0001.ckpt")
     with pytest.raises(ValueError, match="does not fit the GAN of its own arguments"):
-        samples.samples_of(run, 3, seed=5)
+        run_images.samples_of(run, 3, seed=5)

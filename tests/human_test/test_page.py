@@ -11,8 +11,8 @@ import pytest
 
 from comparison.statistics import wilson_interval
 from human_test.answers import read_one
-from human_test.identity import masked
 from human_test.page import HERE, render_page, write_page
+from human_test.protocol import masked
 from human_test.trial import HumanTest, human_test
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -197,7 +197,7 @@ def test_a_person_takes_the_test(browser: Browser, tmp_path: Path) -> None:
     assert outcome["focus"] == "accuracy"
 
     assert outcome["same"]
-    assert outcome["name"] == f"turing-{test.id}-{result['participant'][:8]}.json"
+    assert outcome["name"] == f"human_test-{test.id}-{result['participant'][:8]}.json"
     assert result["test"]["truth"] == test.truth
     assert all(vote["milliseconds"] >= 200 for vote in result["votes"])
     file = tmp_path / outcome["name"]

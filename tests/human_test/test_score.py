@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from comparison.__main__ import main
 from comparison.statistics import wilson_interval
-from human_test.identity import id_of_test
+from human_test.__main__ import main
+from human_test.protocol import id_of_test
 
 ROOT = Path(__file__).parents[2]
 TRUTH = "1100110010"
@@ -19,7 +19,7 @@ def result(person: str = "a", right: int = 6, truth: str = TRUTH, data: str = "m
     """What a person has downloaded who was right about the first images, and about no others."""
     says = [(kind == "1") == (image < right) for image, kind in enumerate(truth)]
     return {
-        "format": "turing-result-1",
+        "format": "human-test-result-1",
         "test": {
             "id": id_of_test("abc", truth, feedback),
             "images": "abc",
@@ -51,7 +51,7 @@ def write(tmp_path: Path) -> Write:
 
 def test_votes_are_pooled_with_their_interval(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     files = [write(name, result(name, right)) for name, right in (("ada", 6), ("bo", 9), ("cy", 10))]
-    assert main(["turing", "score", *files]) == 0
+    assert main(["score", *files]) == 0
     output = capsys.readouterr().out
     low, high = wilson_interval(25 / 30, 30)
     assert output.startswith("mnist, GAN (dcgan): test ")
@@ -74,7 +74,7 @@ def test_votes_are_pooled_with_their_interval(write: Write, capsys: pytest.Captu
 def test_one_person_and_data_that_the_paper_lacks(
     write: Write, capsys: pytest.CaptureFixture[str], right: int, verdict: str
 ) -> None:
-    assert main(["turing", "score", write("ada", result(right=right, data="digits", feedback=True))]) == 0
+    assert main(["score", write("ada", result(right=right, data="digits", feedback=True))]) == 0
     output = capsys.readouterr().out
     assert "1 person told after each vote" in output
     assert verdict in output
@@ -132,7 +132,7 @@ def test_a_damaged_file_is_named_and_left_out(
     write: Write, capsys: pytest.CaptureFixture[str], content: Any, reason: str
 ) -> None:
     whole, damaged = write("whole", result("whole")), write("damaged", content)
-    assert main(["turing", "score", whole, damaged]) == 0
+    assert main(["score", whole, damaged]) == 0
     output = capsys.readouterr().out
     assert f"Left out: {damaged}: {reason}" in output
     assert "10 images, 1 person" in output
@@ -140,13 +140,13 @@ def test_a_damaged_file_is_named_and_left_out(
 
 def test_a_file_that_is_no_text(tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "picture.json").write_bytes(b"\x89PNG\xff\xfe")
-    assert main(["turing", "score", write("whole", result()), str(tmp_path / "picture.json")]) == 0
+    assert main(["score", write("whole", result()), str(tmp_path / "picture.json")]) == 0
     assert "picture.json: not valid JSON" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("other", [result("b", truth="1010101010"), result("b", feedback=True)])
 def test_a_file_of_another_test_is_refused(write: Write, capsys: pytest.CaptureFixture[str], other: Any) -> None:
-    assert main(["turing", "score", write("one", result()), write("other", other)]) == 2
+    assert main(["score", write("one", result()), write("other", other)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
@@ -155,8 +155,8 @@ def test_a_file_of_another_test_is_refused(write: Write, capsys: pytest.CaptureF
 
 
 def test_nothing_to_score_is_one_line(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["turing", "score", write("damaged", "{")]) == 2
-    assert main(["turing", "score", str(tmp_path / "nowhere.json")]) == 2
+    assert main(["score", write("damaged", "{")]) == 2
+    assert main(["score", str(tmp_path / "nowhere.json")]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("error: No file holds a whole result (")
     assert lines[1].startswith(f"error: There is no file {tmp_path / 'nowhere.json'}: give the files")
@@ -165,7 +165,7 @@ def test_nothing_to_score_is_one_line(write: Write, tmp_path: Path, capsys: pyte
 
 def test_scoring_needs_no_training_library(write: Write) -> None:
     code = (
-        "import sys; from comparison.__main__ import main; status = main(['turing', 'score', sys.argv[1]]);"
+        "import sys; from human_test.__main__ import main; status = main(['score', sys.argv[1]]);"
         "heavy = {'torch', 'lightning', 'altair', 'numpy'} & set(sys.modules); sys.exit(status or bool(heavy))"
     )
     command = [sys.executable, "-c", code, write("one", result())]

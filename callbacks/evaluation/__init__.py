@@ -1,0 +1,1 @@
+"""What an evaluation gets wrong: errors by class, and the localization of objects."""

@@ -1,0 +1,225 @@
+"""Which classes a network errs on, which it confuses, and the mistakes that it is surest of, as pictures."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
+
+from callbacks.evaluation.evaluation_outcomes import (
+    EvaluationOutcomes,
+    Mistake,
+    Outcomes,
+    ProbabilityWatch,
+    confusion_counts,
+    most_confused,
+    surest_mistakes,
+)
+from callbacks.json_record import write_record
+from callbacks.pictures import INK, PAPER, publish
+from lightning_modules.classifier import ImageClassifier
+
+FILE = "class_errors.json"
+PICTURE = "most_confused"
+FORMAT = 1
+PAIRS = 4
+MISTAKES_OF_A_PAIR = 3
+SIDE = 128
+CELL_WIDTH, GAP, LINE = 176, 14, 18
+SPLITS = {TrainerFn.FITTING: "val", TrainerFn.VALIDATING: "val", TrainerFn.TESTING: "test"}
+
+
+class Source(Protocol):
+    """Images that can be read once more."""
+
+    def batches(self, requests: Iterable[tuple[Tensor, int | None]]) -> Iterator[Any]:
+        """A batch for each request: indices (B,), and None for an evaluation."""
+
+
+@runtime_checkable
+class HasSource(Protocol):
+    """What a loader must have for its mistakes to be drawn; without, only their numbers are written."""
+
+    @property
+    def split(self) -> Source: ...  # noqa: D102
+
+
+class ClassErrors(Callback):
+    """Writes the confusion matrix and draws the surest mistakes of the pairs of classes that are confused most.
+
+    `class_errors.json` and `pictures/most_confused.png` are those of the most accurate validation so far; in validate
+    and test, of the one evaluation. Views that other callbacks average count as they do in the accuracy. A module
+    that is no ImageClassifier is left alone.
+    """
+
+    def __init__(self) -> None:
+        self.best_correct = -1
+        self._outcomes = EvaluationOutcomes()
+        self._watch: ProbabilityWatch | None = None
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to watch."""
+        self._begin(trainer, pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to watch."""
+        self._begin(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
+    ) -> None:
+        """Note the outcomes of a batch."""
+        self._note(batch)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
+    ) -> None:
+        """Note the outcomes of a batch."""
+        self._note(batch)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write and draw, if no earlier validation was as accurate."""
+        self._finish(trainer, trainer.val_dataloaders)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write and draw."""
+        self._finish(trainer, trainer.test_dataloaders)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the network as it was."""
+        self._let_go()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the network as it was."""
+        self._let_go()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many images the best validation got right, which a resumed run has to beat."""
+        return {"best_correct": self.best_correct}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the best of the run's earlier parts."""
+        self.best_correct = state_dict["best_correct"]
+
+    def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._let_go()
+        if isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking:
+            self._outcomes = EvaluationOutcomes().to(pl_module.device)
+            self._watch = ProbabilityWatch(pl_module)
+
+    def _note(self, batch: Any) -> None:
+        if self._watch is not None:
+            self._outcomes.update(self._watch.probabilities, batch.labels, batch.indices)
+
+    def _finish(self, trainer: Trainer, loader: Any) -> None:
+        watched = self._watch is not None
+        self._let_go()
+        if not watched or not self._outcomes.images:
+            return
+        outcomes = self._outcomes.compute()  # on all ranks, which exchange theirs here
+        self._outcomes.reset()
+        correct = int((outcomes.labels == outcomes.predicted).sum())
+        if trainer.state.fn == TrainerFn.FITTING:
+            if correct <= self.best_correct:
+                return
+            self.best_correct = correct
+        if trainer.is_global_zero and not trainer.fast_dev_run and len(outcomes.labels):  # type: ignore[attr-defined]
+            self._write(trainer, outcomes, loader)
+
+    def _write(self, trainer: Trainer, outcomes: Outcomes, loader: Any) -> None:
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
+        counts = confusion_counts(outcomes)
+        pairs = most_confused(counts, PAIRS)
+        rows = [surest_mistakes(outcomes, one, other, MISTAKES_OF_A_PAIR) for one, other, _ in pairs]
+        mistakes = [mistake for row in rows for mistake in row]
+        places: list[tuple[int, int, int, int] | None] = [None] * len(mistakes)
+        if mistakes and isinstance(loader, HasSource):
+            picture, drawn_at = mistakes_picture(rows, _pictures(loader.split, mistakes), names)
+            places = [*drawn_at]
+            publish(trainer, PICTURE, picture)
+        record = {
+            "format": FORMAT,
+            "split": SPLITS[trainer.state.fn],  # type: ignore[index]
+            "epoch": trainer.current_epoch if fitting else None,
+            "images": len(outcomes.labels),
+            "class_names": list(names) if names else None,
+            "counts": counts,
+            "mistakes": [mistake._asdict() | {"place": at} for mistake, at in zip(mistakes, places, strict=True)],
+        }
+        write_record(Path(trainer.default_root_dir) / FILE, record)
+
+    def _let_go(self) -> None:
+        if self._watch is not None:
+            self._watch.let_go()
+            self._watch = None
+
+
+def mistakes_picture(
+    rows: Sequence[Sequence[Mistake]], pictures: Sequence[Image.Image], names: Sequence[str] | None
+) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
+    """The mistakes, a row for each pair of classes, each with what it is and what it was taken for.
+
+    Args:
+        rows: The mistakes of each pair.
+        pictures: One for each mistake, row by row.
+        names: Of the classes; their numbers where there are none.
+
+    Returns:
+        The picture, and left, top, right and bottom edge of each image in it.
+    """
+    font = ImageFont.load_default(size=13)
+    cell_height = 2 * LINE + SIDE + GAP
+    whole = Image.new("RGB", (max(map(len, rows)) * CELL_WIDTH + GAP, len(rows) * cell_height + GAP), PAPER)
+    draw = ImageDraw.Draw(whole)
+    remaining, places = iter(pictures), []
+    for row, mistakes in enumerate(rows):
+        for column, mistake in enumerate(mistakes):
+            left, top = GAP + column * CELL_WIDTH, GAP + row * cell_height
+            label, predicted = (names[c] if names else str(c) for c in (mistake.label, mistake.predicted))
+            lines = (label, f"taken for {predicted}"), ("", f", {mistake.probability:.0%}")
+            for line, (text, ending) in enumerate(zip(*lines, strict=True)):
+                shown = _shortened(text, ending, font)
+                draw.text((left, top + line * LINE - 2), shown, fill=INK, font=font)
+            picture = next(remaining)
+            corner = left, top + 2 * LINE
+            whole.paste(picture, corner)
+            places.append((*corner, corner[0] + picture.width, corner[1] + picture.height))
+    return whole, places
+
+
+def _shortened(text: str, ending: str, font: Any) -> str:
+    """The text with its ending, cut to the width of a cell."""
+    shown = text
+    while font.getlength(f"{shown}{ending}") > CELL_WIDTH - GAP and len(shown) > 1:
+        shown = f"{shown.removesuffix('…')[:-1].rstrip()}…"
+    return f"{shown}{ending}"
+
+
+def _pictures(source: Source, mistakes: Sequence[Mistake]) -> list[Image.Image]:
+    """The images of the mistakes as they are stored, read once more: too few to keep all of an evaluation for them."""
+    device = getattr(source, "device", torch.device("cpu"))
+    requests = ((torch.tensor([mistake.image], device=device), None) for mistake in mistakes)
+    return [_picture(batch.images) for batch in source.batches(requests)]
+
+
+def _picture(images: Any) -> Image.Image:
+    """The one image of a batch, enlarged by a whole number or reduced to `SIDE`."""
+    if not isinstance(images, Tensor):  # several sizes for views of whole images: the largest
+        images = images[max(images)]
+    image = images[0].detach().cpu()
+    if image.dtype != torch.uint8:
+        image = image.float()
+        image = (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
+    picture = to_pil_image(image).convert("RGB")
+    scale = SIDE / max(picture.size)
+    if scale >= 1:
+        enlarged = int(scale)
+        return picture.resize((picture.width * enlarged, picture.height * enlarged), Image.Resampling.NEAREST)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)

@@ -1,0 +1,1 @@
+"""Samples of a GAN: their pictures, their measures, and whether it has collapsed."""

@@ -1,0 +1,1 @@
+"""Predictions averaged over several views of an image."""

@@ -1,0 +1,236 @@
+"""Test-time augmentation: one evaluation gives the accuracy of a single view, of the average, and the gain."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from callbacks.test_time.paired_gain import PairedCounts, paired_gain
+from callbacks.test_time.view_averaging import ViewAverage
+from callbacks.test_time.views import PROTOCOLS, ProtocolName, View, central_crop, views_of
+
+METRIC_PREFIXES = {"validate": "val", "test": "test"}
+
+
+@runtime_checkable
+class OffersWholeImages(Protocol):
+    """What a DataModule must have for protocols that resize whole images.
+
+    Attributes:
+        evaluation_sides: Empty by default: evaluation batches hold central crops (B, C, H, W). Where set, before the
+            loaders are made, `batch.images` is a mapping from each of these lengths to B normalized images (C, H, W)
+            whose shorter side has that length. Every other part of the batch stays the same.
+        crop_side: Shorter side of the images that the central crops are cut from; 256 for ImageNet.
+    """
+
+    evaluation_sides: tuple[int, ...]
+
+    @property
+    def crop_side(self) -> int: ...  # noqa: D102
+
+
+class TestTimeAugmentation(Callback):
+    """Averages predictions over several views of each image in validate, test and predict; leaves training alone.
+
+    Besides acc1, acc5 and loss of the average there are those of a single view (`test/acc1_single_view`), and the gain
+    with its 95 % interval (`test/acc1_gain`, `test/acc1_gain_low`, `test/acc1_gain_high`), from the same images.
+
+    Args:
+        protocol: flip: 2 views; translations: 6 views by one pixel, for small images (airbench); ten_crops (AlexNet);
+            vgg_dense, vgg_crops: whole images or 50 crops, at each of three sizes; vgg_dense_and_crops: both;
+            googlenet_crops: 144; resnet_dense: whole images at five sizes.
+        sides: Shorter sides, in pixels, that images are resized to; by default those of the protocol's paper.
+        flips: Whether mirror images are among the views.
+        padding: What is beyond the border of a shifted image: zeros, which are black, as when training; reflect, as in
+            airbench.
+        average: What is averaged: probabilities, as in the papers; logits.
+        max_images: Views in one forward pass, larger ones counted by their pixels; by default as many as a batch has
+            images. Halved when the GPU's memory does not suffice.
+
+    Raises:
+        ValueError: The arguments do not go together; in `setup`: the network or the data set cannot do this.
+    """
+
+    __test__ = False  # pytest takes classes of such a name for tests
+
+    def __init__(
+        self,
+        protocol: ProtocolName = "flip",
+        sides: list[int] | None = None,
+        flips: bool = True,
+        padding: Literal["zeros", "reflect"] = "zeros",
+        average: Literal["probabilities", "logits"] = "probabilities",
+        max_images: int | None = None,
+    ) -> None:
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"There is no protocol {protocol}: choose one of {', '.join(PROTOCOLS)}.")
+        if max_images is not None and max_images < 1:
+            raise ValueError(f"max_images must be at least 1, not {max_images}.")
+        views_of(protocol, 1, sides, flips)  # refuses what no network could do
+        self.protocol: ProtocolName = protocol
+        self.sides = sides
+        self.flips = flips
+        self.padding = padding
+        self.average = average
+        self.max_images = max_images
+        self._average: ViewAverage | None = None
+        self._restore: list[tuple[Any, str, Any]] = []
+        self._metrics = nn.ModuleDict()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Put the average in the network's place, and ask the data set for the images that it needs.
+
+        Raises:
+            ValueError: The network or the data set cannot do this.
+        """
+        if stage == "fit":
+            return
+        self._put_back()
+        data: Any = getattr(trainer, "datamodule", None)
+        network: Any = pl_module
+        if not hasattr(network, "test_views"):
+            raise ValueError(
+                f"{type(pl_module).__name__} has no test_views, through which an image classifier is given several "
+                "views: leave TestTimeAugmentation out."
+            )
+        if isinstance(network.test_views, ViewAverage):
+            raise ValueError("TestTimeAugmentation is among the callbacks twice: leave one of them out.")
+        views = views_of(self.protocol, network.image_size, self.sides, self.flips)
+        if PROTOCOLS[self.protocol].any_size:
+            self._check_takes_any_size(network)
+        whole = bool(PROTOCOLS[self.protocol].sides)
+        if whole and not isinstance(data, OffersWholeImages):
+            raise ValueError(
+                f"The protocol {self.protocol} wants whole images of several sizes, which {_name(data)} does not have: "
+                "use flip or translations."
+            )
+        single = central_crop(network.image_size, data.crop_side if whole else None)
+        self._average = ViewAverage(
+            views, single, network.image_size, self.average, self.max_images, self._black(data, views)
+        )
+        self._replace(network, "test_views", self._average)
+        if whole:
+            self._replace(data, "evaluation_sides", tuple(sorted({view.side for view in self._average.views})))
+        if self.flips and not getattr(data, "horizontal_flip", True):
+            rank_zero_warn(
+                f"{_name(data)} was not mirrored when training, so mirror images may do harm: set flips to false."
+            )
+        self._metrics = nn.ModuleDict({"acc1": PairedCounts(), "acc5": PairedCounts(), "loss": MeanMetric()})
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
+    ) -> None:
+        """Compare the two predictions for each image."""
+        self._count(batch.labels)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
+    ) -> None:
+        """Compare the two predictions for each image."""
+        self._count(batch.labels)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log and say what the views gained."""
+        self._report(pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log and say what the views gained."""
+        self._report(pl_module, "test")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave network and data set as they were."""
+        self._put_back()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave network and data set as they were."""
+        self._put_back()
+
+    def _count(self, labels: Tensor) -> None:
+        if self._average is None:
+            return
+        counted = labels >= 0
+        labels = labels[counted]
+        single = self._average.single_probabilities[counted]
+        averaged = self._average.averaged_probabilities[counted]
+        self._metrics.to(labels.device)
+        for name, ranks in (("acc1", 1), ("acc5", min(5, single.shape[-1]))):
+            self._metrics[name].update(_hits(single, labels, ranks), _hits(averaged, labels, ranks))  # type: ignore[operator]
+        likelihood = single.gather(1, labels.unsqueeze(1)).squeeze(1)
+        self._metrics["loss"].update(-likelihood.clamp_min(torch.finfo(torch.float32).tiny).log())  # type: ignore[operator]
+
+    def _report(self, pl_module: LightningModule, prefix: str) -> None:
+        if self._average is None:
+            return
+        values = {"loss_single_view": float(self._metrics["loss"].compute())}  # type: ignore[operator]
+        sentence = ""
+        for name in ("acc1", "acc5"):
+            both, lost, won, neither = self._metrics[name].compute().tolist()  # type: ignore[operator]
+            count = both + lost + won + neither
+            if not count:
+                return
+            gain = paired_gain(won, lost, count)
+            values[f"{name}_single_view"] = (both + lost) / count
+            values |= {f"{name}_gain": gain.value, f"{name}_gain_low": gain.low, f"{name}_gain_high": gain.high}
+            if name == "acc1":
+                sentence = (
+                    f"Test-time augmentation ({self.protocol}, {self.number_of_views} views of each of {count:,} "
+                    f"images): {prefix}/acc1 {(both + lost) / count:.2%} → {(both + won) / count:.2%}, a gain of "
+                    f"{100 * gain.value:+.2f} points (95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f})."
+                )
+        for name, value in values.items():
+            # All ranks have the same value already; their maximum is that value, to the bit.
+            pl_module.log(f"{prefix}/{name}", value, sync_dist=True, reduce_fx="max")
+        rank_zero_info(sentence)
+
+    @property
+    def number_of_views(self) -> int:
+        """Views of each image that the average consists of."""
+        assert self._average is not None
+        return sum(view.weight > 0 for view in self._average.views)
+
+    def description(self) -> dict[str, Any]:
+        """The arguments that decide what is averaged, for a record."""
+        return {name: getattr(self, name) for name in ("protocol", "sides", "flips", "padding", "average")}
+
+    def _black(self, data: Any, views: Sequence[View]) -> Sequence[float] | None:
+        if self.padding == "reflect" or all(view.shift == (0, 0) for view in views):
+            return None
+        if not hasattr(data, "black"):
+            raise ValueError(f"{_name(data)} does not say what is black after normalization: set padding to reflect.")
+        return data.black
+
+    def _check_takes_any_size(self, network: Any) -> None:
+        size = network.image_size
+        tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        meta = {name: tensor.to("meta") for name, tensor in tensors.items()}
+        images = torch.empty(2, network.in_channels, size + 32, size + 64, device="meta")
+        try:
+            torch.func.functional_call(network, meta, (images,))
+        except RuntimeError as error:
+            remedy = "set model.dense to true" if hasattr(network, "dense") else "choose a protocol of crops"
+            raise ValueError(
+                f"The protocol {self.protocol} shows whole images, but this {network.architecture} takes {size}x{size} "
+                f"pixels only: {remedy}."
+            ) from error
+
+    def _replace(self, owner: Any, name: str, value: Any) -> None:
+        self._restore.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, value)
+
+    def _put_back(self) -> None:
+        while self._restore:
+            setattr(*self._restore.pop())
+        self._average = None
+
+
+def _hits(probabilities: Tensor, labels: Tensor, ranks: int) -> Tensor:
+    """Whether the label is among the first `ranks` classes. Shape (N,)."""
+    return (probabilities.topk(ranks).indices == labels.unsqueeze(1)).any(1)
+
+
+def _name(data: Any) -> str:
+    return str(getattr(data, "name", type(data).__name__)) if data is not None else "a loader without a DataModule"

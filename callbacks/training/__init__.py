@@ -1,0 +1,1 @@
+"""What acts on the training itself: losses, averages, randomness, stopping and resuming."""
