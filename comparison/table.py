@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from comparison.fairness import fairness_notes, general_notes
 from comparison.gan_table import csv_of_figures, markdown_tables, text_tables
 from comparison.groups import Comparison, Group
-from comparison.runs import Run
+from comparison.runs import DataSet, Run
 from comparison.statistics import Estimate
 from comparison.summary import printable
 from comparison.text_layout import aligned, comma_separated, literal, markdown
@@ -76,7 +76,11 @@ class Row:
     @property
     def training_flops(self) -> float | None:
         """Operations of the training, as a mean over the seeds."""
-        known = [flops for run in (self.group.runs if self.group else (self.run,)) if (flops := training_flops(run)) is not None]
+        known = [
+            flops
+            for run in (self.group.runs if self.group else (self.run,))
+            if (flops := training_flops(run)) is not None
+        ]
         return sum(known) / len(known) if known else None
 
     def cells(self) -> list[str]:
@@ -129,10 +133,15 @@ def training_flops(run: Run) -> float | None:
     return float(OPERATIONS_PER_MULTIPLY_ADD * PASSES * run.multiply_adds * run.data.train_images * run.epochs)
 
 
+def rows_of(groups: Sequence[Group], left_out: Sequence[Run]) -> list[Row]:
+    """Rows of one data set: groups in their order, then the runs that do not count."""
+    return [*(Row(group.example, group) for group in groups), *(Row(run, None) for run in left_out)]
+
+
 def table_rows(comparison: Comparison, data_set: str) -> list[Row]:
     """The rows of one data set: groups from the most accurate down, then the runs that do not count."""
-    groups = [Row(group.example, group) for group in comparison.groups.get(data_set, [])]
-    return groups + [Row(run, None) for run in comparison.left_out if run.data.name == data_set]
+    left_out = [run for run in comparison.left_out if run.data.name == data_set]
+    return rows_of(comparison.groups.get(data_set, []), left_out)
 
 
 def uncertainty(estimate: Estimate) -> str:
@@ -206,11 +215,14 @@ def csv_table(comparison: Comparison) -> str:
 
 def data_set_line(comparison: Comparison, data_set: str) -> str:
     """One line on the data: name, sizes, and which split selected the best epoch."""
-    run = table_rows(comparison, data_set)[0].run
-    data = run.data
+    return f"{data_set}: {about_data(table_rows(comparison, data_set)[0].run.data)}"
+
+
+def about_data(data: DataSet) -> str:
+    """Sizes of a data set, and which split selected the best epoch."""
     return (
-        f"{data.name}: {data.train_images:,} training and {data.val_images:,} validation images, "
-        f"best epoch selected on {data.selection_split}"
+        f"{data.train_images:,} training and {data.val_images:,} validation images, best epoch selected on "
+        f"{data.selection_split}"
     )
 
 

@@ -43,7 +43,8 @@ def read_runs(
     for directory in found.directories:
         results += _read(directory, partial(read_run_directory, directory, selection))
     gans = [run for run in results if isinstance(run, Run) and run.is_gan]
-    results = [run for run in results if not (isinstance(run, Run) and run.is_gan)] + join_evaluations(gans, selection)
+    results = [run for run in results if not (isinstance(run, Run) and run.is_gan)]
+    results += join_evaluations(gans, selection)
     known = {run.wandb_id for run in results if isinstance(run, Run) and run.wandb_id}
     files, damaged = read_wandb_files(found.wandb_files)
     results += [*damaged, *_not_yet_known(join_parts(files), known, selection)]
@@ -58,9 +59,7 @@ def read_runs(
     )
 
 
-def _not_yet_known(
-    logged: Iterable[WandbRun], known: set[str], selection: Selection
-) -> Iterator[Run | UnreadableRun]:
+def _not_yet_known(logged: Iterable[WandbRun], known: set[str], selection: Selection) -> Iterator[Run | UnreadableRun]:
     for run in logged:
         ids = {run.id, *run.other_ids}
         if known.isdisjoint(ids):

@@ -38,8 +38,8 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
     if gan:
         objective = configuration.get("model.init_args.objective")
         growing = summary.text("status") == "running"
-        told = _read(lambda: read_discriminator(directory / "metrics.csv", objective, growing), (), damage)
-        sampled = _read(lambda: read_measurements(directory), (), damage)
+        told = _read(lambda: read_discriminator(directory / "metrics.csv", objective, growing), damage)
+        sampled = _read(lambda: read_measurements(directory), damage)
         return make_run(
             directory,
             summary,
@@ -52,7 +52,7 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
         )
     if not selection.includes(filing):
         return None
-    curve = _read(lambda: read_curve(directory / "metrics.csv"), (), damage)
+    curve = _read(lambda: read_curve(directory / "metrics.csv"), damage)
     return make_run(
         directory,
         summary,
@@ -104,13 +104,13 @@ def _config(path: Path, summary: Summary, damage: list[str]) -> tuple[str, Mappi
         return text, {}, filing
 
 
-def _read(read: Callable[[], Part], empty: Part, damage: list[str]) -> Part:
+def _read(read: Callable[[], tuple[Part, ...]], damage: list[str]) -> tuple[Part, ...]:
     """A part of a run, or an empty one with a note."""
     try:
         return read()
     except ValueError as error:
         damage.append(str(error))
-        return empty
+        return ()
 
 
 def _evaluated(config: str) -> str | None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+from markupsafe import Markup
 
-from comparison.charts.label_placement import POINT_RADIUS, Place, place_labels
-from comparison.charts.parts import (
+from comparison.groups import Group
+from comparison.questions import Answer, Chart, Section, Series, html
+from comparison.questions.charts import (
     ROWS,
     accuracy_axis,
     error_domain,
@@ -18,9 +20,10 @@ from comparison.charts.parts import (
     series_color,
     smallest_error,
 )
-from comparison.groups import Group
+from comparison.questions.label_positions import POINT_RADIUS, LabelPosition, position_labels
 from comparison.units import human_count, human_duration, human_percent
 
+QUESTION = "What does accuracy cost?"
 COSTS = {"multiply_adds": "multiply-adds per image", "parameters": "parameters", "seconds": "training time"}
 HEIGHT = 270
 # The narrowest plot area that the page gives a chart; labels that keep apart here do so everywhere.
@@ -36,9 +39,36 @@ DURATION_LABEL = (
     "datum.value < 60 ? datum.value + ' s' : datum.value < 3600 ? datum.value / 60 + ' min' "
     ": datum.value < 86400 ? datum.value / 3600 + ' h' : datum.value / 86400 + ' d'"
 )
+OTHER_FRONTS = """
+<details>
+  <summary>The other fronts in words</summary>
+  {% for cost, front in fronts %}
+  <p class="quiet">{{ cost|capitalize }}: {{ front }}</p>
+  {% endfor %}
+</details>
+"""
 
 
-def cost_chart(groups: Sequence[Group], cost: str) -> dict[str, Any] | None:
+def answer(section: Section) -> Answer | None:
+    """A chart for each cost, of all groups: a front of some would leave out the cheapest."""
+    groups = section.groups
+    charts = {cost: chart for cost in COSTS if (chart := cost_chart(groups, section.series, cost)) is not None}
+    if not charts:
+        return None
+    (first, front), *others = [(COSTS[cost], cost_summary(groups, cost)) for cost in charts]
+    return Answer(
+        [f"{first.capitalize()}: {front.replace('Nothing', 'nothing', 1)}"],
+        [
+            Chart(f"Accuracy against {COSTS[cost].removesuffix(' per image')}", chart, f"{COSTS[cost]}, log scale")
+            for cost, chart in charts.items()
+        ],
+        _caption(groups),
+        html(OTHER_FRONTS, fronts=others) if others else Markup(),
+        smallest=300,
+    )
+
+
+def cost_chart(groups: Sequence[Group], series: Sequence[Series], cost: str) -> dict[str, Any] | None:
     """Accuracy against one of `COSTS`, with intervals and Pareto front; None if no group knows its cost."""
     known = [(group, value) for group in groups if (value := cost_of(group, cost))]
     if not known:
@@ -60,9 +90,9 @@ def cost_chart(groups: Sequence[Group], cost: str) -> dict[str, Any] | None:
         for position, (group, value) in enumerate(known)
     ]
     domain = min(row["x"] for row in rows) / 1.5, max(row["x"] for row in rows) * 1.5
-    placed = _place(rows, domain)
+    positions = _position_labels(rows, domain)
     base = alt.Chart(ROWS).encode(x=_cost_axis(cost, domain), y=accuracy_axis(rows))
-    color = series_color(groups)
+    color = series_color(series)
     details = [
         alt.Tooltip("label:N", title="architecture"),
         alt.Tooltip("value:N", title="validation accuracy"),
@@ -81,7 +111,7 @@ def cost_chart(groups: Sequence[Group], cost: str) -> dict[str, Any] | None:
             base.transform_filter(f"datum.place === {place}")
             .mark_text(align=align, dx=dx, dy=dy, fontSize=12, baseline="middle", aria=False)
             .encode(text="label:N", fill=alt.value("var(--ink)"), opacity=highlighted(1.0))
-            for place, (align, dx, dy) in enumerate(placed)
+            for place, (align, dx, dy) in enumerate(positions)
         ),
     )
     return finish(chart, rows, HEIGHT, f"Validation accuracy against {COSTS[cost]}. {cost_summary(groups, cost)}")
@@ -125,8 +155,8 @@ def _cost_axis(cost: str, domain: tuple[float, float]) -> alt.X:
     return alt.X("x:Q", title=None, scale=alt.Scale(type="log", domain=[low, high], nice=False), axis=axis)
 
 
-def _place(rows: list[dict[str, Any]], domain: tuple[float, float]) -> list[Place]:
-    """Give each row the number of its label's place; rows whose label finds none keep only their tooltip.
+def _position_labels(rows: list[dict[str, Any]], domain: tuple[float, float]) -> list[LabelPosition]:
+    """Give each row the number of its label's position; rows whose label finds none keep only their tooltip.
 
     Among many points, only those on the front are labeled.
     """
@@ -149,10 +179,23 @@ def _place(rows: list[dict[str, Any]], domain: tuple[float, float]) -> list[Plac
     silent = [point for point, row in zip(points, rows, strict=True) if many and not row["front"]]
     lines += [(x - POINT_RADIUS, y - POINT_RADIUS, x + POINT_RADIUS, y + POINT_RADIUS) for x, y in silent]
     names = [rows[number]["label"] for number in labeled]
-    chosen = place_labels([points[number] for number in labeled], names, lines, PLOT_SIZE)
-    places = dict(zip(labeled, chosen, strict=True))
-    used = sorted({place for place in places.values() if place is not None})
+    chosen = position_labels([points[number] for number in labeled], names, lines, PLOT_SIZE)
+    positions = dict(zip(labeled, chosen, strict=True))
+    used = sorted({position for position in positions.values() if position is not None})
     for number, row in enumerate(rows):
-        place = places.get(number)
-        row["place"] = None if place is None else used.index(place)
+        position = positions.get(number)
+        row["place"] = None if position is None else used.index(position)
     return used
+
+
+def _caption(groups: Sequence[Group]) -> str:
+    """How to read the plots of accuracy against cost."""
+    bars = []
+    if any(group.best.seeds > 1 for group in groups):
+        bars.append("one sample standard deviation over the seeds")
+    if any(group.best.seeds == 1 for group in groups):
+        bars.append("the Wilson 95 % interval on the validation images for a single seed")
+    return (
+        f"Bars show {' or '.join(bars)}. The dashed line is the Pareto front: nothing is cheaper and more accurate "
+        "than a point on it. The accuracy is drawn by its error on a log scale."
+    )

@@ -7,21 +7,21 @@ CHARACTER_WIDTH = 6.4
 LINE_HEIGHT = 15.0
 POINT_RADIUS = 6.0
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-Place = tuple[Literal["left", "right", "center"], int, int]  # alignment, offset to the right, offset downwards
+LabelPosition = tuple[Literal["left", "right", "center"], int, int]  # alignment, offset to the right, offset downwards
 
 # Alignment and offset in pixels, the best-looking first.
-BESIDE: tuple[Place, ...] = tuple(
+BESIDE: tuple[LabelPosition, ...] = tuple(
     (align, dx if align == "left" else -dx, dy)
     for dy, dx in ((0, 11), (-13, 8), (13, 8), (-24, 8), (24, 8))
     for align in ("left", "right")
 )
-PLACES: tuple[Place, ...] = (*BESIDE, ("center", 0, -24), ("center", 0, 24))
+POSITIONS: tuple[LabelPosition, ...] = (*BESIDE, ("center", 0, -24), ("center", 0, 24))
 
 
-def place_labels(
+def position_labels(
     points: Sequence[tuple[float, float]], labels: Sequence[str], lines: Sequence[Box], size: tuple[float, float]
-) -> list[Place | None]:
-    """Choose a place for each label: one of `PLACES`, or None where it would hide another label.
+) -> list[LabelPosition | None]:
+    """Choose a position for each label: one of `POSITIONS`, or None where it would hide another label.
 
     Args:
         points: Where the points lie, in pixels from the top left.
@@ -32,24 +32,24 @@ def place_labels(
     discs = [(x - POINT_RADIUS, y - POINT_RADIUS, x + POINT_RADIUS, y + POINT_RADIUS) for x, y in points]
     marks = [*discs, *lines]
     taken: list[Box] = []
-    places: list[Place | None] = []
+    positions: list[LabelPosition | None] = []
     for (x, y), label in zip(points, labels, strict=True):
         best, fewest = None, float("inf")
-        for place in PLACES:
-            box = _label_box(x, y, label, place)
+        for position in POSITIONS:
+            box = _label_box(x, y, label, position)
             if any(_overlap(box, other) for other in taken) or not _inside(box, size):
                 continue
             hidden = sum(_overlap(box, mark) for mark in marks)
             if hidden < fewest:
-                best, fewest = place, hidden
-        places.append(best)
+                best, fewest = position, hidden
+        positions.append(best)
         if best is not None:
             taken.append(_label_box(x, y, label, best))
-    return places
+    return positions
 
 
-def _label_box(x: float, y: float, label: str, place: Place) -> Box:
-    align, dx, dy = place
+def _label_box(x: float, y: float, label: str, position: LabelPosition) -> Box:
+    align, dx, dy = position
     width = CHARACTER_WIDTH * len(label)
     left = x + dx - {"left": 0.0, "center": width / 2, "right": width}[align]
     return left, y + dy - LINE_HEIGHT / 2, left + width, y + dy + LINE_HEIGHT / 2

@@ -25,8 +25,8 @@ class Embedded(NamedTuple):
     height: int
 
 
-class Album:
-    """Reads pictures until the page is full; from then on, there are none.
+class PictureBudget:
+    """Embeds pictures until the page is full; from then on, there are none.
 
     Args:
         most: Bytes of all pictures together, before they are written as text, which takes a third more.
@@ -35,7 +35,7 @@ class Album:
     def __init__(self, most: int = BYTES_IN_PAGE) -> None:
         self.left = most
 
-    def picture(self, path: Path) -> Embedded | None:
+    def embed(self, path: Path) -> Embedded | None:
         """A whole picture, reduced if need be; None if the page is full.
 
         Raises:
@@ -43,25 +43,25 @@ class Album:
         """
         with _opened(path) as picture:
             picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-            return self._embedded(picture, BYTES_OF_A_PICTURE)
+            return self._embed(picture, BYTES_OF_A_PICTURE)
 
-    def parts(self, path: Path, places: list[tuple[int, int, int, int]]) -> list[Embedded | None]:
+    def embed_parts(self, path: Path, boxes: list[tuple[int, int, int, int]]) -> list[Embedded | None]:
         """Parts of a picture; None for those that the page is too full for.
 
         Args:
             path: The picture.
-            places: Left, top, right and bottom edge of each part.
+            boxes: Left, top, right and bottom edge of each part.
 
         Raises:
             ValueError: The picture cannot be read, or a part is not inside it.
         """
         with _opened(path) as picture:
-            for left, top, right, bottom in places:
+            for left, top, right, bottom in boxes:
                 if not (0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height):
                     raise ValueError(f"{path.name} is not the picture that the run's numbers speak of")
-            return [self._embedded(picture.crop(place), BYTES_OF_A_PART) for place in places]
+            return [self._embed(picture.crop(box), BYTES_OF_A_PART) for box in boxes]
 
-    def _embedded(self, picture: Image.Image, most: int) -> Embedded | None:
+    def _embed(self, picture: Image.Image, most: int) -> Embedded | None:
         kind, data = _encoded(picture, most)
         if len(data) > self.left:
             return None

@@ -5,32 +5,70 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from comparison.charts.album import Album, Embedded
-from comparison.groups import Group
+from comparison.pictures import Embedded
+from comparison.questions import Answer, Section, Series, html
+from comparison.runs import Run
 from comparison.summary import printable
 from comparison.units import human_percent
 
+QUESTION = "Which classes does each get wrong?"
 FILE = "class_errors.json"
 PICTURE = Path("pictures", "most_confused.png")
 FORMAT = 1
 CLASSES = 20
 PAIRS = 3
 PICTURES_OF_A_PAIR = 3
+TABLE_AND_PICTURES = """
+<div class="scroll" tabindex="0" role="region" aria-label="Errors by class on {{ data_set }}">
+<table class="heat">
+  <thead><tr><th scope="col">class</th>{% for card in cards %}<th scope="col"><a href="#{{ card.series.anchor }}">{{ card.series.label }}</a></th>{% endfor %}</tr></thead>
+  <tbody>
+  {% for name, cells in rows %}
+  <tr><th scope="row">{{ name }}</th>{% for text, share in cells %}<td style="--share: {{ share }}">{{ text }}</td>{% endfor %}</tr>
+  {% endfor %}
+  </tbody>
+</table>
+</div>
+<p class="caption">Share of the class's validation images that are taken for another class, at the most accurate epoch, mean over the seeds.{% if number > rows|length %} The {{ rows|length }} hardest of {{ number }} classes.{% endif %}</p>
+
+<h3>What does each take them for?</h3>
+<p class="quiet">The pairs that each confuses most, in either direction, and the mistakes that it was surest of, from one run.</p>
+<div class="cards">
+  {% for card in cards %}
+  <section class="card" aria-label="{{ card.series.label }}">
+    <h4>{{ swatch(card.series) }}<a href="#{{ card.series.anchor }}">{{ card.series.label }}</a></h4>
+    {% for pair in card.pairs %}
+    <p><b>{{ pair.names[0] }}</b> and <b>{{ pair.names[1] }}</b> <span class="quiet">{{ pair.images }} image{{ "" if pair.images == "1" else "s" }}{% if card.runs > 1 %} a run{% endif %}</span></p>
+    {% if pair.pictures %}
+    <ul class="mistakes">
+      {% for picture, mistake in pair.pictures %}
+      <li><img src="{{ picture.address }}" width="{{ picture.width }}" height="{{ picture.height }}" alt="{{ mistake.spoken }}"><span aria-hidden="true">{{ mistake.label }}, taken for {{ mistake.predicted }}: {{ "%.0f"|format(100 * mistake.probability) }} %</span></li>
+      {% endfor %}
+    </ul>
+    {% endif %}
+    {% else %}
+    <p class="quiet">None: no image was taken for another class.</p>
+    {% endfor %}
+  </section>
+  {% endfor %}
+</div>
+"""  # noqa: E501  HTML
 
 Pair = tuple[str, str]
 """Two classes, whichever was taken for the other."""
 
 
 class Mistake(NamedTuple):
-    """An image that was taken for another class, and where the run's picture shows it."""
+    """An image that was taken for another class, and the box in which the run's picture shows it."""
 
     label: str
     predicted: str
     probability: float
-    place: tuple[int, int, int, int] | None
+    box: tuple[int, int, int, int] | None
 
     @property
     def spoken(self) -> str:
@@ -42,7 +80,6 @@ class Mistake(NamedTuple):
 class RunErrors:
     """Images of each class, those of them that were taken for another, how often each pair was confused, examples."""
 
-    directory: Path
     images: dict[str, int]
     wrong: dict[str, int]
     confused: dict[Pair, int]
@@ -53,18 +90,18 @@ class RunErrors:
 class GroupErrors:
     """The runs of a group that have such a record."""
 
-    label: str
-    position: int
-    runs: tuple[RunErrors, ...]
+    series: Series
+    runs: tuple[Run, ...]
+    errors: tuple[RunErrors, ...]
 
     def error(self, name: str) -> float | None:
         """Share of a class's images that are taken for another, as a mean over the seeds."""
-        shares = [run.wrong[name] / run.images[name] for run in self.runs if run.images.get(name)]
+        shares = [run.wrong[name] / run.images[name] for run in self.errors if run.images.get(name)]
         return statistics.fmean(shares) if shares else None
 
     def confused(self) -> list[tuple[Pair, float]]:
         """Pairs of classes and how many images they were confused in, as a mean over the seeds, the most first."""
-        return _ranked((run.confused for run in self.runs), len(self.runs))
+        return _ranked((run.confused for run in self.errors), len(self.errors))
 
 
 class ConfusedPair(NamedTuple):
@@ -75,21 +112,29 @@ class ConfusedPair(NamedTuple):
     pictures: list[tuple[Embedded, Mistake]]
 
 
-def class_errors_of(groups: Sequence[Group]) -> tuple[list[GroupErrors], list[str]]:
-    """The records of each group's runs on the validation images, and what could not be read."""
-    problems: list[str] = []
+def answer(section: Section) -> Answer | None:
+    """A table of errors by class, and the pairs that each network confuses most, with pictures."""
+    errors = class_errors_of(section)
+    if not errors:
+        return None
+    names = hardest_classes(errors)
+    number = len({name for group in errors for run in group.errors for name in run.images})
+    cards = [
+        {"series": group.series, "runs": len(group.runs), "pairs": confused_pairs(group, section)} for group in errors
+    ]
+    rows = heat_rows(errors, names)
+    table = html(TABLE_AND_PICTURES, data_set=section.data_set, cards=cards, rows=rows, number=number)
+    return Answer([errors_answer(errors, names)], html=table)
+
+
+def class_errors_of(section: Section) -> list[GroupErrors]:
+    """The records of each drawn group's runs on the validation images."""
     found = []
-    for position, group in enumerate(groups):
-        runs = []
-        for run in group.runs:
-            try:
-                if (record := read_class_errors(run.directory)) is not None:
-                    runs.append(record)
-            except ValueError as error:
-                problems.append(f"{run.directory.as_posix()}: {error}")
-        if runs:
-            found.append(GroupErrors(group.label, position, tuple(runs)))
-    return found, problems
+    for group, series in zip(section.drawn_groups, section.drawn, strict=True):
+        read = [(run, section.read(run, read_class_errors)) for run in group.runs]
+        if known := [(run, errors) for run, errors in read if errors is not None]:
+            found.append(GroupErrors(series, *map(tuple, zip(*known, strict=True))))
+    return found
 
 
 def read_class_errors(directory: Path) -> RunErrors | None:
@@ -105,14 +150,14 @@ def read_class_errors(directory: Path) -> RunErrors | None:
         record = json.loads(path.read_bytes())
         if record["format"] != FORMAT:
             raise ValueError(f"{FILE} is of format {record['format']}, which this version cannot read")
-        return _run_errors(directory, record) if record["split"] == "val" else None
+        return _run_errors(record) if record["split"] == "val" else None
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{FILE} cannot be read") from error
 
 
 def hardest_classes(errors: Sequence[GroupErrors]) -> list[str]:
     """All classes in their order, or of many those with the largest errors on average over the groups, these first."""
-    names = list(dict.fromkeys(name for group in errors for run in group.runs for name in run.images))
+    names = list(dict.fromkeys(name for group in errors for run in group.errors for name in run.images))
     if len(names) <= CLASSES:
         return names
     return sorted(names, key=lambda name: -_mean_error(errors, name))[:CLASSES]
@@ -141,26 +186,27 @@ def errors_answer(errors: Sequence[GroupErrors], names: Sequence[str]) -> str:
     )
 
 
-def confused_pairs(group: GroupErrors, album: Album) -> tuple[list[ConfusedPair], list[str]]:
-    """The pairs that a group confuses most, with pictures where a run has them, and what could not be read."""
-    problems = []
+def confused_pairs(errors: GroupErrors, section: Section) -> list[ConfusedPair]:
+    """The pairs that a group confuses most, with pictures where a run has them."""
     pairs = []
-    for pair, count in group.confused()[:PAIRS]:
+    for pair, count in errors.confused()[:PAIRS]:
         pictures: list[tuple[Embedded, Mistake]] = []
-        for run in group.runs:
-            shown = [m for m in run.mistakes if m.place and _pair(m.label, m.predicted) == pair][:PICTURES_OF_A_PAIR]
+        for run, of_run in zip(errors.runs, errors.errors, strict=True):
+            shown = [m for m in of_run.mistakes if m.box and _pair(m.label, m.predicted) == pair][:PICTURES_OF_A_PAIR]
             if not shown or pictures:
                 continue
-            try:
-                parts = album.parts(run.directory / PICTURE, [m.place for m in shown if m.place])
-                pictures = [(part, mistake) for part, mistake in zip(parts, shown, strict=True) if part]
-            except ValueError as error:
-                problems.append(f"{run.directory.as_posix()}: {error}")
+            boxes = [mistake.box for mistake in shown if mistake.box]
+            parts = section.read(run, partial(_parts, section, boxes))
+            pictures = [(part, mistake) for part, mistake in zip(parts or [], shown, strict=False) if part]
         pairs.append(ConfusedPair(pair, f"{count:.1f}".removesuffix(".0"), pictures))
-    return pairs, problems
+    return pairs
 
 
-def _run_errors(directory: Path, record: dict[str, Any]) -> RunErrors:
+def _parts(section: Section, boxes: list[tuple[int, int, int, int]], directory: Path) -> list[Embedded | None]:
+    return section.pictures.embed_parts(directory / PICTURE, boxes)
+
+
+def _run_errors(record: dict[str, Any]) -> RunErrors:
     names = record["class_names"]
 
     def name_of(label: int) -> str:
@@ -186,7 +232,7 @@ def _run_errors(directory: Path, record: dict[str, Any]) -> RunErrors:
         )
         for mistake in record["mistakes"]
     )
-    return RunErrors(directory, images, wrong, confused, mistakes)
+    return RunErrors(images, wrong, confused, mistakes)
 
 
 def _pair(one: str, other: str) -> Pair:

@@ -5,27 +5,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 from PIL import Image
 
-import comparison
 from comparison.__main__ import main
-from comparison.charts.album import Album
-from comparison.generators.charts import measure_chart, run_styles
-from comparison.generators.courses import Line, courses, guess_courses
-from comparison.generators.measurements import read_measurements
-from comparison.generators.over_seeds import ABOUT, seed_table
-from comparison.generators.pictures import newest_samples
-from comparison.generators.reading import read_generators
-from comparison.generators.records import GeneratorRun, read_guesses
-from comparison.generators.section import generator_section
-from comparison.generators.table import FRECHET, MEASURES, blocks, measures, protocols
-from comparison.generators.text import markdown_tables, text_tables
-from comparison.generators.wording import course_answer, guess_answer, quality_answer
-from comparison.groups import compare
-from comparison.page import inline_json, write_page
-from comparison.sources.selection import Selection
+from comparison.configuration import Selection
+from comparison.gan_table import OVER_SEEDS, Block, blocks, explanation, markdown_tables, seed_table, text_tables
+from comparison.groups import Comparison, compare
+from comparison.measures import DISCRIMINATOR, FAKE, FRECHET, OF_SAMPLES, REAL, Measurement
+from comparison.page import write_page
+from comparison.pictures import PictureBudget
+from comparison.questions import make_section
+from comparison.questions.charts import EpochLine
+from comparison.questions.discriminator import accuracy_lines, discriminator_answer
+from comparison.questions.sample_progress import Progress, progress_answer, progress_chart, progress_of
+from comparison.questions.sample_quality import quality_answer
+from comparison.questions.samples import newest_samples
+from comparison.runs import Run, protocols
+from comparison.sources.gan_files import read_discriminator, read_measurements
 from comparison.table import csv_table, markdown_table, text_table
 
 ROOT = Path(__file__).parents[2]
@@ -119,41 +116,46 @@ def write_gan(
     return directory
 
 
-def read(*paths: Path) -> list[GeneratorRun]:
-    found, unreadable = read_generators(paths)
-    assert not unreadable
-    return found["mnist"]
+def read(*paths: Path) -> list[Run]:
+    comparison = compare(paths)
+    assert not comparison.unreadable
+    return comparison.gans["mnist"]
 
 
-def section_of(runs: list[GeneratorRun], output: Path, album: Album | None = None) -> tuple[dict[str, Any], str]:
-    """What the template is given, and the HTML that it makes of it."""
-    section = generator_section("mnist", runs, output, 1, album or Album())
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(str(comparison.__file__)).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["inline_json"] = inline_json
-    return section, environment.get_template("generators/section.html.jinja").render(section=section)
+def samples_measured(run: Run) -> list[Measurement]:
+    return [measurement for measurement in run.measurements if measurement.protocol.of_samples]
+
+
+def accuracies(run: Run) -> list[tuple[int | None, float]]:
+    """Epoch and mean accuracy of each validation of the discriminator."""
+    return [(m.epoch, (m.figures[REAL.name] + m.figures[FAKE.name]) / 2) for m in run.measured(DISCRIMINATOR)]
+
+
+def measures(runs: list[Run]) -> list[Block]:
+    """The blocks of the table that are of samples."""
+    titles = {str(protocol) for protocol in protocols(runs)}
+    return [block for block in blocks(runs) if block.title in titles]
+
+
+def page_of(runs: list[Run], output: Path) -> str:
+    """The HTML of a page of these GANs, without the libraries that follow it."""
+    write_page(Comparison({}, [], [], {"mnist": runs}), output)
+    return output.read_text(encoding="utf-8").partition("<footer>")[0]
 
 
 def test_a_run_tells_what_it_is_and_how_it_went(tmp_path: Path) -> None:
     write_gan(tmp_path, "run", measured=(fid(0, 9.0), fid(1, 4.0)))
     (run,) = read(tmp_path)
-    assert (run.label, run.objective, run.state, run.unread) == ("dcgan", "non_saturating", "", ())
-    assert (run.generator_parameters, run.discriminator_parameters) == (759_680, 138_624)
-    assert [(guess.epoch, guess.mean) for guess in run.guesses] == [(1, 0.9), (2, 0.75)]
-    assert [(m.epoch, m.figures) for m in run.measurements] == [(1, {"fid": 9.0}), (2, {"fid": 4.0})]
+    assert (run.label, run.objective, run.problem, run.unread) == ("dcgan", "non_saturating", None, ())
+    assert (run.parameters["total"], run.discriminator_parameters) == (759_680, 138_624)
+    assert accuracies(run) == [(1, 0.9), (2, 0.75)]
+    assert [(m.epoch, m.figures) for m in samples_measured(run)] == [(1, {"fid": 9.0}), (2, {"fid": 4.0})]
 
 
 def test_the_published_run_is_read() -> None:
-    found, unreadable = read_generators([ROOT / "results" / "mnist-dcgan"])
-    assert not unreadable
-    (run,) = found["mnist"]
+    (run,) = read(ROOT / "results" / "mnist-dcgan")
     assert (run.label, run.epochs, run.unread) == ("dcgan", 6, ())
-    assert run.guesses[-1].real == pytest.approx(0.6068)
+    assert run.measured(DISCRIMINATOR)[-1].figures[REAL.name] == pytest.approx(0.6068)
     (file,) = (ROOT / "results" / "mnist-dcgan").rglob("measures.json")
     assert read_measurements(file.parent)[0].figures["fid"] == pytest.approx(1.784, abs=1e-3)
 
@@ -207,9 +209,9 @@ def test_measures_of_a_later_command_belong_to_the_run_that_they_are_of(tmp_path
     write_gan(tmp_path, "lost", command="test", ckpt_path=str(tmp_path / "gone"), measured=(fid(0, 1.0),))
     write_gan(tmp_path, "unmeasured", command="validate", ckpt_path=str(other))
     (run,) = read(trained, tmp_path / "later", tmp_path / "lost", tmp_path / "unmeasured")
-    assert [m.figures["fid"] for m in run.measurements] == [4.0, 3.0]
+    assert [m.figures["fid"] for m in samples_measured(run)] == [4.0, 3.0]
     assert measures([run])[0].rows[-1].cells == ["the last"]
-    assert courses([run], protocols([run])[0]) is None  # it has no epoch to be drawn at
+    assert progress_of([run], protocols([run])[0]) is None  # it has no epoch to be drawn at
 
 
 @pytest.mark.parametrize(
@@ -235,9 +237,8 @@ def test_a_damaged_file_is_named_and_the_rest_of_the_run_stands(
     directory = write_gan(tmp_path, "run", measured=(fid(0, 9.0), fid(1, 4.0)))
     (directory / file).write_text(content)
     runs = read(tmp_path)
-    section, html = section_of(runs, tmp_path / "page.html")
-    assert problem in section["unread"][0]
-    assert problem in html
+    html = page_of(runs, tmp_path / "page.html")
+    assert problem in html.partition("Damaged and left out of these figures: ")[2]
     assert "759" not in html  # in human units
     assert "0.76 M" in html
 
@@ -246,21 +247,24 @@ def test_a_run_without_data_is_unreadable(tmp_path: Path) -> None:
     directory = write_gan(tmp_path, "run")
     summary = json.loads((directory / "summary.json").read_text()) | {"data": None}
     (directory / "summary.json").write_text(json.dumps(summary))
-    found, (unreadable,) = read_generators([tmp_path])
-    assert not found
+    comparison = compare([tmp_path])
+    assert not comparison.gans
+    (unreadable,) = comparison.unreadable
     assert unreadable.problem == "summary.json has no usable data.name"
 
 
 def test_classifiers_and_damaged_summaries_are_passed_over(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     make_run(tmp_path)
     (make_run(tmp_path) / "summary.json").write_text("{")
-    assert read_generators([tmp_path]) == ({}, [])
+    comparison = compare([tmp_path])
+    assert comparison.gans == {}
+    assert [run.problem for run in comparison.unreadable] == ["summary.json is not valid JSON"]
 
 
 def test_a_group_can_be_chosen(tmp_path: Path) -> None:
     write_gan(tmp_path, "run")
-    assert read_generators([tmp_path], Selection(groups=("mnist",)))[0]
-    assert not read_generators([tmp_path], Selection(groups=("other",)))[0]
+    assert compare([tmp_path], Selection(groups=("mnist",))).gans
+    assert not compare([tmp_path], Selection(groups=("other",))).gans
 
 
 def test_a_growing_run_shows_its_newest_samples(tmp_path: Path) -> None:
@@ -269,15 +273,15 @@ def test_a_growing_run_shows_its_newest_samples(tmp_path: Path) -> None:
         file.write("2,29,,,0.")
     (run,) = read(tmp_path)
     assert run.unread == ()
-    assert len(run.guesses) == 2
+    assert len(run.measured(DISCRIMINATOR)) == 2
     assert newest_samples(run) == (directory / "pictures" / "samples" / "epoch-00003.png", 3)
-    assert "after 3 epochs, still running, or killed" in re.sub(r"\s+", " ", section_of([run], tmp_path / "p.html")[1])
+    assert "after 3 epochs, still running, or killed" in re.sub(r"\s+", " ", page_of([run], tmp_path / "p.html"))
 
 
 def test_the_last_validation_of_an_epoch_counts(tmp_path: Path) -> None:
     file = tmp_path / "metrics.csv"
     file.write_text("epoch,step,val/accuracy_real,val/accuracy_fake\n0,4,0.9,0.9\n0,9,0.6,0.8\n")
-    assert [guess.mean for guess in read_guesses(file)] == [0.7]
+    assert [m.figures for m in read_discriminator(file, "hinge")] == [{"accuracy_real": 0.6, "accuracy_fake": 0.8}]
 
 
 def test_labels_say_what_differs(tmp_path: Path) -> None:
@@ -308,7 +312,7 @@ def test_runs_of_the_same_networks_share_a_color(tmp_path: Path) -> None:
     for name, networks in (("a", "mlp"), ("b", "dcgan"), ("c", "dcgan"), ("d", "unknown")):
         write_gan(tmp_path, name, networks=networks, seed=ord(name))
     runs = read(tmp_path)
-    styles = {run.label: style for run, style in zip(runs, run_styles(runs), strict=True)}
+    styles = {series.label: series for series in make_section("mnist", gans=runs).series}
     assert styles["dcgan, seed 98"].light == styles["dcgan, seed 99"].light
     assert styles["dcgan, seed 98"].dash != styles["dcgan, seed 99"].dash
     assert len({style.light for style in styles.values()}) == 3
@@ -318,22 +322,23 @@ def test_a_critic_has_no_accuracy(tmp_path: Path) -> None:
     write_gan(tmp_path, "a", networks="mlp", guesses=((0.6, 0.6),))
     write_gan(tmp_path, "b", objective="wasserstein")
     runs = read(tmp_path)
-    assert [line.label for line in guess_courses(runs)] == ["mlp"]
+    assert [line.label for line in accuracy_lines(runs)] == ["mlp"]
     rows = {row.name: row.cells for block in blocks(runs) for row in block.rows}
     assert rows["right on real images"] == ["–", "60.0 %"]
-    assert "objective of dcgan: left out" in section_of(runs, tmp_path / "page.html")[0]["explanation"]
+    assert "objective of dcgan: left out" in explanation(runs)
+    assert "objective of dcgan: left out" in page_of(runs, tmp_path / "page.html")
 
 
 def test_each_space_has_a_chart_of_its_own(tmp_path: Path) -> None:
     write_gan(tmp_path, "a", seed=1, measured=(fid(0, 9.0), fid(1, 4.0)))
     write_gan(tmp_path, "b", seed=2, measured=(fid(0, 8.0), fid(0, 3.0, sha256="f" * 64), fid(1, 2.0, sha256="f" * 64)))
     runs = read(tmp_path)
-    first, second = (courses(runs, protocol) for protocol in protocols(runs))
+    first, second = (progress_of(runs, protocol) for protocol in protocols(runs))
     assert first is not None
     assert second is not None
     assert [line.label for line in first.lines] == ["dcgan, seed 1", "dcgan, seed 2"]
     assert [line.values for line in second.lines] == [{1: 3.0, 2: 2.0}]
-    assert len(section_of(runs, tmp_path / "page.html")[0]["courses"]) == 2
+    assert page_of(runs, tmp_path / "page.html").count('<p class="chart-title">Fréchet distance ↓') == 2
 
 
 @pytest.mark.parametrize(("values", "scale"), [((9.0, 4.0), "log"), ((0.3, -0.01), None)])
@@ -341,21 +346,21 @@ def test_a_distance_below_zero_has_no_logarithm(tmp_path: Path, values: tuple[fl
     entries = tuple(measurement(epoch, {"kid_resnet8": value}) for epoch, value in enumerate(values))
     write_gan(tmp_path, "run", measured=entries)
     runs = read(tmp_path)
-    course = courses(runs, protocols(runs)[0])
-    assert course is not None
-    chart = measure_chart(course, runs, run_styles(runs))
+    progress = progress_of(runs, protocols(runs)[0])
+    assert progress is not None
+    chart = progress_chart(progress, make_section("mnist", gans=runs).series)
     assert chart["layer"][0]["encoding"]["y"]["scale"].get("type") == scale
 
 
 def test_answers_are_in_words(tmp_path: Path) -> None:
-    line = Line("dcgan", {1: 9.0, 2: 3.0, 4: 4.0}, {1: "9.00", 2: "3.00", 4: "4.00"})
-    assert course_answer(MEASURES[0], [line]) == (
+    line = EpochLine("dcgan", {1: 9.0, 2: 3.0, 4: 4.0}, {1: "9.00", 2: "3.00", 4: "4.00"})
+    assert progress_answer(Progress(OF_SAMPLES[0], [line])) == (
         "dcgan goes from 9.00 after 1 epoch to 4.00 after 4; its best is 3.00, after 2."
     )
-    assert MEASURES[0].name == FRECHET
-    lines = [Line("a", {1: 0.9, 2: 0.4}, {}), Line("b", {1: 0.55}, {})]
+    assert OF_SAMPLES[0] is FRECHET
+    lines = [EpochLine("a", {1: 0.9, 2: 0.4}, {}), EpochLine("b", {1: 0.55}, {})]
     assert (
-        guess_answer(lines)
+        discriminator_answer(lines)
         == "That of b is nearest to it: right on 55.0 % of the images, half of them fake, after 1 epoch."
     )
     write_gan(tmp_path, "a", seed=1, measured=(fid(1, 4.0),))
@@ -368,7 +373,7 @@ def test_answers_are_in_words(tmp_path: Path) -> None:
 
 def test_the_section_shows_samples_with_links_to_the_config(tmp_path: Path) -> None:
     write_gan(tmp_path / "runs", "it's <b>", networks="<img>", measured=(fid(0, 9.0), fid(1, 4.0)))
-    _, html = section_of(read(tmp_path), tmp_path / "page.html")
+    html = page_of(read(tmp_path), tmp_path / "page.html")
     assert html.count('src="data:image/png;base64,') == 3
     assert "&lt;img&gt;" in html
     assert "<img>" not in html
@@ -382,10 +387,12 @@ def test_the_section_shows_samples_with_links_to_the_config(tmp_path: Path) -> N
 
 def test_a_full_page_links_to_the_samples_instead(tmp_path: Path) -> None:
     write_gan(tmp_path / "runs", "run")
-    _, html = section_of(read(tmp_path), tmp_path / "page.html", Album(most=10))
+    section = make_section("mnist", gans=read(tmp_path), output=tmp_path / "page.html", pictures=PictureBudget(most=10))
+    answers = dict(section.answers())
+    html = "".join(answer.html for answer in answers.values())
     assert "data:image" not in html
     assert 'href="runs/run/pictures/samples.png"' in html
-    assert "Do they get better?" not in html  # nobody measured
+    assert "Do they get better?" not in answers  # nobody measured
 
 
 def test_the_table_in_text_and_markdown(tmp_path: Path) -> None:
@@ -402,7 +409,7 @@ def test_the_table_in_text_and_markdown(tmp_path: Path) -> None:
     )
     assert figures.splitlines()[-1].split() == ["dcgan,", "seed", "1", "4.00", "2"]
     about, seeds, same_heading, means = over_seeds
-    assert (about, same_heading) == (ABOUT, heading)
+    assert (about, same_heading) == (OVER_SEEDS, heading)
     assert seeds.splitlines()[-1].split("  ")[-1].strip() == "1, 2"
     assert "70.0 ± 0.0 %" in means.splitlines()[-1]
     assert explanation.startswith("↓: the lower, the better")
@@ -425,7 +432,7 @@ def test_several_seeds_have_a_mean_and_a_deviation(tmp_path: Path) -> None:
         ("distance from equilibrium", ["0.360 ± 0.000"]),
     ]
     assert [row.cells for row in measured.rows] == [["3.50 ± 0.71 (of 2 seeds)"]]
-    _, html = section_of(runs, tmp_path / "page.html")
+    html = page_of(runs, tmp_path / "page.html")
     assert "How much does the seed matter?" in html
     assert "70.0 ± 10.0 %" in html
 
@@ -433,7 +440,7 @@ def test_several_seeds_have_a_mean_and_a_deviation(tmp_path: Path) -> None:
 def test_one_seed_has_no_table_of_seeds(tmp_path: Path) -> None:
     write_gan(tmp_path, "gan")
     assert seed_table(read(tmp_path)) == ([], [])
-    assert "How much does the seed matter?" not in section_of(read(tmp_path), tmp_path / "page.html")[1]
+    assert "How much does the seed matter?" not in page_of(read(tmp_path), tmp_path / "page.html")
 
 
 def test_gans_have_sections_of_their_own_beside_classifiers(tmp_path: Path, make_run: Callable[..., Path]) -> None:

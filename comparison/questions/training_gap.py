@@ -1,48 +1,58 @@
 """Which of them overfits? Training figures beside those of validation, at the end of the training."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from comparison.charts.measurements import RunMeasurements, mean_at_the_end
-from comparison.charts.parts import smallest_error
-from comparison.charts.two_points import TwoNumbers, two_points_chart
 from comparison.groups import Group
+from comparison.measures import ACCURACY
+from comparison.metrics import RunMetrics, mean_at_the_end
+from comparison.questions import Answer, Chart, Section
+from comparison.questions.charts import TwoNumbers, smallest_error, two_points_chart
 from comparison.units import human_percent
 
+QUESTION = "Which of them overfits?"
 PERCENT_LABEL = "format(100 * datum.value, '~g') + ' %'"
+MARKS = "○ in training, ● in validation"
+CAPTION = (
+    "Means over the last tenth of the epochs and over the seeds. The figures of training are of the batches that were "
+    "logged, as the network saw them: augmented, with dropout, and before the epoch was over. So the error of "
+    "validation may be the smaller one."
+)
 
 
-def error_gaps(groups: Sequence[Group], measured: Sequence[Sequence[RunMeasurements]]) -> list[TwoNumbers]:
+def answer(section: Section) -> Answer | None:
+    """Errors and losses, a row for each group whose runs logged both."""
+    errors, losses = (gaps(section.drawn_groups, section.metrics) for gaps in (error_gaps, loss_gaps))
+    charts = []
+    if errors:
+        names, spoken = ("training error", "validation error"), f"Errors. {gap_answer(errors, [])}"
+        chart = two_points_chart(section.drawn, errors, names, spoken, PERCENT_LABEL)
+        charts.append(Chart("Error", chart, "error, log scale", MARKS))
+    if losses:
+        names, spoken = ("training loss", "validation loss"), f"Losses. {gap_answer([], losses)}"
+        charts.append(Chart("Loss", two_points_chart(section.drawn, losses, names, spoken), "loss, log scale", MARKS))
+    return Answer([gap_answer(errors, losses)], charts, CAPTION) if charts else None
+
+
+def error_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[TwoNumbers]:
     """Errors in training and in validation, of the groups whose runs logged both."""
     floor = smallest_error(groups)
     gaps = []
-    for group, runs in zip(groups, measured, strict=True):
-        training, validation = (mean_at_the_end(runs, column) for column in ("train/acc1", "val/acc1"))
+    for group, runs in zip(groups, metrics, strict=True):
+        training, validation = (mean_at_the_end(runs, column) for column in ("train/acc1", ACCURACY.name))
         if training is not None and validation is not None:
             errors = max(1 - training, floor), max(1 - validation, floor)
             gaps.append(TwoNumbers(group.label, *errors, human_percent(1 - training), human_percent(1 - validation)))
     return gaps
 
 
-def loss_gaps(groups: Sequence[Group], measured: Sequence[Sequence[RunMeasurements]]) -> list[TwoNumbers]:
+def loss_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[TwoNumbers]:
     """Losses in training and in validation, of the groups whose runs logged both."""
     gaps = []
-    for group, runs in zip(groups, measured, strict=True):
+    for group, runs in zip(groups, metrics, strict=True):
         training, validation = (mean_at_the_end(runs, column) for column in ("train/loss", "val/loss"))
         if training and validation and min(training, validation) > 0:
             gaps.append(TwoNumbers(group.label, training, validation, f"{training:.3g}", f"{validation:.3g}"))
     return gaps
-
-
-def error_gap_chart(groups: Sequence[Group], gaps: Sequence[TwoNumbers]) -> dict[str, Any]:
-    """The errors, a row for each group."""
-    names = "training error", "validation error"
-    return two_points_chart(groups, gaps, names, f"Errors. {gap_answer(gaps, [])}", PERCENT_LABEL)
-
-
-def loss_gap_chart(groups: Sequence[Group], gaps: Sequence[TwoNumbers]) -> dict[str, Any]:
-    """The losses, a row for each group."""
-    return two_points_chart(groups, gaps, ("training loss", "validation loss"), f"Losses. {gap_answer([], gaps)}")
 
 
 def gap_answer(errors: Sequence[TwoNumbers], losses: Sequence[TwoNumbers]) -> str:
