@@ -51,7 +51,7 @@ def installation_problem(
     """Compare what is installed with what is needed, by the packages' metadata alone.
 
     Args:
-        dependencies: Requirements, as in ``torch>=2.10``.
+        dependencies: Requirements, as in ``torch>=2.10`` or ``torch>=2.10,<3``.
         version_of: Gives the installed version of a package, or None.
         torch_requirement: What the installed torchvision says of torch, as in ``==2.15.0``; None if nothing.
 
@@ -68,12 +68,8 @@ def installation_problem(
                 f"keys and passwords of this machine, then {REMEDY}."
             )
     for dependency in dependencies:
-        name, minimum = re.fullmatch(r"([\w.-]+)(?:\[.*\])?>=([\d.]+)", dependency).groups()  # type: ignore[union-attr]
-        version = version_of(name)
-        if version is None:
-            return f"{name} is not installed for {sys.executable}: {REMEDY}."
-        if _release(version) < _release(minimum):
-            return f"{name} {version} is too old, {minimum} is needed: {REMEDY}."
+        if problem := _problem_of(dependency, version_of):
+            return problem
     if version_of("lightning") != version_of("pytorch-lightning"):
         return (
             f"lightning {version_of('lightning')} and pytorch-lightning {version_of('pytorch-lightning')} must be of "
@@ -84,6 +80,20 @@ def installation_problem(
         needed, installed = _release(torch_requirement.lstrip("=>")), _release(str(torch))
         if installed < needed or (torch_requirement.startswith("==") and installed != needed):
             return _mismatch(torch, torchvision, torch_requirement)
+    return None
+
+
+def _problem_of(dependency: str, version_of: Callable[[str], str | None]) -> str | None:
+    parts = re.fullmatch(r"([\w.-]+)(?:\[.*\])?>=([\d.]+)(?:,<([\d.]+))?", dependency)
+    assert parts is not None, dependency
+    name, minimum, limit = parts.groups()
+    version = version_of(name)
+    if version is None:
+        return f"{name} is not installed for {sys.executable}: {REMEDY}."
+    if _release(version) < _release(minimum):
+        return f"{name} {version} is too old, {minimum} is needed: {REMEDY}."
+    if limit and _release(version) >= _release(limit):
+        return f"{name} {version} is too new, one below {limit} is needed: {REMEDY}."
     return None
 
 

@@ -33,6 +33,7 @@ Departures:
 """
 
 from collections import OrderedDict
+from datetime import date
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -113,6 +114,7 @@ class GoogLeNet(ImageClassifier):
         ValueError: The images are too small for the stem, or torchvision's weights are not given their images.
     """
 
+    published: ClassVar[date] = date(2014, 9, 17)
     output_layers: ClassVar[tuple[str, ...]] = ("head.1", "auxiliary_heads.4a.fc2", "auxiliary_heads.4d.fc2")
     torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = (
         (r"\.conv\.weight$", ".0.weight"),
@@ -171,15 +173,18 @@ class GoogLeNet(ImageClassifier):
                 self.auxiliary_heads[name] = head
                 self.auxiliary_loss_weights[name] = 0.3
         self.reset_parameters(variant, initialization)
-        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W that the stem takes."""
-        return self.head(self.last_maps(images).mean((2, 3)))
+        return self.logits_of_maps(self.last_maps(images))
 
     def last_maps(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → what the last Inception module makes of it (B, 1024, h, w)."""
         return self.until_5b(self.until_4d(self.until_4a(self.stem(self._transformed(images)))))
+
+    def logits_of_maps(self, maps: Tensor) -> Tensor:
+        """(B, 1024, h, w) → logits (B, num_classes)."""
+        return self.head(maps.mean((2, 3)))
 
     def map_weights(self) -> Tensor:
         """Weights (num_classes, 1024) of the last layer."""

@@ -19,7 +19,8 @@ Departures:
     - The zeros of shortcut A stand after the channels (facebook/fb.resnet.torch, models/resnet.lua).
 """
 
-from typing import Any, Literal
+from datetime import date
+from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -128,6 +129,8 @@ class ResNet(ImageClassifier):
         ValueError: The variant has no network of this depth.
     """
 
+    published: ClassVar[date] = date(2015, 12, 10)
+
     @property
     def torchvision_names(self) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
         """None for the paper's bottlenecks: torchvision's stride elsewhere, though names and shapes are the same."""
@@ -189,15 +192,18 @@ class ResNet(ImageClassifier):
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(channels, self.num_classes)
         self.reset_parameters(initialization or ("fan_out" if variant == "v1.5" else "fan_in"), zero_init_residual)
-        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W from 32 on."""
-        return self.head(self.last_maps(images).mean((2, 3)))
+        return self.logits_of_maps(self.last_maps(images))
 
     def last_maps(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → what the last stage makes of it (B, channels, h, w)."""
         return self.stages(self.stem(images))
+
+    def logits_of_maps(self, maps: Tensor) -> Tensor:
+        """(B, channels, h, w) → logits (B, num_classes)."""
+        return self.head(maps.mean((2, 3)))
 
     def map_weights(self) -> Tensor:
         """Weights (num_classes, channels) of the last layer."""

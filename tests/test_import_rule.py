@@ -1,6 +1,8 @@
-"""Imports run one way: main → experiment → networks, data, callbacks, which do not know each other."""
+"""Imports run one way: main → experiment → networks, data, callbacks, which do not know each other → records."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,16 +17,18 @@ PACKAGES = (
     "datamodules",
     "callbacks",
     "benchmarks",
+    "records",
     "main",
     "tests",
 )
 ALLOWED = {
+    "records": set(),
     "lightning_modules": {"lightning_modules"},
     "datamodules": {"datamodules"},
     "callbacks": {"callbacks", "lightning_modules.classifier"},
     "experiment": {"experiment", "lightning_modules", "datamodules", "callbacks"},
     "architectures": {"architectures", "comparison", "experiment", "lightning_modules"},
-    "human_test": {"human_test", "comparison", "experiment", "lightning_modules", "datamodules"},
+    "human_test": {"human_test", "comparison", "experiment", "lightning_modules", "datamodules", "records"},
     "comparison": {
         "comparison",
         "experiment",
@@ -34,7 +38,7 @@ ALLOWED = {
     },
 }
 SHARED_BY_ARCHITECTURES = {"lightning_modules.classifier", "lightning_modules.local_response_norm"}
-NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "model_card", "weights"}
+NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "model_card"}
 
 
 def imported(path: Path) -> set[str]:
@@ -54,7 +58,7 @@ FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_one_way(path: Path) -> None:
-    allowed = ALLOWED[path.relative_to(ROOT).parts[0]]
+    allowed = ALLOWED[path.relative_to(ROOT).parts[0]] | {"records"}
     wrong = {name for name in imported(path) if not any((name + ".").startswith(prefix + ".") for prefix in allowed)}
     assert not wrong
 
@@ -63,6 +67,12 @@ def test_imports_run_one_way(path: Path) -> None:
 def test_an_architecture_imports_no_sibling(path: Path) -> None:
     if path.stem not in NO_ARCHITECTURE:
         assert imported(path) <= SHARED_BY_ARCHITECTURES
+
+
+def test_records_need_no_pytorch() -> None:
+    modules = [f"records.{path.stem}" for path in (ROOT / "records").glob("*.py") if path.stem != "__init__"]
+    program = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
 def test_no_folder_of_utilities() -> None:

@@ -12,7 +12,7 @@ NEEDED = [
     "torchvision>=0.25",
     "lightning>=2.6.6",
     "pytorch-lightning>=2.6.6",
-    "jsonargparse[signatures]>=4.53",
+    "jsonargparse[signatures]>=4.53,<4.54",
 ]
 GOOD = {
     "torch": "2.15.0+cpu",
@@ -52,6 +52,11 @@ def test_old_package_is_refused():
         "lightning 2.6.5 is too old, 2.6.6 is needed"
     )
     assert problem(torch="2.9.1", torch_requirement=None).startswith("torch 2.9.1 is too old")
+
+
+def test_package_that_is_too_new_is_refused():
+    assert problem(jsonargparse="4.53.9") is None
+    assert problem(jsonargparse="4.54.0").startswith("jsonargparse 4.54.0 is too new, one below 4.54 is needed")
 
 
 def test_mixed_lightning_is_refused():

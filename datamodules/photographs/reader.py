@@ -1,0 +1,119 @@
+"""A prepared copy of ImageNet, opened: the bytes of any photograph by its place in a split."""
+
+import hashlib
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from datamodules.photographs.decoder import BrokenImageError
+from datamodules.photographs.index import MANIFEST, RECORD, Manifest, SplitEntry, manifest_from_json
+from datamodules.photographs.store import Store, store_at
+from records.files import write_whole
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "landmark-image-networks"
+
+
+class PreparedSplit:
+    """The photographs of one split.
+
+    Args:
+        store: Where its files are.
+        name: train or val.
+        manifest: What the copy is.
+        records: One `RECORD` for each photograph.
+        verify: Whether the checksum of each photograph is compared when it is read.
+    """
+
+    def __init__(
+        self, store: Store, name: str, manifest: Manifest, records: npt.NDArray[Any], verify: bool = True
+    ) -> None:
+        self.store = store
+        self.name = name
+        self.records = records
+        self.verify = verify and manifest.source.get("checksums", True)
+        self._classes = [entry.wnid for entry in manifest.classes]
+        self._shards = [shard.file for shard in manifest.splits[name].shards]
+
+    def file(self, row: int) -> str:
+        """Path of the published file of a photograph, for messages: split, class and name."""
+        record = self.records[row]
+        return f"{self.name}/{self._classes[record['label']]}/{record['name'].decode()}"
+
+    def read(self, row: int) -> bytes:
+        """The bytes of a photograph.
+
+        Raises:
+            BrokenImageError: They cannot be read, or are not those that were there when the copy was prepared.
+        """
+        record = self.records[row]
+        size = int(record["size"])
+        try:
+            if self._shards:
+                data = self.store.read(self._shards[record["shard"]], int(record["offset"]), size)
+            else:
+                data = self.store.read(self.file(row))
+        except OSError as error:
+            raise BrokenImageError(f"it cannot be read from {self.store.root} ({error})") from None
+        if len(data) != size or (self.verify and zlib.crc32(data) != record["crc32"]):
+            raise BrokenImageError(f"it has changed since {self.store.root} was prepared")
+        return data
+
+
+class PreparedCopy:
+    """A prepared copy of ImageNet.
+
+    Args:
+        root: Its folder, or its URL.
+        index: Folder of its manifest and index, if they are not there too, as for a tree that may not be written to.
+
+    Raises:
+        ValueError: There is none, or its manifest cannot be read.
+    """
+
+    def __init__(self, root: str, index: str | None = None) -> None:
+        self.store = store_at(root)
+        self._index = self.store if index is None else store_at(index)
+        try:
+            text = self._index.read(MANIFEST).decode()
+        except FileNotFoundError:
+            raise ValueError(
+                f"There is no prepared ImageNet at {root} (it would have a {MANIFEST}): make one with "
+                "`python -m datamodules.imagenet prepare`, or name it with --data.root."
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{root}/{MANIFEST} cannot be read ({error}): check --data.root.") from None
+        self.manifest = manifest_from_json(text, f"{root}/{MANIFEST}")
+
+    def split(self, name: str, verify: bool = True) -> PreparedSplit:
+        """Open a split; takes milliseconds, whatever its size.
+
+        Raises:
+            ValueError: It is missing, or its index does not belong to the manifest.
+        """
+        entry = self.manifest.splits.get(name)
+        if entry is None:
+            raise ValueError(f"{self.store.root} has no {name} split: prepare it with the archive of {name}.")
+        records = self._records(name, entry)
+        if records.dtype != RECORD or len(records) != entry.images:
+            raise ValueError(f"{self.store.root}/{name}.npy is not what {MANIFEST} says: prepare it again.")
+        return PreparedSplit(self.store, name, self.manifest, records, verify)
+
+    def _records(self, name: str, entry: SplitEntry) -> npt.NDArray[Any]:
+        """The index, mapped: from the copy's folder or, of a remote copy, from a file in the user's cache."""
+        path = Path(self._index.root) / f"{name}.npy"
+        if "://" in self._index.root:
+            path = CACHE / f"{entry.index_sha256}.npy"
+            if not path.exists():
+                content = self._index.read(f"{name}.npy")
+                if hashlib.sha256(content).hexdigest() != entry.index_sha256:
+                    raise ValueError(f"{self.store.root}/{name}.npy is not what {MANIFEST} says: prepare it again.")
+                write_whole(path, content, shared=True)  # each process of a run may
+        try:
+            records: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read ({error}): prepare the data set again.") from None
+        return records

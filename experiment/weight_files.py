@@ -1,0 +1,194 @@
+"""Files of trained weights: this project's checkpoints and exports, plain state dicts, torchvision's by name.
+
+Nothing that a file holds is executed.
+"""
+
+import hashlib
+import json
+import pickle
+import re
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lightning_modules import ImageClassifier
+
+WRAPPERS = ("module.", "network.")  # what DistributedDataParallel and this project's export put before every name
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a source holds.
+
+    Attributes:
+        source: Its name in messages.
+        state: Tensors by name.
+        architecture: Name of the network that they were trained in, if known.
+        arguments: Arguments of that network, as far as known.
+    """
+
+    source: str
+    state: dict[str, Tensor]
+    architecture: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def read_weights(network: ImageClassifier, source: str) -> Weights:
+    """Read the weights at `source`, see `load_weights`.
+
+    Args:
+        network: Network that they are meant for; it is asked for its name and torchvision's names only.
+        source: A file, a folder, or the name of torchvision's weights.
+
+    Returns:
+        Tensors on the host, some mapped from the file.
+
+    Raises:
+        ValueError: There are none of that name, or they are damaged or not to be trusted.
+    """
+    if "://" in source:
+        raise ValueError(f"Weights are read from files, not from {source}: download it first, and give the file.")
+    path = Path(source)
+    if path.is_dir():
+        return _read_folder(path, source)
+    if not path.exists() and re.fullmatch(r"\w+Weights\.\w+", source):
+        path = _torchvision_file(network, source)
+    elif not path.is_file():
+        raise ValueError(
+            f"There are no weights {source}: give a file (.ckpt, .pth, .safetensors), an exported folder, "
+            "or a name of torchvision's such as ResNet50_Weights.IMAGENET1K_V1."
+        )
+    content = _read_file(path)
+    architecture, arguments = content.get("architecture"), content.get("hyper_parameters")
+    return Weights(
+        source,
+        _state_dict(content, source),
+        architecture if isinstance(architecture, str) else None,
+        arguments if isinstance(arguments, dict) else {},
+    )
+
+
+def _read_folder(folder: Path, source: str) -> Weights:
+    """Read what `python -m experiment.export` has written."""
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        checkpoints = sorted(folder.glob("checkpoints/best*.ckpt"))
+        remedy = f"give a checkpoint, such as {checkpoints[0]}" if checkpoints else "give a file or an exported folder"
+        raise ValueError(f"The folder {source} holds no model.safetensors: {remedy}.")
+    state = _state_dict(_read_file(file), source)
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        return Weights(source, state, str(config["architecture"]), dict(config["arguments"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return Weights(source, state)  # another library's folder, or weights without a config
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """What a file holds; {} if that is no dictionary."""
+    try:
+        digest_file = path.with_name(f"{path.name}.sha256")
+        if digest_file.exists() and _sha256(path) not in digest_file.read_text(errors="replace").split()[:1]:
+            raise ValueError(f"{path} is damaged (its SHA-256 is not that of {digest_file.name}): use another copy.")
+        # What torch.save wrote before version 1.6 is no archive, and cannot be mapped into memory.
+        archive = zipfile.is_zipfile(path)
+        if archive:
+            _check_archive(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+    except Exception as error:
+        if archive and isinstance(error, pickle.UnpicklingError):
+            raise ValueError(
+                f"{path} holds more than tensors and plain values, so it is not to be trusted: "
+                "have it saved anew from network.state_dict() alone."
+            ) from None
+        raise ValueError(f"{path} is damaged, or no weights that can be trusted: use another copy.") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _check_archive(path: Path) -> None:
+    """Compare the checksums inside an archive, which memory mapping passes over."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
+        damaged = "its directory"
+    if damaged is not None:
+        raise ValueError(f"{path} is damaged (in {damaged}): use another copy.")
+
+
+def _state_dict(content: dict[str, Any], source: str) -> dict[str, Tensor]:
+    """The tensors of a file by name, without what wrappers put before the names."""
+    for key in ("state_dict", "model"):
+        if isinstance(content.get(key), dict):
+            content = content[key]
+    if not content or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        raise ValueError(f"{source} holds no state dict: have it saved anew from network.state_dict() alone.")
+    state = {str(name).replace("_orig_mod.", ""): tensor for name, tensor in content.items()}  # torch.compile's
+    while wrapper := next((prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in state)), None):
+        state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
+    return state
+
+
+def _torchvision_file(network: ImageClassifier, name: str) -> Path:
+    """The file of torchvision's weights `name`, downloaded if it is not yet there."""
+    from torchvision import models  # noqa: PLC0415  its import takes a second, and few runs need it
+
+    if not network.torchvision_names:
+        raise ValueError(
+            f"torchvision has no weights for {network.architecture}: choose a variant that it has, or give a file."
+        )
+    families = [models.get_model_weights(model) for model in models.list_models(module=models)]
+    known = {f"{family.__name__}.{key}": weights for family in families for key, weights in family.__members__.items()}
+    if name not in known:
+        family = name.partition(".")[0]
+        own = type(network).__name__.lower()
+        similar = [other for other in known if other.startswith(f"{family}.")]
+        similar = similar or [other for other in known if other.lower().startswith(own)]
+        similar = [other for other in similar if not other.endswith(".DEFAULT")]  # another name of the newest
+        raise ValueError(f"torchvision has no weights {name}: choose one of {', '.join(similar)}, or give a file.")
+    url = known[name].url
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    digest = path.stem.rpartition("-")[2]  # torchvision's files carry the beginning of their SHA-256 in their name
+    if not path.exists():
+        try:
+            _download(url, path, digest)
+        except (OSError, RuntimeError, HTTPException) as error:
+            raise ValueError(
+                f"{name} could not be downloaded ({error}): download {url} elsewhere, and give the file."
+            ) from None
+    if not _sha256(path).startswith(digest):
+        raise ValueError(f"{path} is damaged (its SHA-256 differs): delete it, and it will be downloaded anew.")
+    return path
+
+
+def _download(url: str, path: Path, digest: str) -> None:
+    """Download a file once for all processes of a host."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock")
+    # Safe without the lock too, as on file systems that know none: each process writes a file of its own, which takes
+    # its name when it is whole and verified.
+    with suppress(NotImplementedError):
+        lock.acquire()
+    try:
+        if not path.exists():
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
+    finally:
+        lock.release()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,18 @@
+"""What a run leaves behind: each file of its directory is named, written and read in one module of this room.
+
+`layout` has the names of all files and folders, `files` the one way of writing and reading them: `write_whole` and
+`whole_file` leave a file whole or as it was, `read_text`, `read_json` and `read_yaml` take only regular files of a
+bounded size and raise `UnreadableError`. Above them, a module for each kind of record:
+
+| module | file | write | read |
+|---|---|---|---|
+| `config` | config.yaml | `write_config` | `read_config`, `parse_config`, `class_name`, `arguments_of` |
+| `summary` | summary.json | `write_summary` | `read_summary`; `Summary.of` for the same from another source |
+| `metrics` | metrics.csv | `write_metrics`, `append_row` | `read_metrics` |
+| `measures` | measures.json | `add_measurement` | `read_measurements` |
+| `class_errors` | class_errors.json | `write_class_errors` | `read_class_errors` |
+| `gradient_flow` | gradient_flow.json | `write_gradient_flow` | `read_gradient_flow` |
+| `checkpoints` | checkpoints/ | `write_digest` | `best_checkpoints`, `is_verified` |
+
+The room imports nothing else of this project, and no PyTorch: a table of runs must not wait for it.
+"""

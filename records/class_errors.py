@@ -1,0 +1,82 @@
+"""class_errors.json: which classes a network erred on in an evaluation, and the mistakes that it was surest of."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, StrictFloat, StrictInt, StrictStr, model_validator
+
+from records.files import write_json
+from records.layout import CLASS_ERRORS
+from records.record import Part, Record, Whole, printable
+
+
+def _name(value: Any) -> str:
+    return printable(str(value))
+
+
+class Mistake(Part):
+    """An image that was taken for another class; `place` is where the run's picture shows it.
+
+    Attributes:
+        image: Index of the image in its split.
+        label: Its class.
+        predicted: The class that it was taken for.
+        probability: How sure the network was of that.
+        place: Left, top, right and bottom edge in pixels.
+    """
+
+    image: Whole = None
+    label: StrictInt
+    predicted: StrictInt
+    probability: StrictFloat
+    place: tuple[StrictInt, StrictInt, StrictInt, StrictInt] | None = None
+
+
+class ClassErrors(Record):
+    """The confusion matrix and the surest mistakes.
+
+    Attributes:
+        split: val or test.
+        epoch: Epoch of the evaluation, counted from 0; None after the training.
+        images: How many there were.
+        class_names: Name of each class; None where classes have but numbers.
+        counts: Class, class that it was taken for, and number of images, where that is not 0.
+        mistakes: Pair by pair of confused classes, the surest first.
+    """
+
+    format: Any = 1
+    split: StrictStr
+    epoch: Whole = None
+    images: Whole = None
+    class_names: list[Annotated[str, BeforeValidator(_name)]] | None
+    counts: list[tuple[StrictInt, StrictInt, StrictInt]]
+    mistakes: list[Mistake]
+
+    @model_validator(mode="after")
+    def _check(self) -> "ClassErrors":
+        classes = [label for row in self.counts for label in row[:2]]
+        classes += [label for mistake in self.mistakes for label in (mistake.label, mistake.predicted)]
+        if classes and (min(classes) < 0 or (self.class_names and max(classes) >= len(self.class_names))):
+            raise ValueError("a class has no name")
+        if few := [count for *_, count in self.counts if count < 1]:
+            raise ValueError(f"it holds a count of {few[0]}")
+        return self
+
+    def name_of(self, label: int) -> str:
+        """Name of a class, or its number."""
+        return self.class_names[label] if self.class_names else str(label)
+
+
+def read_class_errors(directory: Path) -> ClassErrors | None:
+    """The record of a run; None if it has none.
+
+    Raises:
+        UnreadableError: It is damaged, or of another version.
+    """
+    path = directory / CLASS_ERRORS
+    return ClassErrors.read(path) if path.exists() else None
+
+
+def write_class_errors(directory: Path, errors: ClassErrors) -> None:
+    """Write the record in the place of an earlier one."""
+    write_json(directory / CLASS_ERRORS, errors.plain())

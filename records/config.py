@@ -1,0 +1,60 @@
+"""config.yaml: the whole resolved config of the experiment that a run is of."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from records.files import UnreadableError, parse_yaml, read_yaml, write_whole
+from records.layout import CONFIG
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The config of a run.
+
+    Raises:
+        UnreadableError: It is missing, or not a mapping of plain values in YAML.
+    """
+    return read_yaml(directory / CONFIG)
+
+
+def parse_config(text: str, name: str = CONFIG) -> dict[str, Any]:
+    """The config that a text holds.
+
+    Raises:
+        UnreadableError: It is not a mapping of plain values in YAML.
+    """
+    return parse_yaml(text, name)
+
+
+def write_config(directory: Path, text: str) -> None:
+    """Write the config of a run; an earlier one of the same run that differs is kept under another name."""
+    path = directory / CONFIG
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+        path.rename(_unused(path))
+    write_whole(path, text)
+
+
+def class_name(part: Any) -> str:
+    """The class that a part of a config, such as model or data, names, without its module.
+
+    Raises:
+        UnreadableError: It names none.
+    """
+    class_path = part.get("class_path") if isinstance(part, Mapping) else None
+    if not isinstance(class_path, str):
+        raise UnreadableError("a part of the config names no class")
+    return class_path.rpartition(".")[2]
+
+
+def arguments_of(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a part of a config gives to its class."""
+    arguments = part.get("init_args")
+    return dict(arguments) if isinstance(arguments, Mapping) else {}
+
+
+def _unused(path: Path) -> Path:
+    """The path with the first number behind its stem that no file has."""
+    number = 1
+    while (candidate := path.with_stem(f"{path.stem}-{number}")).exists():
+        number += 1
+    return candidate

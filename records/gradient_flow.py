@@ -1,0 +1,57 @@
+"""gradient_flow.json: how large the gradient was in each layer in the course of a training."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from records.files import write_json
+from records.layout import GRADIENT_FLOW
+from records.record import Record, printable
+
+
+def _name(value: Any) -> str:
+    return printable(str(value))
+
+
+class GradientFlow(Record):
+    """Norms by step and layer.
+
+    Attributes:
+        layers: Names of the layers, from image to logits.
+        steps: When each measurement was made.
+        gradient: Norm of the gradient: for each step a row of one number per layer.
+        gradient_over_weight: The same, divided by the norm of the layer's weights.
+    """
+
+    format: Any = 1
+    layers: list[Annotated[str, BeforeValidator(_name)]]
+    steps: list[int]
+    gradient: list[list[float]]
+    gradient_over_weight: list[list[float]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check(self) -> "GradientFlow":
+        for rows in (self.gradient, self.gradient_over_weight):
+            if (rows or rows is self.gradient) and len(rows) != len(self.steps):
+                raise ValueError(f"{len(rows)} rows for {len(self.steps)} steps")
+            if any(len(row) != len(self.layers) for row in rows):
+                raise ValueError("a row is not of one number per layer")
+        if not self.steps:
+            raise ValueError("it holds no measurement")
+        return self
+
+
+def read_gradient_flow(directory: Path) -> GradientFlow | None:
+    """The record of a run; None if it has none.
+
+    Raises:
+        UnreadableError: It is damaged, or of another version.
+    """
+    path = directory / GRADIENT_FLOW
+    return GradientFlow.read(path) if path.exists() else None
+
+
+def write_gradient_flow(directory: Path, flow: GradientFlow) -> None:
+    """Write the record in the place of an earlier one."""
+    write_json(directory / GRADIENT_FLOW, flow.plain())

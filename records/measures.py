@@ -1,0 +1,109 @@
+"""measures.json: every figure that was measured of a generator's samples, with the protocol that it was taken by."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, NonNegativeInt, StrictStr
+
+from records.files import UnreadableError, read_json, write_json
+from records.layout import MEASURES
+from records.record import Number, Part, Record, Text, printable
+
+FORMAT = 1
+IDENTITY = ("split", "step", "real_split", "features")
+
+
+def _name(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _finite(value: Any) -> dict[str, float]:
+    """The figures that are finite numbers; one that is not is none."""
+    if not isinstance(value, dict):
+        raise ValueError("no figures")
+    numbers = {name: number for name, of in value.items() if isinstance(number := _float(of), float)}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
+
+def _float(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Name = Annotated[StrictStr, BeforeValidator(_name)]
+
+
+class Features(Part):
+    """The network in whose features images were compared.
+
+    Attributes:
+        name: As it stands in the names of figures.
+        network: Its architecture.
+        sha256: Of its checkpoint; None for one that everybody has.
+        acc1: Its accuracy, as a fraction.
+    """
+
+    name: Name
+    network: Name
+    sha256: Text = None
+    acc1: Number = None
+
+
+class Measurement(Part):
+    """The figures of one protocol at one time.
+
+    Attributes:
+        split: Split that was evaluated.
+        epoch: Counted from 0.
+        step: Updates until then.
+        real_split: train, or evaluated where the real images were those of `split`.
+        real_images: How many.
+        samples: How many.
+        features: None for measures of pixels alone.
+        values: The figures that are finite, by name.
+    """
+
+    split: Name
+    epoch: NonNegativeInt
+    step: NonNegativeInt | None = None
+    real_split: Name
+    real_images: NonNegativeInt
+    samples: NonNegativeInt
+    features: Features | None
+    values: Annotated[dict[str, float], BeforeValidator(_finite)]
+
+
+class Measures(Record):
+    """The measurements of a run, in the order in which they were taken."""
+
+    format: Any = FORMAT
+    measurements: list[Measurement]
+
+
+def read_measurements(directory: Path) -> list[Measurement]:
+    """The measurements of a run; none where there is no file.
+
+    Raises:
+        UnreadableError: The file is damaged or of a format that this version does not know.
+    """
+    path = directory / MEASURES
+    return Measures.read(path).measurements if path.exists() else []
+
+
+def add_measurement(directory: Path, measurement: dict[str, Any]) -> None:
+    """Add a measurement; one of the same step and protocol, as a resumed run repeats it, is replaced.
+
+    A file that cannot be read is begun anew.
+    """
+    path = directory / MEASURES
+    try:
+        earlier = read_json(path).get("measurements")
+    except UnreadableError:
+        earlier = None
+    kept = [entry for entry in earlier if isinstance(entry, dict)] if isinstance(earlier, list) else []
+    kept = [entry for entry in kept if _identity(entry) != _identity(measurement)]
+    write_json(path, {"format": FORMAT, "measurements": [*kept, measurement]}, indent=2)
+
+
+def _identity(measurement: dict[str, Any]) -> list[Any]:
+    return [measurement.get(name) for name in IDENTITY]

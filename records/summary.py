@@ -1,0 +1,159 @@
+"""summary.json: what a run was, how it stands and what came out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from records.files import write_json
+from records.layout import SUMMARY
+from records.record import Flag, Number, Numbers, OrEmpty, Part, Positive, Record, Text, Texts, Whole, fraction
+
+RUNNING, COMPLETED, FAILED, INTERRUPTED = "running", "completed", "failed", "interrupted"
+
+
+class Parameters(Part):
+    """Parameters by the kind of layer that owns them."""
+
+    conv: Whole = None
+    fc: Whole = None
+    norm: Whole = None
+    other: Whole = None
+    total: Whole = None
+
+
+class Model(Part):
+    """The network; of a GAN, `parameters` are those of the generator, and accuracy and multiply-adds are unknown."""
+
+    class_path: Text = Field(None, alias="class")
+    architecture: Text = None
+    parameters: Annotated[Parameters, OrEmpty] = Parameters()
+    auxiliary_parameters: Whole = None
+    discriminator_parameters: Annotated[Parameters, OrEmpty] = Parameters()
+    multiply_adds: Whole = None
+    training_multiply_adds: Whole = None
+    depth: Whole = None
+
+    @property
+    def class_name(self) -> str:
+        """The class without its module; empty if it is not known."""
+        return (self.class_path or "").rpartition(".")[2]
+
+    @property
+    def is_gan(self) -> bool:
+        """Whether it is a pair of networks without an accuracy."""
+        return self.class_name == "GAN"
+
+
+def _values(value: Any) -> list[Any] | None:
+    return list(value) if isinstance(value, list | tuple) else None
+
+
+class Data(Part):
+    """The images that the run was trained and validated on, and how they were normalized."""
+
+    name: Text = None
+    num_classes: Whole = None
+    image_size: Whole = None
+    in_channels: Whole = None
+    train_images: Whole = None
+    val_images: Whole = None
+    test_images: Whole = None
+    selection_split: Text = None
+    mean: Annotated[list[Any] | None, BeforeValidator(_values)] = None
+    std: Annotated[list[Any] | None, BeforeValidator(_values)] = None
+    class_names: Annotated[list[Any] | None, BeforeValidator(_values)] = None
+    verified: Flag = None
+
+
+class Best(Part):
+    """The best value of a metric, and the epoch and the step that it is of, both counted from 0."""
+
+    value: Number = None
+    epoch: Whole = None
+    step: Whole = None
+
+
+class Hardware(Part):
+    """The machine, of which there are `hosts`."""
+
+    cpu: Text = None
+    cores: Whole = None
+    threads: Whole = None
+    memory_gib: Positive = None
+    gpu: Text = None
+    gpus: Whole = None
+    hosts: Whole = None
+
+
+class Git(Part):
+    """The commit of the project, and whether its files differed from it."""
+
+    commit: Text = None
+    dirty: Flag = None
+
+
+def _bests(value: Any) -> dict[str, Any]:
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return {name: of for name, of in pairs if isinstance(of, Mapping | Best)}
+
+
+def _part_or_none(value: Any) -> Any:
+    return value if isinstance(value, Mapping | Part) else None
+
+
+class Summary(Record):
+    """A run's summary; a value that is absent or of another kind reads as None."""
+
+    format: Any = 1
+    command: Text = None
+    model: Annotated[Model, OrEmpty] = Model()
+    data: Annotated[Data, OrEmpty] = Data()
+    seed: Whole = None
+    global_batch_size: Whole = None
+    precision: Text = None
+    world_size: Whole = None
+    started: Text = None
+    hardware: Annotated[Hardware | None, BeforeValidator(_part_or_none)] = None
+    versions: Texts = Field(default_factory=dict)
+    git: Annotated[Git | None, BeforeValidator(_part_or_none)] = None
+    wandb_id: Text = None
+    status: Text = None
+    error: Text = None
+    epochs: Whole = None
+    steps: Whole = None
+    images_seen: Whole = None
+    metrics: Numbers = Field(default_factory=dict)
+    best: Annotated[dict[str, Best], BeforeValidator(_bests)] = Field(default_factory=dict)
+    images_per_second: Positive = None
+    wall_time_seconds: Positive = None
+    finished: Text = None
+
+    def best_of(self, metric: str) -> Best:
+        """The best value of a metric; one without any values if there is none."""
+        return self.best.get(metric, Best())
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """Accuracy on the validation images in the best epoch, as a fraction."""
+        return fraction(self.best_of("val/acc1").value)
+
+    @property
+    def last_accuracy(self) -> float | None:
+        """Accuracy on the validation images in the last epoch, as a fraction."""
+        return fraction(self.metrics.get("val/acc1"))
+
+
+def read_summary(directory: Path) -> Summary:
+    """The summary of a run.
+
+    Raises:
+        UnreadableError: It is missing, damaged or of a format that this version does not know.
+    """
+    return Summary.read(directory / SUMMARY)
+
+
+def write_summary(directory: Path, summary: Summary) -> None:
+    """Write the summary of a run in the place of an earlier one."""
+    write_json(directory / SUMMARY, summary.plain(), indent=2)
