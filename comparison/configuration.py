@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import yaml
+from records.config import parse_config
 
 # What may differ between two runs of the same experiment: the seed, where it was written, how it was watched.
 NOT_PART_OF_THE_EXPERIMENT = frozenset(
@@ -89,13 +89,8 @@ def _without_names(text: str, run_name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> tuple[Mapping[str, str], Filing]:
-    try:
-        tree = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError("config.yaml is not valid YAML") from error
-    if not isinstance(tree, Mapping):
-        raise ValueError("config.yaml is not a mapping")
+    tree = parse_config(text)
+    leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
     return leaves, _logger_filing(tree)
 
 

@@ -13,7 +13,7 @@ from comparison.runs import Run, UnreadableRun
 from comparison.sources.csv_files import CsvFile
 from comparison.sources.reading import EVERYTHING, read_runs
 from comparison.statistics import Estimate, estimate
-from comparison.summary import printable
+from records.record import printable
 
 DIFFERENCES_IN_A_LABEL = 2
 # What tells two configurations of one architecture apart, from what tells most; a GAN's as a reader of papers would.

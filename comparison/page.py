@@ -18,9 +18,10 @@ from comparison.questions import Section, link_to, make_section, swatch
 from comparison.questions.charts import time_unit
 from comparison.questions.conditions import shared_sentence
 from comparison.questions.most_accurate import finding
-from comparison.summary import printable
 from comparison.table import about_data
 from comparison.units import count_of
+from records.files import write_whole
+from records.record import printable
 
 HERE = Path(__file__).parent
 
@@ -34,11 +35,8 @@ def write_page(comparison: Comparison, output: Path) -> None:
     if output.is_dir():
         raise ValueError(f"{output} is a folder: name a file with --output.")
     html = render_page(comparison, output)
-    unfinished = output.with_name(f".{output.name}.part")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(html, encoding="utf-8")
-        unfinished.replace(output)
+        write_whole(output, html)
     except OSError as error:
         raise ValueError(
             f"{output} cannot be written ({error.strerror}): choose another file with --output."

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from comparison.configuration import Filing
 from comparison.curves import CurvePoint
-from comparison.measures import Measurement, Protocol
-from comparison.summary import Summary, printable
+from comparison.measures import ACCURACY, Measurement, Protocol
+from records.layout import METRICS, SUMMARY
+from records.record import printable, required
+from records.summary import COMPLETED, RUNNING, Summary
 
 LONGEST_PROBLEM = 200
 
@@ -105,11 +107,6 @@ class UnreadableRun:
     problem: str
 
 
-def is_gan(summary: Summary) -> bool:
-    """Whether a run is one of a GAN."""
-    return (summary.text("model", "class") or "").endswith(".GAN")
-
-
 def protocols(runs: Iterable[Run]) -> list[Protocol]:
     """All protocols by which samples of any run were measured: those of most runs first, features before pixels."""
     found = [{m.protocol for m in run.measurements if m.protocol.of_samples} for run in runs]
@@ -122,7 +119,8 @@ def make_run(
     summary: Summary,
     curve: tuple[CurvePoint, ...] = (),
     *,
-    history: str = "metrics.csv",
+    name: str = SUMMARY,
+    history: str = METRICS,
     config: str = "",
     configuration: Mapping[str, str] | None = None,
     damage: str | None = None,
@@ -139,6 +137,7 @@ def make_run(
         directory: Where the run lies.
         summary: What summary.json says, or the same from another source.
         curve: Its learning curve.
+        name: What to call the source of the summary.
         history: What to call the source of the curve.
         config: Text of its config.
         configuration: The config without what is not part of the experiment.
@@ -153,47 +152,48 @@ def make_run(
     Raises:
         ValueError: If it is no run that could be compared.
     """
+    known, model = summary.data, summary.model
     data = DataSet(
-        name=summary.required_text("data", "name"),
-        train_images=summary.required_whole("data", "train_images"),
-        val_images=summary.required_whole("data", "val_images"),
-        selection_split=summary.required_text("data", "selection_split"),
-        verified=summary.flag("data", "verified") is not False,
+        name=required(known.name, "data.name", name),
+        train_images=required(known.train_images, "data.train_images", name),
+        val_images=required(known.val_images, "data.val_images", name),
+        selection_split=required(known.selection_split, "data.selection_split", name),
+        verified=known.verified is not False,
     )
-    architecture = summary.required_text("model", "architecture")
+    architecture = required(model.architecture, "model.architecture", name)
+    status = required(summary.status, "status", name)
     configuration, filing = configuration or {}, filing or Filing()
-    gan = is_gan(summary)
-    if gan:
+    if model.is_gan:
         networks = configuration.get("model.init_args.networks") or re.sub(r"^GAN \((.*)\)$", r"\1", architecture)
         architecture = printable(networks)
-    best_accuracy = summary.fraction("best", "val/acc1", "value")
-    best_epoch = summary.whole("best", "val/acc1", "epoch")
-    problem = _unfinished(summary) or damage
-    if not gan and problem is None and not any(point.accuracy is not None for point in curve):
-        problem = f"{history} holds no val/acc1"
-    if not gan and problem is None and (best_accuracy is None or data.val_images < 1):
-        problem = f"{summary.name} has no best val/acc1 between 0 and 1 on at least one image"
+    best_epoch = summary.best_of(ACCURACY.name).epoch
+    problem = _unfinished(status, summary.error) or damage
+    if problem is None and not model.is_gan:
+        if not any(point.accuracy is not None for point in curve):
+            problem = f"{history} holds no {ACCURACY.name}"
+        elif summary.best_accuracy is None or data.val_images < 1:
+            problem = f"{name} has no best {ACCURACY.name} between 0 and 1 on at least one image"
     return Run(
         directory=directory,
-        status=summary.required_text("status"),
+        status=status,
         problem=problem,
         architecture=architecture,
-        parameters={kind: summary.whole("model", "parameters", kind) for kind in ("conv", "fc", "total")},
-        multiply_adds=summary.whole("model", "multiply_adds"),
-        depth=summary.whole("model", "depth"),
+        parameters={kind: getattr(model.parameters, kind) for kind in ("conv", "fc", "total")},
+        multiply_adds=model.multiply_adds,
+        depth=model.depth,
         data=data,
-        seed=summary.whole("seed"),
-        epochs=summary.whole("epochs"),
-        global_batch_size=summary.whole("global_batch_size"),
-        precision=summary.text("precision"),
-        best_accuracy=best_accuracy,
+        seed=summary.seed,
+        epochs=summary.epochs,
+        global_batch_size=summary.global_batch_size,
+        precision=summary.precision,
+        best_accuracy=summary.best_accuracy,
         best_epoch=None if best_epoch is None else best_epoch + 1,
-        last_accuracy=summary.fraction("metrics", "val/acc1"),
-        images_per_second=summary.positive("images_per_second"),
-        wall_time_seconds=summary.positive("wall_time_seconds"),
-        started=summary.text("started"),
+        last_accuracy=summary.last_accuracy,
+        images_per_second=summary.images_per_second,
+        wall_time_seconds=summary.wall_time_seconds,
+        started=summary.started,
         hardware=_hardware(summary),
-        versions=summary.texts("versions"),
+        versions=summary.versions,
         commit=_commit(summary),
         config=config,
         # The images count too: a config may be satisfied by two versions of a data set.
@@ -207,42 +207,40 @@ def make_run(
         source=source,
         group=filing.group,
         tags=filing.tags,
-        wandb_id=summary.text("wandb_id"),
+        wandb_id=summary.wandb_id,
         url=url,
-        is_gan=gan,
-        command=summary.text("command") or "fit",
-        discriminator_parameters=summary.whole("model", "discriminator_parameters", "total"),
+        is_gan=model.is_gan,
+        command=summary.command or "fit",
+        discriminator_parameters=model.discriminator_parameters.total,
         measurements=measurements,
         unread=unread,
         evaluated=evaluated,
     )
 
 
-def _unfinished(summary: Summary) -> str | None:
-    status, error = summary.required_text("status"), summary.text("error")
-    if status == "completed":
+def _unfinished(status: str, error: str | None) -> str | None:
+    if status == COMPLETED:
         return None
-    if status == "running":
+    if status == RUNNING:
         return "still running, or killed before it could say so"
     return textwrap.shorten(f"{status}: {error}", LONGEST_PROBLEM, placeholder=" …") if error else status
 
 
 def _hardware(summary: Summary) -> str:
     """One phrase for the accelerators, or for the processor where there are none."""
-    gpus, cores = summary.whole("hardware", "gpus"), summary.whole("hardware", "cores")
-    if not summary.has("hardware"):
+    machine = summary.hardware
+    if machine is None:
         return NOT_RECORDED
-    if gpus:
-        phrase = f"{gpus} × {summary.text('hardware', 'gpu') or 'GPU'}"
+    if machine.gpus:
+        phrase = f"{machine.gpus} × {machine.gpu or 'GPU'}"
     else:
-        phrase = summary.text("hardware", "cpu") or "unknown processor"
-        phrase = f"{phrase}, {cores} cores" if cores else phrase
-    hosts = summary.whole("hardware", "hosts") or 1
-    return f"{phrase}, {hosts} hosts" if hosts > 1 else phrase
+        phrase = machine.cpu or "unknown processor"
+        phrase = f"{phrase}, {machine.cores} cores" if machine.cores else phrase
+    return f"{phrase}, {machine.hosts} hosts" if (machine.hosts or 1) > 1 else phrase
 
 
 def _commit(summary: Summary) -> str | None:
-    commit = summary.text("git", "commit")
-    if commit is None:
+    if summary.git is None or summary.git.commit is None:
         return None
-    return f"{commit[:10]} with local changes" if summary.flag("git", "dirty") else commit[:10]
+    commit = summary.git.commit[:10]
+    return f"{commit} with local changes" if summary.git.dirty else commit

@@ -9,9 +9,9 @@ from comparison.gan_table import csv_of_figures, markdown_tables, text_tables
 from comparison.groups import Comparison, Group
 from comparison.runs import DataSet, Run
 from comparison.statistics import Estimate
-from comparison.summary import printable
 from comparison.text_layout import aligned, comma_separated, literal, markdown
 from comparison.units import ABSENT, human_count, human_duration, human_percent, human_rate
+from records.record import printable
 
 TEXT_WIDTH = 116
 OPERATIONS_PER_MULTIPLY_ADD = 2

@@ -23,8 +23,8 @@ from typing import Any, Protocol, TypeVar, cast
 import jinja2
 from markupsafe import Markup
 
+from comparison.curves import RunMetrics, read_by_epoch
 from comparison.groups import Group
-from comparison.metrics import RunMetrics, read_metrics
 from comparison.palette import series_styles
 from comparison.pictures import Embedded, PictureBudget
 from comparison.runs import Run
@@ -139,7 +139,7 @@ class Section:
     @cached_property
     def metrics(self) -> list[list[RunMetrics]]:
         """What the runs of each drawn group logged besides their learning curves; a run without files has none."""
-        return [[self.read(run, read_metrics) or {} for run in group.runs] for group in self.drawn_groups]
+        return [[self.read(run, read_by_epoch) or {} for run in group.runs] for group in self.drawn_groups]
 
     def link_to(self, directory: Path) -> str:
         """Address of a run's directory relative to the page."""

@@ -1,6 +1,5 @@
 """Which classes does each get wrong, and what does it take them for? From what ClassErrors leaves in a run."""
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,13 +11,11 @@ from typing import Any, NamedTuple
 from comparison.pictures import Embedded
 from comparison.questions import Answer, Section, Series, html
 from comparison.runs import Run
-from comparison.summary import printable
 from comparison.units import human_percent
+from records.class_errors import read_class_errors
+from records.layout import MOST_CONFUSED
 
 QUESTION = "Which classes does each get wrong?"
-FILE = "class_errors.json"
-PICTURE = Path("pictures", "most_confused.png")
-FORMAT = 1
 CLASSES = 20
 PAIRS = 3
 PICTURES_OF_A_PAIR = 3
@@ -131,28 +128,35 @@ def class_errors_of(section: Section) -> list[GroupErrors]:
     """The records of each drawn group's runs on the validation images."""
     found = []
     for group, series in zip(section.drawn_groups, section.drawn, strict=True):
-        read = [(run, section.read(run, read_class_errors)) for run in group.runs]
+        read = [(run, section.read(run, errors_of_run)) for run in group.runs]
         if known := [(run, errors) for run, errors in read if errors is not None]:
             found.append(GroupErrors(series, *map(tuple, zip(*known, strict=True))))
     return found
 
 
-def read_class_errors(directory: Path) -> RunErrors | None:
-    """The record of one run; None if it has none of its validation.
+def errors_of_run(directory: Path) -> RunErrors | None:
+    """What a run's record of its validation says; None if it has none.
 
     Raises:
         ValueError: It is damaged, or of another version.
     """
-    path = directory / FILE
-    if not path.is_file():
+    record = read_class_errors(directory)
+    if record is None or record.split != "val":
         return None
-    try:
-        record = json.loads(path.read_bytes())
-        if record["format"] != FORMAT:
-            raise ValueError(f"{FILE} is of format {record['format']}, which this version cannot read")
-        return _run_errors(record) if record["split"] == "val" else None
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"{FILE} cannot be read") from error
+    images: dict[str, int] = defaultdict(int)
+    wrong: dict[str, int] = defaultdict(int)
+    confused: dict[Pair, int] = defaultdict(int)
+    for label, predicted, count in record.counts:
+        name = record.name_of(label)
+        images[name] += count
+        if label != predicted:
+            wrong[name] += count
+            confused[_pair(name, record.name_of(predicted))] += count
+    mistakes = tuple(
+        Mistake(record.name_of(one.label), record.name_of(one.predicted), one.probability, one.place)
+        for one in record.mistakes
+    )
+    return RunErrors(images, wrong, confused, mistakes)
 
 
 def hardest_classes(errors: Sequence[GroupErrors]) -> list[str]:
@@ -203,36 +207,7 @@ def confused_pairs(errors: GroupErrors, section: Section) -> list[ConfusedPair]:
 
 
 def _parts(section: Section, boxes: list[tuple[int, int, int, int]], directory: Path) -> list[Embedded | None]:
-    return section.pictures.embed_parts(directory / PICTURE, boxes)
-
-
-def _run_errors(record: dict[str, Any]) -> RunErrors:
-    names = record["class_names"]
-
-    def name_of(label: int) -> str:
-        return printable(str(names[label])) if names else str(label)
-
-    images: dict[str, int] = defaultdict(int)
-    wrong: dict[str, int] = defaultdict(int)
-    confused: dict[Pair, int] = defaultdict(int)
-    for label, predicted, count in record["counts"]:
-        if count < 1:
-            raise ValueError(f"{FILE} holds a count of {count}")
-        name = name_of(label)
-        images[name] += count
-        if label != predicted:
-            wrong[name] += count
-            confused[_pair(name, name_of(predicted))] += count
-    mistakes = tuple(
-        Mistake(
-            name_of(mistake["label"]),
-            name_of(mistake["predicted"]),
-            float(mistake["probability"]),
-            tuple(map(int, mistake["place"])) if mistake["place"] else None,  # type: ignore[arg-type]
-        )
-        for mistake in record["mistakes"]
-    )
-    return RunErrors(images, wrong, confused, mistakes)
+    return section.pictures.embed_parts(directory / MOST_CONFUSED, boxes)
 
 
 def _pair(one: str, other: str) -> Pair:

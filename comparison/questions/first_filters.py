@@ -1,17 +1,16 @@
 """What do the first layers look for? The pictures that FirstLayerFilters leaves, side by side."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from comparison.curves import RunMetrics, mean_at_the_end
 from comparison.groups import Group
-from comparison.metrics import RunMetrics, mean_at_the_end
 from comparison.pictures import Embedded
 from comparison.questions import Answer, Section, Series, html
 from comparison.units import listed
+from records.layout import FIRST_LAYER_FILTERS
 
 QUESTION = "What do the first layers look for?"
-PICTURE = Path("pictures", "first_layer_filters.png")
 CAPTION = (
     "Of the runs with the callback FirstLayerFilters, after training. Each filter is drawn by its own largest weight; "
     "0 is mid-gray."
@@ -41,10 +40,10 @@ def answer(section: Section) -> Answer | None:
     found = []
     for group, series in zip(section.drawn_groups, section.drawn, strict=True):
         for run in group.runs:
-            if not (run.directory / PICTURE).is_file():
+            if not (run.directory / FIRST_LAYER_FILTERS).is_file():
                 continue
             unread = len(section.unread)
-            picture = section.embed(run, run.directory / PICTURE)
+            picture = section.embed(run, run.directory / FIRST_LAYER_FILTERS)
             if picture is not None:
                 found.append(FilterPicture(series, run.seed, picture))
             if len(section.unread) == unread:  # else it is damaged, and the next seed may have a whole one

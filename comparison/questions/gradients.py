@@ -3,7 +3,6 @@
 From what GradientFlow logs, and leaves in a file of its own.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -12,9 +11,8 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from comparison.curves import thin
+from comparison.curves import END_OF_TRAINING, ByEpoch, RunMetrics, mean_at_the_end, thin
 from comparison.groups import Group
-from comparison.metrics import END_OF_TRAINING, ByEpoch, RunMetrics, mean_at_the_end
 from comparison.questions import Answer, Chart, Section, Series
 from comparison.questions.charts import (
     HEIGHT,
@@ -30,12 +28,10 @@ from comparison.questions.charts import (
     time_unit,
     two_points_chart,
 )
-from comparison.summary import printable
+from records.gradient_flow import read_gradient_flow
 
 QUESTION = "Does the gradient reach the first layer?"
 RATIO = "gradients/first_to_last"
-FILE = "gradient_flow.json"
-FORMAT = 1
 ENDS = "datum.value === 0 ? 'first layer' : 'last layer'"
 CAPTION = (
     "Of the runs with the callback GradientFlow. Means over the steps since the point before and over the seeds; at "
@@ -144,7 +140,7 @@ def layer_norms_of(section: Section) -> list[GroupNorms]:
     """The norms of the drawn groups whose runs have them."""
     found = []
     for group in section.drawn_groups:
-        read = [section.read(run, read_layer_norms) for run in group.runs]
+        read = [section.read(run, norms_at_the_end) for run in group.runs]
         runs = [norms for norms in read if norms]
         if alike := [norms for norms in runs if norms.keys() == runs[0].keys()]:
             by_layer = {name: [norms[name] for norms in alike] for name in alike[0]}
@@ -153,32 +149,19 @@ def layer_norms_of(section: Section) -> list[GroupNorms]:
     return found
 
 
-def read_layer_norms(directory: Path) -> LayerNorms | None:
+def norms_at_the_end(directory: Path) -> LayerNorms | None:
     """The norms of one run, as geometric means over the last tenth of its steps; None if it has none.
 
     Raises:
         ValueError: The file is damaged, or of another version.
     """
-    path = directory / FILE
-    if not path.is_file():
+    record = read_gradient_flow(directory)
+    if record is None:
         return None
-    try:
-        record = json.loads(path.read_bytes())
-        version = record["format"]
-        norms = _at_the_end(record) if version == FORMAT else {}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"{FILE} cannot be read") from error
-    if version != FORMAT:
-        raise ValueError(f"{FILE} is of format {version}, which this version cannot read")
-    return norms
-
-
-def _at_the_end(record: dict[str, Any]) -> LayerNorms:
-    layers, steps = [printable(str(name)) for name in record["layers"]], [int(step) for step in record["steps"]]
-    before = (1 - END_OF_TRAINING) * max(steps)
-    last = [row for step, row in zip(steps, record["gradient"], strict=True) if step > before]
-    by_layer = zip(layers, zip(*last, strict=True), strict=True)
-    positive = {name: [float(v) for v in values if v > 0 and math.isfinite(v)] for name, values in by_layer}
+    before = (1 - END_OF_TRAINING) * max(record.steps)
+    last = [row for step, row in zip(record.steps, record.gradient, strict=True) if step > before]
+    by_layer = zip(record.layers, zip(*last, strict=True), strict=True)
+    positive = {name: [value for value in values if value > 0 and math.isfinite(value)] for name, values in by_layer}
     return {name: statistics.geometric_mean(values) for name, values in positive.items() if values}
 
 

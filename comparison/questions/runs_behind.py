@@ -5,8 +5,8 @@ from typing import Any
 from comparison.groups import Group
 from comparison.questions import Answer, Section, Series, html
 from comparison.runs import Run
-from comparison.summary import printable
 from comparison.units import ABSENT, count_of, human_duration, human_percent, listed
+from records.record import printable
 
 QUESTION = "Which runs are behind it?"
 CONFIG_CHARACTERS_IN_PAGE = 300_000

@@ -6,10 +6,11 @@ from typing import Any
 from comparison.questions import Answer, Section, Series, html
 from comparison.runs import Run
 from comparison.units import count_of
+from records.layout import CONFIG, PICTURES, SAMPLES
 
 QUESTION = "What do the samples look like?"
-FOLDER = Path("pictures")
-SAMPLES, FRAMES, MOVIE = FOLDER / "samples.png", FOLDER / "samples", FOLDER / "samples.gif"
+FOLDER = Path(PICTURES)
+FRAMES, MOVIE = FOLDER / "samples", FOLDER / "samples.gif"
 MORE = (
     (
         FOLDER / "nearest.png",
@@ -24,7 +25,7 @@ MORE = (
         "knows single images rather than a space of them.",
     ),
 )
-PICTURES = """
+SAMPLES_AND_MORE = """
 <div class="filters">
   {% for one in samples %}
   <figure id="{{ one.series.anchor }}">
@@ -66,7 +67,7 @@ def answer(section: Section) -> Answer:
         more.append((question, about, [(series, picture) for series, picture in found if picture]))
     return Answer(
         ["Each run draws its own fixed latents again and again; these are its last samples."],
-        html=html(PICTURES, samples=samples, more=more),
+        html=html(SAMPLES_AND_MORE, samples=samples, more=more),
     )
 
 
@@ -94,6 +95,6 @@ def _samples(run: Run, series: Series, section: Section) -> dict[str, Any]:
         "picture": section.embed(run, path),
         "file": link(path.relative_to(run.directory)),
         "about": [words for words in (after, run.problem) if words],
-        "config": link(Path("config.yaml")),
+        "config": link(Path(CONFIG)),
         "movie": link(MOVIE),
     }

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from comparison.curves import RunMetrics, mean_at_the_end
 from comparison.groups import Group
 from comparison.measures import ACCURACY
-from comparison.metrics import RunMetrics, mean_at_the_end
 from comparison.questions import Answer, Chart, Section
 from comparison.questions.charts import TwoNumbers, smallest_error, two_points_chart
 from comparison.units import human_percent

@@ -15,7 +15,7 @@ import yaml
 from comparison.configuration import parse_configuration
 from comparison.curves import best_point, curve_of
 from comparison.runs import CSV_FILE, Run, make_run
-from comparison.summary import SUPPORTED_FORMAT, Summary
+from records.summary import COMPLETED, Summary
 
 COLUMNS = ("epoch", "accuracy", "train_loss", "images_seen")
 TEXTS = ("architecture", "data", "selection_split", "percent")
@@ -81,8 +81,8 @@ def read_csv_file(file: CsvFile) -> Run:
     measured = [point.accuracy for point in curve if point.accuracy is not None]
     numbers = {key: int(facts[key]) for key in NUMBERS if key in facts}
     summary = {
-        "format": SUPPORTED_FORMAT,
-        "status": "completed",
+        "format": 1,
+        "status": COMPLETED,
         "model": {
             "architecture": facts["architecture"],
             "parameters": {"total": numbers.get("parameters")},
@@ -102,8 +102,9 @@ def read_csv_file(file: CsvFile) -> Run:
     }
     return make_run(
         file.path,
-        Summary(summary, "the file"),
+        Summary.of(summary, "the file"),
         curve,
+        name="the file",
         history="the file",
         config=yaml.safe_dump(arguments, sort_keys=False) if arguments else "",
         configuration=_configuration(file.path, arguments, seed_is_said="seed" in file.facts),

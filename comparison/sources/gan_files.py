@@ -1,18 +1,14 @@
 """What only a GAN's run leaves, read with distrust: any of its files may be torn, missing or still growing."""
 
-import csv
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from comparison.measures import DISCRIMINATOR, FeatureSpace, Measurement, Protocol
-from comparison.summary import printable
+from records import measures
+from records.metrics import read_metrics
 
-MEASURES_FILE = "measures.json"
-SUPPORTED_FORMAT = 1
 IN_FEATURES = ("fid", "kid", "kid_std", "precision", "recall", "density", "coverage")
 OF_PIXELS = ("diversity", "diversity_of_real", "parzen_log_likelihood", "parzen_standard_error", "parzen_sigma")
 # Whose discriminators take an image for real where their logit is above 0, as `val/accuracy_…` counts it: a critic of
@@ -31,21 +27,15 @@ def read_discriminator(path: Path, objective: str | None, growing: bool = False)
     Raises:
         ValueError: It is missing, torn or holds something else than numbers.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} cannot be read") from error
-    if lines and not lines[-1].endswith("\n"):
-        if not growing:
-            raise ValueError(f"{path.name} ends in the middle of a line")
-        lines.pop()
+    metrics = read_metrics(path, growing=growing)
     by_epoch = {}
     try:
-        for row in csv.DictReader(lines):
+        for cells in metrics.rows:
+            row = dict(zip(metrics.columns, cells, strict=True))
             if row.get("val/accuracy_real"):
                 epoch = int(float(row["epoch"])) + 1
                 by_epoch[epoch] = Measurement(DISCRIMINATOR, epoch, _of_discriminator(row, objective))
-    except (csv.Error, ValueError, ArithmeticError, TypeError, KeyError) as error:
+    except (ValueError, ArithmeticError, KeyError) as error:
         raise ValueError(f"{path.name} holds something else than numbers") from error
     return tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
 
@@ -56,17 +46,7 @@ def read_measurements(directory: Path) -> tuple[Measurement, ...]:
     Raises:
         ValueError: The file is damaged or of a format that this version does not know.
     """
-    path = directory / MEASURES_FILE
-    if not path.is_file():
-        return ()
-    try:
-        content = json.loads(path.read_bytes())
-        known = content["format"]
-        if known == SUPPORTED_FORMAT:
-            return tuple(part for entry in content["measurements"] for part in _parts(entry))
-    except (OSError, ValueError, ArithmeticError, RecursionError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{MEASURES_FILE} is damaged") from error
-    raise ValueError(f"{MEASURES_FILE} has format {known!r}; this version reads {SUPPORTED_FORMAT}")
+    return tuple(part for entry in measures.read_measurements(directory) for part in _parts(entry))
 
 
 def _of_discriminator(row: Mapping[str, str], objective: str | None) -> dict[str, float]:
@@ -79,35 +59,20 @@ def _of_discriminator(row: Mapping[str, str], objective: str | None) -> dict[str
     return decided | {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-def _parts(entry: dict[str, Any]) -> list[Measurement]:
+def _parts(entry: measures.Measurement) -> list[Measurement]:
     """An entry as two measurements at most: in the features of a network, and of pixels, which depend on none."""
-    space = None if entry["features"] is None else _space(entry["features"])
-    suffix = "_train" if entry["real_split"] == "train" else ""
-    protocol = Protocol(
-        space,
-        printable(entry["split"]),
-        printable(entry["real_split"]),
-        _count(entry, "real_images"),
-        _count(entry, "samples"),
-    )
-    epoch = _count(entry, "epoch") + 1
+    features = entry.features
+    space = None
+    if features is not None:
+        space = FeatureSpace(features.name, features.network, features.sha256 or features.network, features.acc1)
+    suffix = "_train" if entry.real_split == "train" else ""
+    protocol = Protocol(space, entry.split, entry.real_split, entry.real_images, entry.samples)
     parts = []
-    if space is not None and (figures := _figures(entry["values"], _names_in_features(space, suffix))):
-        parts.append(Measurement(protocol, epoch, figures))
-    if figures := _figures(entry["values"], {f"{name}{suffix}": name for name in OF_PIXELS}):
-        parts.append(Measurement(replace(protocol, space=None), epoch, figures))
+    if space is not None and (figures := _figures(entry.values, _names_in_features(space, suffix))):
+        parts.append(Measurement(protocol, entry.epoch + 1, figures))
+    if figures := _figures(entry.values, {f"{name}{suffix}": name for name in OF_PIXELS}):
+        parts.append(Measurement(replace(protocol, space=None), entry.epoch + 1, figures))
     return parts
-
-
-def _space(features: dict[str, Any]) -> FeatureSpace:
-    name, network = printable(features["name"]), printable(features["network"])
-    accuracy = features.get("acc1")
-    return FeatureSpace(
-        name,
-        network,
-        printable(str(features.get("sha256") or network)),
-        float(accuracy) if isinstance(accuracy, int | float) else None,
-    )
 
 
 def _names_in_features(space: FeatureSpace, suffix: str) -> dict[str, str]:
@@ -118,14 +83,5 @@ def _names_in_features(space: FeatureSpace, suffix: str) -> dict[str, str]:
     }
 
 
-def _figures(values: dict[str, Any], names: dict[str, str]) -> dict[str, float]:
-    """The finite ones; a figure that is not finite is none."""
-    found = {short: float(values[name]) for name, short in names.items() if name in values}
-    return {short: value for short, value in found.items() if math.isfinite(value)}
-
-
-def _count(entry: dict[str, Any], name: str) -> int:
-    value = entry[name]
-    if not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} is no count")
-    return value
+def _figures(values: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
+    return {short: values[name] for name, short in names.items() if name in values}

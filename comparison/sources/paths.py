@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-RUN_FILES = frozenset({"summary.json", "config.yaml", "metrics.csv"})
-FOLDERS_WITHOUT_RUNS = frozenset({"checkpoints"})
+from records import layout
+
+RUN_FILES = frozenset({layout.SUMMARY, layout.CONFIG, layout.METRICS})
+FOLDERS_WITHOUT_RUNS = frozenset({layout.CHECKPOINTS})
 WANDB_SUFFIX = ".wandb"
 PROJECT_PREFIX = "wandb://"
 
@@ -39,7 +41,7 @@ def find_run_paths(paths: Iterable[Path | str]) -> RunPaths:
             _add(path, found.wandb_files, seen)
         for folder, subfolders, files in os.walk(path):
             directory = Path(folder)
-            if "summary.json" in files:
+            if layout.SUMMARY in files:
                 subfolders.clear()
             else:
                 subfolders[:] = sorted(set(subfolders) - FOLDERS_WITHOUT_RUNS)

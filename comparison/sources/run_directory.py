@@ -11,9 +11,11 @@ import yaml
 from comparison.configuration import Filing, Selection, parse_configuration, wandb_filing
 from comparison.curves import read_curve
 from comparison.measures import Measurement
-from comparison.runs import Run, is_gan, make_run
+from comparison.runs import Run, make_run
 from comparison.sources.gan_files import read_discriminator, read_measurements
-from comparison.summary import Summary
+from records.files import LARGEST_YAML, read_text
+from records.layout import CONFIG, METRICS
+from records.summary import RUNNING, Summary, read_summary
 
 TRAINING = "fit"
 EVALUATIONS = ("validate", "test")
@@ -29,16 +31,16 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
     Raises:
         ValueError: If not even its model and data are known.
     """
-    summary = Summary.read(directory / "summary.json")
-    gan = is_gan(summary)
-    if summary.text("command") != TRAINING and not (gan and summary.text("command") in EVALUATIONS):
+    summary = read_summary(directory)
+    gan = summary.model.is_gan
+    if summary.command != TRAINING and not (gan and summary.command in EVALUATIONS):
         return None
     damage: list[str] = []
-    config, configuration, filing = _config(directory / "config.yaml", summary, damage)
+    config, configuration, filing = _config(directory / CONFIG, summary, damage)
     if gan:
         objective = configuration.get("model.init_args.objective")
-        growing = summary.text("status") == "running"
-        told = _read(lambda: read_discriminator(directory / "metrics.csv", objective, growing), damage)
+        growing = summary.status == RUNNING
+        told = _read(lambda: read_discriminator(directory / METRICS, objective, growing), damage)
         sampled = _read(lambda: read_measurements(directory), damage)
         return make_run(
             directory,
@@ -52,7 +54,7 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
         )
     if not selection.includes(filing):
         return None
-    curve = _read(lambda: read_curve(directory / "metrics.csv"), damage)
+    curve = _read(lambda: read_curve(directory / METRICS), damage)
     return make_run(
         directory,
         summary,
@@ -89,19 +91,14 @@ def join_evaluations(gans: Iterable[Run], selection: Selection) -> list[Run]:
 
 def _config(path: Path, summary: Summary, damage: list[str]) -> tuple[str, Mapping[str, str], Filing]:
     """Text, content, and group and tags of config.yaml."""
-    names = summary.text("data", "name"), summary.text("model", "architecture")
-    filing = Filing(names[0], tuple(name for name in names if name))
+    names = summary.data.name, summary.model.architecture
+    text, run_name = "", path.parent.name
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        damage.append(f"{path.name} cannot be read")
-        return "", {}, filing
-    try:
-        run_name = path.parent.name
+        text = read_text(path, LARGEST_YAML)
         return text, parse_configuration(text, run_name), wandb_filing(text, run_name, *names)
     except ValueError as error:
         damage.append(str(error))
-        return text, {}, filing
+        return text, {}, Filing(names[0], tuple(name for name in names if name))
 
 
 def _read(read: Callable[[], tuple[Part, ...]], damage: list[str]) -> tuple[Part, ...]:

@@ -10,8 +10,10 @@ import yaml
 
 from comparison.configuration import Filing, Selection, parse_configuration
 from comparison.curves import best_point, curve_of
-from comparison.runs import Run, is_gan, make_run
-from comparison.summary import Summary
+from comparison.runs import Run, make_run
+from records.summary import Summary
+
+NAME = "the W&B config"
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,16 @@ def run_of(logged: WandbRun, selection: Selection) -> Run | None:
         "metrics": {"val/acc1": measured[-1]} if measured else {},
         **{name: logged.summary.get(name) for name in ("images_per_second", "wall_time_seconds")},
     }
-    summary = Summary(values, "the W&B config")
-    if summary.text("command") != "fit":
+    summary = Summary.of(values, NAME)
+    if summary.command != "fit":
         return None
-    if is_gan(summary):
+    if summary.model.is_gan:
         raise ValueError("a GAN, which has no accuracy to compare: see its pictures and measures.json")
     return make_run(
         logged.path,
         summary,
         curve,
+        name=NAME,
         history="the W&B history",
         config=logged.config_text,
         configuration=logged.experiment,

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from comparison.configuration import Filing, Selection
-from comparison.curves import ACCURACY_COLUMN, LOSS_COLUMN, POSITION_COLUMNS
 from comparison.runs import WANDB_SERVER, UnreadableRun
 from comparison.sources.paths import PROJECT_PREFIX
 from comparison.sources.wandb_run import WandbRun
+from records.metrics import ACCURACY, LOSS, POSITION
 
 REQUESTS_AT_A_TIME = 8
 STATUSES = {"finished": "completed", "killed": "interrupted", "crashed": "failed"}  # others are called the same
@@ -90,9 +90,9 @@ def _logged(run: Any, path: Path) -> WandbRun:
     status = STATUSES.get(run.state, str(run.state))
     rows = [
         dict(row)
-        for column in (LOSS_COLUMN, ACCURACY_COLUMN)
+        for column in (LOSS, ACCURACY)
         # Only rows that have all of the keys come back, so each column is asked for by itself.
-        for row in run.scan_history(keys=[*POSITION_COLUMNS, column], use_cache=status == "completed")
+        for row in run.scan_history(keys=[*POSITION, column], use_cache=status == "completed")
     ]
     return WandbRun(
         path=path,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from comparison.curves import at_the_end, read_by_epoch
 from comparison.groups import compare
-from comparison.metrics import at_the_end, read_metrics
 from comparison.page import write_page
 from comparison.pictures import BYTES_OF_A_PICTURE, PictureBudget
 from comparison.questions import MOST_IN_A_FIGURE, Section, make_section
@@ -22,8 +22,8 @@ from comparison.questions.class_errors import (
     CLASSES,
     class_errors_of,
     errors_answer,
+    errors_of_run,
     hardest_classes,
-    read_class_errors,
 )
 from comparison.questions.gradients import (
     ends_answer,
@@ -31,7 +31,7 @@ from comparison.questions.gradients import (
     gradient_ratios,
     layer_norms_of,
     layers_answer,
-    read_layer_norms,
+    norms_at_the_end,
 )
 from comparison.questions.training_gap import error_gaps, gap_answer, loss_gaps
 
@@ -75,22 +75,22 @@ def save(picture: Image.Image, path: Path) -> None:
 
 def test_measurements_are_by_epoch_also_where_only_a_step_is_logged(tmp_path: Path) -> None:
     write_metrics(tmp_path, ratio=0.25)
-    measured = read_metrics(tmp_path)
+    measured = read_by_epoch(tmp_path)
     assert measured["gradients/first_to_last"] == {1: [0.25], 2: [0.25]}
     assert measured["val/acc1"] == {1: [0.5], 2: [0.9]}
     assert at_the_end(measured["val/acc1"]) == 0.9
     assert at_the_end({epoch: [float(epoch)] for epoch in range(1, 41)}) == 38.5
     assert at_the_end({0.5: [1.0], 1.0: [2.0]}) == 2.0
-    assert read_metrics(tmp_path / "absent") == {}
+    assert read_by_epoch(tmp_path / "absent") == {}
     (tmp_path / "metrics.csv").write_text("epoch,step,val/acc1\n0,1,good\n")
     with pytest.raises(ValueError, match="holds something else than numbers"):
-        read_metrics(tmp_path)
+        read_by_epoch(tmp_path)
 
 
 def test_measurements_are_by_validation_where_an_epoch_has_several(tmp_path: Path) -> None:
     rows = "0,1,2.0,\n0,4,,0.5\n0,6,1.5,\n0,9,1.0,\n0,9,,0.7\n"
     (tmp_path / "metrics.csv").write_text("epoch,step,train/loss,val/acc1\n" + rows)
-    measured = read_metrics(tmp_path)
+    measured = read_by_epoch(tmp_path)
     assert measured == {"train/loss": {0.5: [2.0], 1: [1.5, 1.0]}, "val/acc1": {0.5: [0.5], 1: [0.7]}}
 
 
@@ -149,19 +149,19 @@ def test_norms_by_layer_are_geometric_means_of_the_end_and_over_the_seeds(tmp_pa
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"format": 2}, "is of format 2, which this version cannot read"),
-        ({"steps": []}, "cannot be read"),
-        ({"steps": [10]}, "cannot be read"),
-        ({"layers": ["conv1"]}, "cannot be read"),
-        ({"gradient": [["a", 1, 1], ["b", 1, 1]]}, "cannot be read"),
-        ({"gradient": None}, "cannot be read"),
-        ({"steps": [10, 1e999]}, "cannot be read"),
+        ({"format": 2}, "has format 2; this version reads 1"),
+        ({"steps": []}, "is damaged"),
+        ({"steps": [10]}, "is damaged"),
+        ({"layers": ["conv1"]}, "is damaged"),
+        ({"gradient": [["a", 1, 1], ["b", 1, 1]]}, "is damaged"),
+        ({"gradient": None}, "is damaged"),
+        ({"steps": [10, 1e999]}, "is damaged"),
     ],
 )
 def test_damaged_norms_by_layer_are_refused(changes: dict[str, Any], problem: str, tmp_path: Path) -> None:
     write_layers(tmp_path, [[1.0, 1.0, 1.0]] * 2, **changes)
     with pytest.raises(ValueError, match=re.escape(f"gradient_flow.json {problem}")):
-        read_layer_norms(tmp_path)
+        norms_at_the_end(tmp_path)
 
 
 def test_class_errors_are_means_over_the_seeds(tmp_path: Path, make_run: MakeRun) -> None:
@@ -193,13 +193,13 @@ def test_of_many_classes_the_hardest_are_shown(tmp_path: Path, make_run: MakeRun
 def test_damaged_class_errors_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "class_errors.json").write_text(text)
     with pytest.raises(ValueError, match=r"class_errors\.json"):
-        read_class_errors(tmp_path)
+        errors_of_run(tmp_path)
 
 
 def test_errors_of_test_images_are_not_those_of_validation(tmp_path: Path) -> None:
     write_errors(tmp_path, [[0, 1, 1]], split="test")
-    assert read_class_errors(tmp_path) is None
-    assert read_class_errors(tmp_path / "absent") is None
+    assert errors_of_run(tmp_path) is None
+    assert errors_of_run(tmp_path / "absent") is None
 
 
 def test_pictures_of_a_page_are_bounded(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_the_page_answers_what_the_runs_can_answer(tmp_path: Path, make_run: Mak
         "What do the first layers look for?",
         "taken for dog with 98%",
         'alt="Filters of the first layer of ResNet-20"',
-        "class_errors.json cannot be read",
+        "class_errors.json is not valid JSON",
     ):
         assert text in html
     assert "○ first layer, ● last layer" not in html  # which the chart by layer shows, too

@@ -225,7 +225,7 @@ def test_measures_of_a_later_command_belong_to_the_run_that_they_are_of(tmp_path
         ),
         ("metrics.csv", "epoch,step,val/accuracy_real,val/accuracy_fake\ninf,9,7,1\n", "metrics.csv holds something"),
         ("config.yaml", "model: [", "config.yaml is not valid YAML"),
-        ("measures.json", "[]", "measures.json is damaged"),
+        ("measures.json", "[]", "measures.json is not a JSON object"),
         ("measures.json", '{"format": 1, "measurements": [{"split": "val"}]}', "measures.json is damaged"),
         ("measures.json", '{"format": 2, "measurements": []}', "measures.json has format 2; this version reads 1"),
         ("pictures/samples.png", "no picture", "samples.png cannot be read"),
