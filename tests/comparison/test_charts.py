@@ -8,9 +8,16 @@ import pytest
 from comparison.groups import compare
 from comparison.palette import FAMILIES
 from comparison.questions import make_section
-from comparison.questions.accuracy_cost import MOST_LABELS, PLOT_SIZE, cost_chart, pareto_front
+from comparison.questions.accuracy_cost import (
+    LINE_HEIGHT,
+    MOST_LABELS,
+    PLOT_SIZE,
+    POSITIONS,
+    cost_chart,
+    pareto_front,
+    position_labels,
+)
 from comparison.questions.charts import log_ticks, time_unit
-from comparison.questions.label_positions import LINE_HEIGHT, POSITIONS, position_labels
 from comparison.questions.learning_curves import accuracy_curves, loss_curves
 
 MakeRun = Callable[..., Path]

@@ -1,12 +1,17 @@
-"""The panels that workspace and report have in common."""
+"""The saved workspace and the report: their panels, and how each lays them out."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
 
 from comparison.dashboard import names
+
+WIDTH = 24  # columns of a report's grid
+HEIGHT = 8
+CLOSED_AT_FIRST = {"Speed", "Inside the networks", "GANs"}  # pictures take time to load
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,71 @@ def chapters() -> list[Chapter]:
         ),
         Chapter("GANs", "Losses and samples.", _curves(names.GAN_CURVES) + _pictures(names.GAN_PICTURES)),
     ]
+
+
+def build_workspace(entity: str, project: str, group: str | None) -> ws.Workspace:
+    """A workspace that compares the architectures.
+
+    Args:
+        entity: Who owns the project.
+        project: Project with the runs.
+        group: Group of runs to show, which is the data set unless the logger was given another; None for all.
+    """
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=f"Architectures on {group}" if group else "Architectures",
+        sections=[
+            ws.Section(
+                name=chapter.heading,
+                panels=chapter.panels,
+                is_open=chapter.heading not in CLOSED_AT_FIRST,
+                layout_settings=ws.SectionLayoutSettings(columns=chapter.columns, rows=2),
+                panel_settings=ws.SectionPanelSettings(x_axis=names.AXIS),
+            )
+            for chapter in chapters()
+        ],
+        settings=ws.WorkspaceSettings(x_axis=names.AXIS, max_runs=50),
+        runset_settings=ws.RunsetSettings(
+            filters=training_runs(group),
+            groupby=[ws.Config(path) for path in (names.DATA_SET, names.ARCHITECTURE)],
+            order=[ws.Ordering(ws.Summary(names.BEST_ACCURACY), ascending=False)],
+            pinned_columns=run_columns(),
+        ),
+    )
+
+
+def build_report(entity: str, project: str, group: str | None, *, link: bool) -> wr.Report:
+    """A report that compares the architectures.
+
+    Args:
+        entity: Who owns the project.
+        project: Project with the runs.
+        group: Group of runs to show; None for all.
+        link: Name the project in each set of runs, for which the server is asked for its number. Without, a set of
+            runs is of the report's own project.
+    """
+    blocks: list[Any] = [
+        wr.P(
+            "Written by python -m comparison dashboard; the same comparison without an account is python -m comparison."
+        ),
+        wr.TableOfContents(),
+    ]
+    for chapter in chapters():
+        runs = _runs(entity, project, group, link)
+        _lay_out(chapter)
+        grid = wr.PanelGrid(runsets=[runs], panels=chapter.panels, hide_run_sets=True)
+        blocks += [wr.H2(chapter.heading), wr.P(chapter.explanation), grid]
+    table = wr.PanelGrid(runsets=[_runs(entity, project, group, link, grouped=False)], panels=[])
+    blocks += [wr.H2("Runs"), wr.P("What each network costs, and what came of each run."), table]
+    return wr.Report(
+        entity=entity,
+        project=project,
+        title=f"Architectures on {group}" if group else "Architectures",
+        description="The landmark image networks by accuracy, size, speed and cost.",
+        blocks=blocks,
+        width="fluid",
+    )
 
 
 def training_runs(group: str | None) -> str:
@@ -112,3 +182,24 @@ def _parallel_coordinates() -> Any:
 
 def _pictures(keys: Mapping[str, str]) -> list[Any]:
     return [wr.MediaBrowser(title=title, media_keys=[key], num_columns=2) for title, key in keys.items()]
+
+
+def _runs(entity: str, project: str, group: str | None, link: bool, *, grouped: bool = True) -> Any:
+    columns = run_columns()
+    return wr.Runset(
+        entity=entity if link else "",
+        project=project if link else "",
+        name=group or "All runs",
+        filters=training_runs(group),
+        groupby=[f"config.{path}" for path in (names.DATA_SET, names.ARCHITECTURE)] if grouped else [],
+        order=[wr.OrderBy(wr.SummaryMetric(names.BEST_ACCURACY), ascending=False)],
+        pinned_columns=["run:displayName", *columns],
+        column_order=["run:displayName", *columns],
+    )
+
+
+def _lay_out(chapter: Chapter) -> None:
+    width = WIDTH // chapter.columns
+    for number, panel in enumerate(chapter.panels):
+        row, place = divmod(number, chapter.columns)
+        panel.layout = wr.Layout(x=place * width, y=row * HEIGHT, w=width, h=HEIGHT)
