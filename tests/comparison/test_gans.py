@@ -221,7 +221,7 @@ def test_measures_of_a_later_command_belong_to_the_run_that_they_are_of(tmp_path
         (
             "metrics.csv",
             "epoch,step,val/accuracy_real,val/accuracy_fake\n0,9,0.5\n",
-            "metrics.csv holds something else",
+            "line 2 of metrics.csv has 3 cells instead of 4",
         ),
         ("metrics.csv", "epoch,step,val/accuracy_real,val/accuracy_fake\ninf,9,7,1\n", "metrics.csv holds something"),
         ("config.yaml", "model: [", "config.yaml is not valid YAML"),

@@ -104,7 +104,7 @@ def test_a_run_that_does_not_count_says_why(
         ("config.yaml", b"a: !!python/object/apply:os.getcwd []\n", "config.yaml is not valid YAML"),
         ("config.yaml", b"- 1\n", "config.yaml is not a mapping"),
         ("config.yaml", b"a: &again [*again]\n", "config.yaml is not valid YAML"),
-        ("config.yaml", b"\xff\xfe", "config.yaml cannot be read"),
+        ("config.yaml", b"\xff\xfe", "config.yaml cannot be read (it is not a text in UTF-8)"),
     ],
 )
 def test_a_damaged_file_beside_the_summary_is_named(
