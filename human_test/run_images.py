@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 
 import datamodules
-from experiment.checkpoint_io import load_verified
-from experiment.resume import CONFIG, checkpoint_to_evaluate
+from experiment.checkpoints import checkpoint_to_evaluate, load_verified
 from lightning_modules.gan.module import GAN
+from records.checkpoints import run_of
+from records.config import arguments_of, class_name, read_config
+from records.files import UnreadableError
+from records.layout import CONFIG
 
 
 def config_of(run: Path) -> dict[str, Any]:
@@ -23,11 +25,11 @@ def config_of(run: Path) -> dict[str, Any]:
     """
     if not run.exists():
         raise ValueError(f"There is no run {run}: give the directory of a GAN's run, or a checkpoint in one.")
-    file = directory_of(run) / CONFIG
+    file = run_of(run) / CONFIG
     try:
-        config = yaml.safe_load(file.read_text())
-        model, data = (_class_name(config[part]) for part in ("model", "data"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        config = read_config(run_of(run))
+        model, data = (class_name(config.get(part)) for part in ("model", "data"))
+    except UnreadableError:
         raise ValueError(
             f"There is no {file} that names a GAN and its data: give the directory of a GAN's run, or a checkpoint in "
             "one."
@@ -39,20 +41,15 @@ def config_of(run: Path) -> dict[str, Any]:
     return config
 
 
-def directory_of(run: Path) -> Path:
-    """The directory of a run that is given by it or by one of its checkpoints."""
-    return run if run.is_dir() else run.parent.parent
-
-
 def model_name(config: dict[str, Any]) -> str:
     """The GAN of a config in a few words, such as GAN (dcgan)."""
-    networks = _arguments_of(config["model"]).get("networks")
+    networks = arguments_of(config["model"]).get("networks")
     return f"GAN ({networks})" if networks else "GAN"
 
 
 def data_name(config: dict[str, Any]) -> str:
     """The short name of a run's data, such as mnist."""
-    return getattr(datamodules, _class_name(config["data"])).name
+    return getattr(datamodules, class_name(config["data"])).name
 
 
 def held_out_images(config: dict[str, Any], count: int, seed: int, root: Path | None = None) -> NDArray[np.uint8]:
@@ -70,10 +67,10 @@ def held_out_images(config: dict[str, Any], count: int, seed: int, root: Path | 
     Raises:
         ValueError: There are fewer, or the data cannot be read.
     """
-    arguments = _arguments_of(config["data"])
+    arguments = arguments_of(config["data"])
     if root is not None and "root" in arguments:
         arguments["root"] = str(root)
-    data = getattr(datamodules, _class_name(config["data"]))(**arguments)
+    data = getattr(datamodules, class_name(config["data"]))(**arguments)
     data.prepare_data()
     data.setup("test")
     split = data.test_dataloader().split
@@ -122,13 +119,3 @@ def read_gan(checkpoint: Path) -> GAN:
             f"{checkpoint} does not fit the GAN of its own arguments: use the version of this project that wrote it."
         ) from None
     return gan.eval()
-
-
-def _class_name(part: dict[str, Any]) -> str:
-    """The class that a part of a config names, without its module."""
-    return str(part["class_path"]).rpartition(".")[2]
-
-
-def _arguments_of(part: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that a part of a config gives to its class."""
-    return dict(part.get("init_args") or {})

@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lightning.pytorch import Callback
 
-import experiment.checkpoint_io
 import experiment.cli
 from main import main
 
@@ -107,7 +106,7 @@ def _arrange(killer: KillAt) -> None:
             killer.reached("rename")
         replace(source, target)
 
-    experiment.checkpoint_io.os.replace = replace_or_die  # type: ignore[attr-defined]
+    os.replace = replace_or_die  # type: ignore[assignment]
 
 
 def run(step: dict[str, Any], log: Path) -> bool:

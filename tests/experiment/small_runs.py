@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from experiment.checkpoint_io import newest_verified
+from experiment.checkpoints import newest_verified
 
 STEPS_PER_EPOCH, EPOCHS = 6, 8  # so many that no run ends before its kill
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from experiment.checkpoint_io import newest_verified
+from experiment.checkpoints import newest_verified
 from tests.experiment.small_runs import STEPS_PER_EPOCH, assert_identical, final_state, metrics, write_config
 
 

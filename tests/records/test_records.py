@@ -257,6 +257,8 @@ def test_damaged_metrics_are_named(tmp_path: Path, text: str, problem: str) -> N
 def test_half_a_line_of_a_growing_file_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,loss\n1,2\n3")
     assert read_metrics(tmp_path / "metrics.csv", growing=True).rows == [["1", "2"]]
+    (tmp_path / "metrics.csv").write_text("step,lo")
+    assert read_metrics(tmp_path / "metrics.csv", growing=True)[1:] == ((), [])
 
 
 def test_a_config_that_differs_is_kept(tmp_path: Path) -> None:

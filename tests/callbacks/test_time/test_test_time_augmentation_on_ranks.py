@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from experiment.checkpoint_io import VerifiedCheckpointIO
+from experiment.checkpoints import VerifiedCheckpointIO
 from lightning_modules import ResNet
 
 ROOT = Path(__file__).parents[3]
