@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from human_test.protocol import FORMAT, id_of_test
+from records.files import UnreadableError, read_bytes
 
+LARGEST = 16 * 2**20  # bytes; a vote has about 50
 SAYS = {"real": True, "fake": False}
 
 
@@ -17,7 +19,7 @@ class Answers:
     """What one person said.
 
     Attributes:
-        name: Of the file.
+        name: Path of the file.
         test: Id of the test.
         data: Short name of the data set.
         model: What made the generated images.
@@ -86,9 +88,9 @@ def read_one(file: Path) -> Answers:
         DamagedAnswersError: They are not what a page of this project writes.
     """
     try:
-        result = json.loads(file.read_bytes(), parse_constant=_refuse)
-    except OSError as error:
-        raise DamagedAnswersError(f"cannot be read ({error.strerror})") from None
+        result = json.loads(read_bytes(file, LARGEST), parse_constant=_refuse)
+    except UnreadableError as error:
+        raise DamagedAnswersError(str(error).removeprefix(f"{file.name} ")) from None
     except (ValueError, RecursionError):
         raise DamagedAnswersError("not valid JSON, perhaps cut off") from None
     if not isinstance(result, dict) or result.get("format") != FORMAT:

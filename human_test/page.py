@@ -11,6 +11,7 @@ from markupsafe import Markup
 from comparison.page import inline_json
 from human_test.protocol import PUBLISHED, masked
 from human_test.trial import HumanTest
+from records.files import write_whole
 
 HERE = Path(__file__).parent
 
@@ -28,11 +29,8 @@ def write_page(test: HumanTest, output: Path, language: Language = "auto") -> No
     Raises:
         ValueError: It cannot be written there.
     """
-    unfinished = output.with_name(f".{output.name}.part")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(render_page(test, language), encoding="utf-8")
-        unfinished.replace(output)
+        write_whole(output, render_page(test, language))
     except OSError as error:
         raise ValueError(f"{output} cannot be written ({error.strerror}): name another file with --output.") from None
 

@@ -28,7 +28,7 @@ ALLOWED = {
     "callbacks": {"callbacks", "lightning_modules.classifier"},
     "experiment": {"experiment", "lightning_modules", "datamodules", "callbacks"},
     "architectures": {"architectures", "comparison", "experiment", "lightning_modules"},
-    "human_test": {"human_test", "comparison", "experiment", "lightning_modules", "datamodules"},
+    "human_test": {"human_test", "comparison", "experiment", "lightning_modules", "datamodules", "records"},
     "comparison": {
         "comparison",
         "experiment",

@@ -21,7 +21,7 @@ from datamodules.imagenet.bounding_boxes import Boxes
 from lightning_modules import NIN, VGG, AlexNet, GoogLeNet, ResNet
 from lightning_modules.classifier import ImageClassifier, one_view
 from tests.callbacks.tiny_runs import Batch, tiny_net
-from tests.datamodules.imagenet.photographs import write_tree
+from tests.datamodules.photographs.made_photographs import write_tree
 
 SIDE, CLASSES, VIEW = 32, 7, (10.0, 5.0, 128.0, 64.0)
 OBJECT = (8, 12, 24, 20)  # edges in the view
