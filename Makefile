@@ -4,7 +4,7 @@ BIN := .venv/bin
 FIT := $(BIN)/python main.py fit --config configs/base.yaml
 DIGITS := --config configs/data/digits.yaml
 # asked once, when .venv is there: half the time where the processor has instructions for bfloat16, ten times elsewhere
-PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.processor))$(PRECISION)
+PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.preflight))$(PRECISION)
 QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
 .PHONY: quickstart test test-cluster lint bench lock

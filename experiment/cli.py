@@ -21,12 +21,10 @@ from experiment.checkpoints import (
     newest_verified,
     with_config_of_resumed_run,
 )
-from experiment.preflight import check_launch
-from experiment.processor import warn_of_slow_bfloat16
-from experiment.quiet import silence_unhelpful_messages
+from experiment.preflight import check_launch, warn_of_slow_bfloat16
 from experiment.run_record import DEFAULT_ROOT, RunRecord, create_unused, new_run_directory, recorded_wandb_id
 from experiment.trusted_imports import trust_known_modules
-from experiment.usage_errors import ExperimentArgumentParser
+from experiment.usage_errors import ExperimentArgumentParser, silence_unhelpful_messages
 from experiment.wandb_logger import ResilientWandbLogger
 from records.files import remove_parts
 from records.layout import CHECKPOINTS

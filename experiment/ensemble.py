@@ -19,9 +19,8 @@ from callbacks.test_time.views import PROTOCOLS, ProtocolName
 from experiment.checkpoints import checkpoint_to_evaluate
 from experiment.ensemble_summary import Answers, summarize, table
 from experiment.export import read_run
-from experiment.quiet import silence_unhelpful_messages
 from experiment.run_record import git_state, hardware
-from experiment.usage_errors import one_line_for_usage_errors
+from experiment.usage_errors import one_line_for_usage_errors, silence_unhelpful_messages
 from lightning_modules import ImageClassifier
 from records.checkpoints import run_of
 from records.config import arguments_of, class_name, read_config

@@ -16,6 +16,7 @@ from experiment.checkpoints import checkpoint_to_evaluate, load_verified
 from experiment.pretrained import PretrainedClassifier
 from experiment.usage_errors import one_line_for_usage_errors
 from lightning_modules import ImageClassifier
+from lightning_modules.classifier import FROM_DATA
 from records.checkpoints import run_of
 from records.config import class_name, read_config
 from records.files import UnreadableError
@@ -24,7 +25,6 @@ from records.record import fraction
 from records.summary import Data, Summary, read_summary
 
 FORMATS = ("safetensors", "torch_export")
-FROM_DATA = {"num_classes", "in_channels", "image_size"}
 TOLERANCE = 1e-4
 
 
@@ -101,7 +101,7 @@ def read_run(run: Path) -> PretrainedClassifier:
     if not isinstance(content.get("hyper_parameters"), dict) or not isinstance(content.get("state_dict"), dict):
         raise ValueError(f"{checkpoint} is no checkpoint of a network of this project: give another file of the run.")
     name = class_name(config["model"])
-    of_training = inspect.signature(ImageClassifier.__init__).parameters.keys() - FROM_DATA
+    of_training = inspect.signature(ImageClassifier.__init__).parameters.keys() - set(FROM_DATA)
     summary = _summary(directory)
     pretrained = PretrainedClassifier(
         name,

@@ -153,7 +153,7 @@ class RunRecord(SaveConfigCallback):
             steps=trainer.global_step,
             images_seen=int(metrics.get("images_seen", 0)),
             metrics=metrics,
-            best={name: Best(**best) for name, best in self.best.items()},
+            best={name: Best.model_validate(best) for name, best in self.best.items()},
             images_per_second=next((speed for speed in speeds if speed), None),
             wall_time_seconds=self._seconds(),
             finished=None if status == RUNNING else _now(),

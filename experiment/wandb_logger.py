@@ -99,13 +99,14 @@ class ResilientWandbLogger(WandbLogger):
         self._offline_requested = offline
         self._id_given = bool(id or os.environ.get("WANDB_RUN_ID"))
         self._best: dict[str, float] = {}
+        self._run_id = id or os.environ.get("WANDB_RUN_ID") or new_run_id()
         self._options: dict[str, Any] = {  # of wandb.init
             "project": project,
             "group": group,
             "tags": tags,
             "job_type": job_type,
             "name": name,
-            "id": id or os.environ.get("WANDB_RUN_ID") or new_run_id(),
+            "id": self._run_id,
             "resume": "allow" if id else None,
         }
 
@@ -121,7 +122,7 @@ class ResilientWandbLogger(WandbLogger):
     @property
     def run_id(self) -> str:
         """Id of the run: give it as ``id`` to continue the run."""
-        return str(self._options["id"])
+        return self._run_id
 
     @property
     def version(self) -> str:
@@ -141,6 +142,7 @@ class ResilientWandbLogger(WandbLogger):
             if not self._options[option]:
                 self._options[option] = value
         if id is not None and not self._id_given:
+            self._run_id = id
             self._options.update(id=id, resume="allow")  # without, W&B would begin the run of this id anew
 
     @property
@@ -149,7 +151,7 @@ class ResilientWandbLogger(WandbLogger):
         """The wandb run, started on first use; on other ranks a stand-in that ignores every call."""
         if self._experiment is None:
             attach_id = getattr(self, "_attach_id", None)
-            self._experiment = wandb.attach(attach_id) if attach_id else self._start()
+            self._experiment = wandb.attach(attach_id) if attach_id else self._start()  # type: ignore[attr-defined]
         return cast(wandb.Run, self._experiment)
 
     @rank_zero_only
@@ -269,7 +271,7 @@ class ResilientWandbLogger(WandbLogger):
         for folder in Path(self.save_dir or ".", WANDB).glob(f"run-*-{self.run_id}"):
             shutil.rmtree(folder, ignore_errors=True)
         if not self._options["resume"]:
-            self._options["id"] = new_run_id()
+            self._run_id = self._options["id"] = new_run_id()
 
 
 def new_run_id() -> str:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from experiment.processor import has_bfloat16
+from experiment.preflight import has_bfloat16
 
 CSV = ["--trainer.logger", "experiment.csv_logger.ResumableCSVLogger", "--trainer.enable_progress_bar", "false"]
 
