@@ -9,7 +9,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from lightning_modules import ARCHITECTURES, ImageClassifier
+from lightning_modules import ImageClassifier
+from lightning_modules.classifier import networks
 from lightning_modules.model_card import model_card
 
 LICENSE = "apache-2.0"
@@ -97,17 +98,21 @@ def build(name: str, arguments: dict[str, Any]) -> ImageClassifier:
     Raises:
         ValueError: There is no such class, or it has no such arguments.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(f"There is no network {name} in lightning_modules: it has {', '.join(ARCHITECTURES)}.")
-    if arguments.get("weights") is not None:
-        raise ValueError(f"The arguments of {name} name other weights: leave weights out.")
+    known = networks()
+    if name not in known:
+        raise ValueError(f"There is no network {name} in lightning_modules: it has {', '.join(known)}.")
     try:
         json.dumps(arguments)
-        return ARCHITECTURES[name](**arguments)
+        network = known[name](**arguments)
     except TypeError as error:
         raise ValueError(
             f"{name} cannot be built from these arguments ({error}): use the version of this project that wrote them."
         ) from None
+    if network.start_weights:
+        raise ValueError(
+            f"The arguments of {name} name other weights: leave {' and '.join(network.start_weights)} out."
+        )
+    return network
 
 
 def card_of(
