@@ -65,6 +65,12 @@ def test_a_summary_bears_any_value_anywhere(value: Any) -> None:
     assert summary.best_accuracy == (value if value in (0.5,) and not isinstance(value, bool) else None)
 
 
+def test_the_format_comes_first(tmp_path: Path) -> None:
+    write_summary(tmp_path, Summary(command="fit", seed=42))
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"format": 1, "command": "fit", "seed": 42}
+    assert next(iter(Summary(command="fit").plain())) == "format"
+
+
 def test_values_of_another_kind_are_none() -> None:
     summary = Summary.of(
         {
