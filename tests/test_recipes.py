@@ -180,13 +180,3 @@ def test_a_data_set(checkout: Path) -> None:
     assert exported.code == 0, exported.err
     assert json.loads((checkout / "exported" / "config.json").read_text())["class_names"] == ["upright", "level"]
     assert "3 passed" in tests.out, tests.out
-
-
-def test_a_network_of_a_gan(checkout: Path) -> None:
-    section = section_of("docs/adding.md", "A GAN's network")
-    file, test = follow(section, checkout)
-    assert file == "lightning_modules/gan/networks/linear.py"
-    trained, tests = run(checkout, fit(section, "--data.val_size", "297"), pytest_of(test))
-    assert trained.code == 0, trained.err
-    assert json.loads((checkout / "run" / "summary.json").read_text())["steps"] == 2
-    assert "2 passed" in tests.out, tests.out
