@@ -7,9 +7,10 @@ import torch
 
 from tests.lightning_modules.gan.gan_ranks import train_on_ranks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow(8), pytest.mark.xdist_group("a GAN on ranks")]
 
 MEAN = {"ema_decay": 0.9, "stabilizers": {"historical_averaging": 0.01}}
+PENALTY = {"stabilizers": {"gradient_penalty": 10.0}, "objective": "wasserstein"}
 BF16 = {"precision": "bf16-mixed"}
 PLAN: list[dict[str, Any]] = [
     {"ranks": 1, "batch_size": 32, "steps": 8, "gan": MEAN, "save_at": 5, "validate": True},
@@ -22,13 +23,13 @@ PLAN: list[dict[str, Any]] = [
         "ranks": 1,
         "batch_size": 32,
         "steps": 4,
-        "gan": {"stabilizers": {"gradient_penalty": 10.0}, "objective": "wasserstein"},
+        "gan": PENALTY,
     },
     {
         "ranks": 2,
         "batch_size": 16,
         "steps": 4,
-        "gan": {"stabilizers": {"gradient_penalty": 10.0}, "objective": "wasserstein"},
+        "gan": PENALTY,
     },
     {"ranks": 2, "batch_size": 8, "steps": 4, "gan": {"accumulate_batches": 2}},
     {"ranks": 2, "batch_size": 16, "steps": 8, "gan": MEAN, **BF16},
