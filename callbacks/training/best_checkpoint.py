@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 class BestCheckpoint(ModelCheckpoint):
     """Saves the best epoch, by the `monitor` and the `mode` that the module names, such as val/acc1 and max.
 
-    Nothing is saved for a module that names none, as a GAN, nor beside a ModelCheckpoint of the user's own that monitors
-    a metric, which then chooses the best epoch.
+    Nothing is saved for a module that names none, as a GAN, nor beside a ModelCheckpoint of the user's own that
+    monitors a metric, which then chooses the best epoch.
 
     Args:
         filename: Name of the file, with {epoch} and {step}; it begins with best, by which `--ckpt_path RUN` finds it.
