@@ -52,6 +52,19 @@ def test_gradients_are_written_and_read(tmp_path: Path) -> None:
     assert str(read.gradient) == str(flow.gradient)
 
 
+def test_format_numbers_stand_once() -> None:
+    constants = [
+        path
+        for package in ("records", "experiment")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"^(SUPPORTED_)?FORMAT = ", path.read_text(), re.M)
+    ]
+    assert constants == [ROOT / "records" / "measures.py"]
+    assert {
+        model.model_fields["format"].default for model in (Summary, ClassErrors, GradientFlow, measures.Measures)
+    } == {1}
+
+
 SENSELESS = [None, "", 7, -1, True, 0.5, math.nan, math.inf, 10**400, [], [1], {}, {"a": 1}, {"a": {"a": {}}}, "\x1b"]
 
 
