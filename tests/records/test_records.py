@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from records import class_errors, gradient_flow, layout
+from records import class_errors, gradient_flow, layout, measures
 from records.checkpoints import best_checkpoints, digest_path, is_verified, run_of, sha256_of, write_digest
-from records.class_errors import read_class_errors, write_class_errors
+from records.class_errors import ClassErrors, read_class_errors, write_class_errors
 from records.config import arguments_of, class_name, read_config, write_config
 from records.files import UnreadableError
 from records.gradient_flow import GradientFlow, read_gradient_flow, write_gradient_flow
