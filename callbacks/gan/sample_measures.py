@@ -9,14 +9,11 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from callbacks.gan.classifier_features import read_classifier
-from callbacks.gan.feature_space import FeatureSpace
-from callbacks.gan.frechet import bias_warning
-from callbacks.gan.image_set import ImageSet
-from callbacks.gan.inception_features import InceptionFeatures
-from callbacks.gan.measures import MEASURES, OF_PIXELS, MeasureName, measured
+from callbacks.gan.distances import bias_warning
+from callbacks.gan.feature_spaces import FeatureSpace, InceptionFeatures, read_classifier
+from callbacks.gan.measures import MEASURES, OF_PIXELS, ImageSet, MeasureName, measured
 from callbacks.gan.pixels import as_bytes
-from callbacks.gan.record import add_measurement
+from records.measures import add_measurement
 
 INCEPTION = "inception"
 FEW = 64
