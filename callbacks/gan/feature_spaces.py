@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from callbacks.gan.pixels import as_unit
-from lightning_modules.classifier import ImageClassifier
-from records.checkpoints import best_checkpoints, run_of, sha256_of
+from lightning_modules.classifier import ImageClassifier, networks
+from records.checkpoints import best_checkpoints, digest_path, is_verified, run_of, sha256_of
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, SUMMARY
 from records.summary import Summary, read_summary
@@ -194,7 +194,7 @@ def read_classifier(source: str) -> ClassifierFeatures:
     summary = _summary(run_of(checkpoint))
     # Their constructors draw initial weights; the run's own random numbers must not depend on that.
     with torch.random.fork_rng(devices=[]):
-        network = _network(summary.model.class_name, _hyperparameters(checkpoint), str(checkpoint))
+        network = _network(summary.model.class_name, checkpoint)
     record = {
         "checkpoint": checkpoint.as_posix(),
         "sha256": sha256_of(checkpoint),
@@ -246,25 +246,31 @@ def _summary(run: Path) -> Summary:
     return summary
 
 
-def _hyperparameters(checkpoint: Path) -> dict[str, Any]:
+def _network(name: str, checkpoint: Path) -> ImageClassifier:
+    """The network of class `name` with the weights of `checkpoint`, which names no code that would be run."""
+    known = networks()  # whichever of the project's or a user's own are imported
+    if name not in known:
+        raise ValueError(f"{checkpoint} holds a {name}, which is no ImageClassifier of this project: give another run.")
+    content = _read(checkpoint)
     try:
-        return dict(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["hyper_parameters"])
+        network = known[name](**content["hyper_parameters"])
+        network.load_state_dict(content["state_dict"])
+    except (TypeError, KeyError, RuntimeError):
+        raise ValueError(
+            f"{checkpoint} does not fit the {name} of its own arguments: use the version of this project that wrote it."
+        ) from None
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise ValueError(f"{checkpoint} holds values that are not finite: give another run.")
+    return network
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint holds, if its digest and its form are right."""
+    digest = digest_path(checkpoint)
+    if digest.is_file() and not is_verified(checkpoint):
+        raise ValueError(f"{checkpoint} is damaged (its SHA-256 is not that of {digest.name}): give another run.")
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return {name: dict(content[name]) for name in ("hyper_parameters", "state_dict")}
     except Exception:
         raise ValueError(f"{checkpoint} is no checkpoint of a classifier of this project: give another file.") from None
-
-
-def _network(name: str, arguments: dict[str, Any], weights: str) -> ImageClassifier:
-    # Whichever of the project's or a user's own are imported; their file names no code that would be run.
-    known = {network.__name__: network for network in _subclasses(ImageClassifier)}
-    if name not in known:
-        raise ValueError(f"{weights} holds a {name}, which is no ImageClassifier of this project: give another run.")
-    try:
-        return known[name](**arguments, weights=weights)
-    except TypeError:
-        raise ValueError(
-            f"{weights} has arguments that {name} does not know: use the version of this project that wrote it."
-        ) from None
-
-
-def _subclasses(base: type[ImageClassifier]) -> list[type[ImageClassifier]]:
-    return [found for direct in base.__subclasses__() for found in (direct, *_subclasses(direct))]

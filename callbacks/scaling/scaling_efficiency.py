@@ -30,12 +30,12 @@ class PhaseClock:
 
     Args:
         device: Where the network is trained.
-        seconds: The host's clock, for any device but a GPU.
+        seconds: Clock of the host, for marks where there is no GPU.
     """
 
     def __init__(self, device: torch.device, seconds: Callable[[], float] = time.perf_counter) -> None:
         self.device = device
-        self._host_seconds = seconds
+        self._seconds_now = seconds
         self._steps: list[list[tuple[str, Stamp, Stamp]]] = []
         self._last: Stamp | None = None
 
@@ -67,7 +67,7 @@ class PhaseClock:
 
     def _now(self) -> Stamp:
         if self.device.type != "cuda":
-            return self._host_seconds()
+            return self._seconds_now()
         event = torch.Event(self.device, enable_timing=True)
         event.record()
         return event
