@@ -110,14 +110,14 @@ class CollapseAlarm(Callback):
 
     Args:
         every_n_steps: Steps between two checks.
-        checks: How many in a row must agree.
-        skip_steps: First steps without a check: an untrained generator's images are all alike.
-        diversity_share: Alarm if samples differ by less than this share of what real images do.
-        loss: Alarm if the discriminator's loss is nearer to 0.
-        accuracy: Alarm if the discriminator is right on at least this share of real and of fake images.
-        samples: Images that are compared.
-        seed: Of their latents.
-        stop: Whether to end the training.
+        checks: Number of checks in a row that must agree before there is an alarm.
+        skip_steps: Number of first steps without a check, as an untrained generator's images are all alike.
+        diversity_share: Share of the diversity of real images that the samples' diversity must not fall below.
+        loss: Distance from 0 that the discriminator's loss must not fall below.
+        accuracy: Share of real and of fake images that the discriminator must not come to be right on.
+        samples: Number of samples that are compared with each other.
+        seed: Seed of the samples' latents.
+        stop: Whether an alarm ends the training.
 
     Raises:
         ValueError: An argument is out of its range.

@@ -44,9 +44,9 @@ class SamplePictures(Callback):
     | `nearest.png` | samples beside the training images nearest to them, at the end: whether it learned by heart |
 
     Args:
-        side: Samples in a row and in a column.
-        neighbors: Samples of which the nearest training images are looked for; 0 for none.
-        seed: Of the latents.
+        side: Number of samples in each row and in each column of a picture.
+        neighbors: Number of samples of which the nearest training images are looked for; 0 for none.
+        seed: Seed of the samples' latents.
 
     Raises:
         ValueError: An argument is out of its range; in `setup`: the module makes no images.

@@ -113,10 +113,10 @@ class DDPScaling(Callback):
     Args:
         reference_batch_size: Images of one update for which the recipe's learning rate is meant, such as 256 for
             ResNet-50.
-        rule: linear, sqrt, or none, which leaves the rate alone.
+        rule: Rule by which the rate grows with the batch: linear, sqrt, or none, which leaves the rate alone.
         warmup_epochs: Epochs in which the rate rises from the declared to the scaled one, by equal amounts an update.
             Goyal et al. take 5.
-        global_batch_size: Images of one update, shared out among however many devices there are, in the place of
+        global_batch_size: Images of one update over all devices, which is shared out among them in the place of
             `data.batch_size` images for each; null keeps the latter.
         momentum_buffer: Name under which an optimizer of Caffe's form keeps its momentum; null for all of PyTorch's.
 

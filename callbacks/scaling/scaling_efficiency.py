@@ -132,7 +132,7 @@ class ScalingEfficiency(Callback):
         baseline: Directory of a run of the same network on one device, for the efficiency; null for none.
         every_n_steps: Batches between two exchanges of times between the ranks.
         skip_steps: Batches at the start that do not count, for they allocate memory and compile.
-        straggler_ratio: A rank is named if its own work takes this many times the median of the others'.
+        straggler_ratio: How many times the median of the others' own work that of a rank must take to be named as slow.
 
     Raises:
         ValueError: An argument is out of its range, or the baseline is no run on one device.

@@ -40,7 +40,7 @@ class StopOnNaN(Callback):
     them in a row end the run. In any other precision, the first does.
 
     Args:
-        patience: Updates in a row that 16-mixed may leave out; its scale is halved with each.
+        patience: Number of updates in a row that the precision 16-mixed may leave out, halving its scale with each.
 
     Raises:
         ValueError: patience is less than 1.

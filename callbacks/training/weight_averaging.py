@@ -45,11 +45,11 @@ class PolyakAveraging(WeightAveraging):
     pass the training set through the network once more).
 
     Args:
-        kind: mean: of all steps from start on; exponential: the newest count most.
+        kind: Kind of average: mean, of all steps from start on; exponential, in which the newest steps count most.
         decay: Part of the old average that an exponential one keeps at each update; at first less, min(decay,
             (1 + updates) / (10 + updates)), as in TensorFlow's ExponentialMovingAverage.
-        start: Epochs, or steps, without averaging.
-        unit: What start counts.
+        start: Number of epochs or steps before the first weights enter the average.
+        unit: Whether start counts epochs or steps.
         every_n_steps: Steps between two updates of the average.
 
     Raises:
