@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from experiment import checkpoint_io
-from experiment.checkpoint_io import (
+from experiment.checkpoints import (
     DamagedCheckpointError,
     VerifiedCheckpointIO,
-    is_verified,
     load_verified,
     newest_verified,
-    remove_partial_files,
 )
+from records.checkpoints import is_verified
+from records.files import remove_parts
 
 
 def save(path: Path, step: int = 1, epoch: int = 0) -> Path:
@@ -101,7 +100,7 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
 def test_partial_files_are_removed(tmp_path: Path) -> None:
     kept = save(tmp_path / "last.ckpt")
     (tmp_path / "last-2.ckpt.part").write_bytes(b"half")
-    remove_partial_files(tmp_path)
+    remove_parts(tmp_path)
     assert not list(tmp_path.glob("*.part"))
     assert is_verified(kept)
 
@@ -130,6 +129,6 @@ def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
 def test_temporary_file_stands_in_the_target_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = []
     replace = os.replace
-    monkeypatch.setattr(checkpoint_io.os, "replace", lambda old, new: (moved.append((old, new)), replace(old, new)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (moved.append((old, new)), replace(old, new)))
     save(tmp_path / "last.ckpt")
     assert all(Path(old).parent == Path(new).parent == tmp_path for old, new in moved)
