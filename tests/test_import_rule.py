@@ -69,5 +69,11 @@ def test_records_need_no_pytorch() -> None:
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
+def test_photographs_do_not_know_imagenet() -> None:
+    paths = [*(ROOT / "datamodules/photographs").rglob("*.py")]
+    assert paths
+    assert not [(path, name) for path in paths for name in imported(path) if name.startswith("datamodules.imagenet")]
+
+
 def test_no_folder_of_utilities() -> None:
     assert not [path for path in ROOT.glob("*/") if path.name in ("utils", "util", "helpers", "common")]
