@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.comparison.conftest import write_run
+
 ROOT = Path(__file__).parents[1]
 COPIED = (
     *("records", "lightning_modules", "datamodules", "callbacks", "experiment", "architectures", "comparison"),
@@ -180,3 +182,18 @@ def test_a_data_set(checkout: Path) -> None:
     assert exported.code == 0, exported.err
     assert json.loads((checkout / "exported" / "config.json").read_text())["class_names"] == ["upright", "level"]
     assert "3 passed" in tests.out, tests.out
+
+
+def test_a_chart_of_the_page(checkout: Path) -> None:
+    section = section_of("docs/adding.md", "A chart of the comparison's page")
+    file, test = follow(section, checkout)
+    assert file == "comparison/questions/training_time.py"
+    for architecture in ("ResNet-20", "VGG-16"):
+        write_run(checkout / "runs", architecture)
+    (words,) = re.findall(r"^python -m (comparison .*)$", section, re.M)
+    report, tests = run(checkout, words.split(), pytest_of(test, "tests/comparison/test_questions.py"))
+    assert report.code == 0, report.err
+    page = (checkout / "runs" / "comparison.html").read_text()
+    assert "How long did a training take?" in page
+    assert "The longest of digits is VGG-16: " in page
+    assert tests.code == 0, tests.out
