@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiment.processor import has_bfloat16
+from experiment.preflight import has_bfloat16
 
 CSV = ["--trainer.logger", "experiment.csv_logger.ResumableCSVLogger", "--trainer.enable_progress_bar", "false"]
 

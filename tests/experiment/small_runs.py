@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from experiment.checkpoint_io import newest_verified
+from experiment.checkpoints import newest_verified
 from lightning_modules.classifier import ImageClassifier
 from tests.forked import run_main_on_ranks
 
@@ -57,9 +57,7 @@ GAN = """
     networks: dcgan # batch statistics
     network_options: {width: 4}
     discriminator_steps: 2
-    label_smoothing: 0.1
-    instance_noise: 0.1
-    instance_noise_steps: 60
+    stabilizers: {label_smoothing: 0.1, instance_noise: 0.1, instance_noise_steps: 60}
     ema_decay: 0.9
     generator_lr_scheduler: {class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {T_max: 30}}
     discriminator_lr_scheduler: {class_path: torch.optim.lr_scheduler.ExponentialLR, init_args: {gamma: 0.98}}

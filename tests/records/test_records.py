@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from records import class_errors, gradient_flow, layout
+from records import class_errors, gradient_flow, layout, measures
 from records.checkpoints import best_checkpoints, digest_path, is_verified, run_of, sha256_of, write_digest
-from records.class_errors import read_class_errors, write_class_errors
+from records.class_errors import ClassErrors, read_class_errors, write_class_errors
 from records.config import arguments_of, class_name, read_config, write_config
 from records.files import UnreadableError
 from records.gradient_flow import GradientFlow, read_gradient_flow, write_gradient_flow
@@ -52,6 +52,19 @@ def test_gradients_are_written_and_read(tmp_path: Path) -> None:
     assert str(read.gradient) == str(flow.gradient)
 
 
+def test_format_numbers_stand_once() -> None:
+    constants = [
+        path
+        for package in ("records", "experiment", "callbacks", "comparison")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"^(SUPPORTED_)?FORMAT = ", path.read_text(), re.M)
+    ]
+    assert constants == [ROOT / "records" / "measures.py"]
+    assert {
+        model.model_fields["format"].default for model in (Summary, ClassErrors, GradientFlow, measures.Measures)
+    } == {1}
+
+
 SENSELESS = [None, "", 7, -1, True, 0.5, math.nan, math.inf, 10**400, [], [1], {}, {"a": 1}, {"a": {"a": {}}}, "\x1b"]
 
 
@@ -63,6 +76,12 @@ def test_a_summary_bears_any_value_anywhere(value: Any) -> None:
         Summary.of({"format": 1, part: {field: value}}, "summary.json")
     summary = Summary.of({"format": 1, "best": {"val/acc1": {"value": value, "epoch": value}}}, "summary.json")
     assert summary.best_accuracy == (value if value in (0.5,) and not isinstance(value, bool) else None)
+
+
+def test_the_format_comes_first(tmp_path: Path) -> None:
+    write_summary(tmp_path, Summary(command="fit", seed=42))
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"format": 1, "command": "fit", "seed": 42}
+    assert next(iter(Summary(command="fit").plain())) == "format"
 
 
 def test_values_of_another_kind_are_none() -> None:
@@ -257,6 +276,8 @@ def test_damaged_metrics_are_named(tmp_path: Path, text: str, problem: str) -> N
 def test_half_a_line_of_a_growing_file_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,loss\n1,2\n3")
     assert read_metrics(tmp_path / "metrics.csv", growing=True).rows == [["1", "2"]]
+    (tmp_path / "metrics.csv").write_text("step,lo")
+    assert read_metrics(tmp_path / "metrics.csv", growing=True)[1:] == ((), [])
 
 
 def test_a_config_that_differs_is_kept(tmp_path: Path) -> None:

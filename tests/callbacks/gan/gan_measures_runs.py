@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from datamodules import Digits
-from experiment.checkpoint_io import VerifiedCheckpointIO
+from experiment.checkpoints import VerifiedCheckpointIO
 from lightning_modules import ResNet
 
 
@@ -52,6 +52,7 @@ def classifier_run(folder: Path, **options: Any) -> ResNet:
     network.on_save_checkpoint(checkpoint)
     VerifiedCheckpointIO().save_checkpoint(checkpoint, folder / "checkpoints" / "best-0001.ckpt")
     summary = {
+        "format": 1,
         "model": {"class": "lightning_modules.resnet.ResNet"},
         "data": {"name": "digits", "mean": [0.3], "std": [0.25]},
         "best": {"val/acc1": {"value": 0.9}},
