@@ -7,7 +7,7 @@ DIGITS := --config configs/data/digits.yaml
 PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.processor))$(PRECISION)
 QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
-.PHONY: quickstart test test-cluster lint bench lock
+.PHONY: quickstart test test-cluster lint bench lock release-notes
 
 quickstart: .venv/installed  ## Train all six networks on real handwritten digits and compare them
 	$(FIT) $(DIGITS) --config configs/model/alexnet_32.yaml $(QUICK)
@@ -58,3 +58,7 @@ lock: .venv/bin/python  ## Pin the newest versions that pyproject.toml allows, f
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	touch $@
+
+release-notes:  ## Print what CHANGELOG.md says of a version: make release-notes VERSION=0.1.0
+	@awk -v heading="## $(VERSION) " \
+	  '/^## / {inside = index($$0 " ", heading) == 1; found += inside; next} inside; END {exit !found}' CHANGELOG.md
