@@ -29,7 +29,7 @@ from datamodules import ImageNet
 from datamodules.imagenet.preparation.conversion import Encoding
 from datamodules.imagenet.preparation.originals import Tree
 from datamodules.imagenet.preparation.prepare import Options, all_cores, prepare
-from datamodules.imagenet.reader import PreparedCopy
+from datamodules.photographs.reader import PreparedCopy
 
 PEER = "torchvision ImageFolder, PIL, original files"
 BATCH_SIZE = 64

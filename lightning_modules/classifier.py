@@ -1,8 +1,9 @@
 """The one base of every classifier: loss, metrics, optimization, evaluation. An architecture adds only its network."""
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from torch import Tensor, nn
 from torch.optim import SGD
+from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric
 
 from lightning_modules.weights import load_weights
@@ -41,6 +43,20 @@ TestViews = Callable[[Callable[[Tensor], Tensor], Any], Tensor]
 def one_view(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Class probabilities (B, num_classes) of images (B, C, H, W) as they are."""
     return network(images).float().softmax(-1)
+
+
+class Guest(NamedTuple):
+    """Who decides what an evaluation sees of its images.
+
+    Attributes:
+        name: How an error message names it.
+        views: Which views of each image, and how they are averaged.
+        maps: Whether evaluation steps also return the last maps.
+    """
+
+    name: str
+    views: TestViews
+    maps: bool
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -117,7 +133,7 @@ class ImageClassifier(LightningModule):
         self.lr_scales: dict[str, float] = {}  # factor of the learning rate, by the first part of a parameter's name
         self.auxiliary_heads = nn.ModuleDict()  # in use only while training, left out of exports
         self.auxiliary_loss_weights: dict[str, float] = {}
-        self.test_views: TestViews = one_view
+        self._guests: OrderedDict[int, Guest] = OrderedDict()  # of evaluation: none or one
         self.evaluation = nn.ModuleDict({stage: _evaluation_metrics() for stage in ("val", "test")})
 
     def forward(self, images: Tensor) -> Tensor:
@@ -129,10 +145,11 @@ class ImageClassifier(LightningModule):
         return self(images), {}
 
     def last_maps(self, images: Tensor) -> Tensor:
-        """Maps (B, K, h, w) of whose averages over all positions the logits are a linear function, if there are any.
+        """Maps (B, K, h, w) of whose averages over all positions the logits are a linear function, if there are any."""
+        raise NotImplementedError
 
-        `forward` of such a network calls this method, so that what replaces it sees the maps of any evaluation.
-        """
+    def logits_of_maps(self, maps: Tensor) -> Tensor:
+        """Logits (B, num_classes) of the last maps; `forward` of a network that has such maps is the two in turn."""
         raise NotImplementedError
 
     def map_weights(self) -> Tensor | None:
@@ -147,13 +164,54 @@ class ImageClassifier(LightningModule):
         heads = self.auxiliary_heads.items()
         return {name: head(maps[name]) for name, head in heads if self.auxiliary_loss_weights[name]}
 
-    def class_probabilities(self, images: Any) -> Tensor:
-        """Class probabilities (B, num_classes) of what the DataModule hands out as the images of an evaluation batch.
+    @property
+    def test_views(self) -> TestViews:
+        """From this network and images to class probabilities: one view of each image, or what a guest asked for."""
+        return next((guest.views for guest in self._guests.values()), one_view)
 
-        `test_views` is the one seam for test-time augmentation: a function of the network and these images, so that it
-        is free to look at them several times. The papers then average probabilities, not logits (AlexNet §4.1,
-        VGG §3.2, GoogLeNet §7).
+    def use_test_views(self, views: TestViews, guest: str, maps: bool = False) -> RemovableHandle:
+        """Evaluate with other views of the images, until the returned handle is removed.
+
+        This is the one seam for test-time augmentation: a function of the network and of the images as the DataModule
+        hands them out, so that it is free to look at them several times. The papers then average probabilities, not
+        logits (AlexNet §4.1, VGG §3.2, GoogLeNet §7).
+
+        Args:
+            views: What to evaluate with.
+            guest: Name of the callback that asks, for error messages.
+            maps: Whether evaluation steps also return the `last_maps` of the one view that they look at.
+
+        Raises:
+            ValueError: Another guest has asked already.
         """
+        for other in self._guests.values():
+            if other.name == guest:
+                raise ValueError(f"{guest} is among the callbacks twice: leave one of them out.")
+            raise ValueError(
+                f"{other.name} and {guest} both decide which views of an image are evaluated: leave {other.name} out "
+                f"or leave {guest} out."
+            )
+        handle = RemovableHandle(self._guests)
+        self._guests[handle.id] = Guest(guest, views, maps)
+        return handle
+
+    def use_last_maps(self, guest: str) -> RemovableHandle:
+        """Have evaluation steps also return the last maps, until the returned handle is removed.
+
+        They look at one view of each image then. Nothing is computed twice, compiled or not.
+
+        Args:
+            guest: Name of the callback that asks, for error messages.
+
+        Raises:
+            ValueError: The network has no such maps, or another guest decides what is evaluated.
+        """
+        if self.map_weights() is None:
+            raise ValueError(f"{self.architecture} has no maps whose averages give its logits: leave {guest} out.")
+        return self.use_test_views(one_view, guest, maps=True)
+
+    def class_probabilities(self, images: Any) -> Tensor:
+        """Class probabilities (B, num_classes) of what the DataModule hands out as images of an evaluation batch."""
         return self.test_views(lambda view: self(self.arranged(view)), images)
 
     def output_shape(self, part: nn.Module, remedy: str) -> torch.Size:
@@ -227,19 +285,34 @@ class ImageClassifier(LightningModule):
         self.log("train/acc1", (logits.argmax(-1) == batch.labels).float().mean())
         return total
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count one batch of the validation split."""
-        self._evaluation_step("val", batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Count one batch of the validation split, and hand what was computed to the callbacks; see `evaluated`."""
+        return self._evaluation_step("val", batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count one batch of the test split."""
-        self._evaluation_step("test", batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Count one batch of the test split, and hand what was computed to the callbacks; see `evaluated`."""
+        return self._evaluation_step("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Indices (B,) of the images in their split, and class probabilities (B, num_classes)."""
+        outputs = self.evaluated(batch)
+        return {name: outputs[name] for name in ("indices", "probabilities")}
+
+    def evaluated(self, batch: Batch) -> dict[str, Tensor]:
+        """What an evaluation finds out about the n images of a batch that count, fillers being left out.
+
+        Returns:
+            `indices` of the images in their split (n,), their `labels` (n,), class `probabilities` (n, num_classes),
+            and, where a callback asked for them with `use_last_maps`, the last `maps` (n, K, h, w).
+        """
+        outputs = {"indices": batch.indices, "labels": batch.labels}
+        if any(guest.maps for guest in self._guests.values()):
+            outputs["maps"] = self.last_maps(self.arranged(batch.images))
+            outputs["probabilities"] = one_view(self.logits_of_maps, outputs["maps"])
+        else:
+            outputs["probabilities"] = self.class_probabilities(batch.images)
         counted = batch.labels >= 0
-        probabilities = self.class_probabilities(batch.images)
-        return {"indices": batch.indices[counted], "probabilities": probabilities[counted]}
+        return {name: values[counted] for name, values in outputs.items()}
 
     def configure_optimizers(self) -> Any:
         """The injected optimizer over `parameter_groups`, with the injected schedule."""
@@ -277,10 +350,9 @@ class ImageClassifier(LightningModule):
         layer = next((scale for prefix, scale in self.lr_scales.items() if name.startswith(f"{prefix}.")), 1.0)
         return layer * (self.bias_lr_scale if name.endswith("bias") else 1.0)
 
-    def _evaluation_step(self, stage: str, batch: Batch) -> None:
-        counted = batch.labels >= 0
-        probabilities = self.class_probabilities(batch.images)[counted]
-        labels = batch.labels[counted]
+    def _evaluation_step(self, stage: str, batch: Batch) -> dict[str, Tensor]:
+        outputs = self.evaluated(batch)
+        probabilities, labels = outputs["probabilities"], outputs["labels"]
         likelihood = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
         ranking = probabilities.topk(min(5, self.num_classes)).indices
         hits = ranking == labels.unsqueeze(1)
@@ -297,6 +369,7 @@ class ImageClassifier(LightningModule):
             metric.update(value)
             # Logged as an object: torchmetrics adds up the counts of all ranks once, at the end of the epoch.
             self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "acc1")
+        return outputs
 
     def arranged(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in the memory order of the weights."""

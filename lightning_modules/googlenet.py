@@ -175,11 +175,15 @@ class GoogLeNet(ImageClassifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W that the stem takes."""
-        return self.head(self.last_maps(images).mean((2, 3)))
+        return self.logits_of_maps(self.last_maps(images))
 
     def last_maps(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → what the last Inception module makes of it (B, 1024, h, w)."""
         return self.until_5b(self.until_4d(self.until_4a(self.stem(self._transformed(images)))))
+
+    def logits_of_maps(self, maps: Tensor) -> Tensor:
+        """(B, 1024, h, w) → logits (B, num_classes)."""
+        return self.head(maps.mean((2, 3)))
 
     def map_weights(self) -> Tensor:
         """Weights (num_classes, 1024) of the last layer."""

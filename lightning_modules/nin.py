@@ -156,12 +156,15 @@ class NIN(ImageClassifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W with global average pooling."""
-        maps = self.last_maps(images)
-        return maps.mean((2, 3)) if self.fc is None else self.fc(maps)
+        return self.logits_of_maps(self.last_maps(images))
 
     def last_maps(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → a map for each class (B, num_classes, h, w)."""
         return self.classes(self.features(images))
+
+    def logits_of_maps(self, maps: Tensor) -> Tensor:
+        """(B, num_classes, h, w) → logits (B, num_classes)."""
+        return maps.mean((2, 3)) if self.fc is None else self.fc(maps)
 
     def map_weights(self) -> Tensor | None:
         """The identity: the average of a class's map is its logit (§3.2); None for a head of type fc."""

@@ -193,11 +193,15 @@ class ResNet(ImageClassifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W from 32 on."""
-        return self.head(self.last_maps(images).mean((2, 3)))
+        return self.logits_of_maps(self.last_maps(images))
 
     def last_maps(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → what the last stage makes of it (B, channels, h, w)."""
         return self.stages(self.stem(images))
+
+    def logits_of_maps(self, maps: Tensor) -> Tensor:
+        """(B, channels, h, w) → logits (B, num_classes)."""
+        return self.head(maps.mean((2, 3)))
 
     def map_weights(self) -> Tensor:
         """Weights (num_classes, channels) of the last layer."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from architectures.networks import build
 from datamodules import CIFAR10, MNIST, ImageBatch
 from datamodules.splits import Split
-from tests.datamodules.imagenet.photographs import write_shards
+from tests.datamodules.photographs.made_photographs import write_shards
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))

@@ -1,25 +1,19 @@
 """Which classes a network errs on, which it confuses, and the mistakes that it is surest of, as pictures."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 from torchvision.transforms.functional import to_pil_image
 
-from callbacks.evaluation.evaluation_outcomes import (
-    EvaluationOutcomes,
-    Mistake,
-    Outcomes,
-    ProbabilityWatch,
-    confusion_counts,
-    most_confused,
-    surest_mistakes,
-)
 from callbacks.json_record import write_record
 from callbacks.pictures import INK, PAPER, publish
 from lightning_modules.classifier import ImageClassifier
@@ -32,6 +26,93 @@ MISTAKES_OF_A_PAIR = 3
 SIDE = 128
 CELL_WIDTH, GAP, LINE = 176, 14, 18
 SPLITS = {TrainerFn.FITTING: "val", TrainerFn.VALIDATING: "val", TrainerFn.TESTING: "test"}
+
+
+class Outcomes(NamedTuple):
+    """The images of an evaluation in the order of their indices, each once, of all ranks.
+
+    Attributes:
+        indices: Position of each image in its split. Shape (N,).
+        labels: Its class. Shape (N,).
+        predicted: The class of the highest probability. Shape (N,).
+        probabilities: That probability. Shape (N,).
+    """
+
+    indices: Tensor
+    labels: Tensor
+    predicted: Tensor
+    probabilities: Tensor
+
+
+class Mistake(NamedTuple):
+    """An image, by its index, that was taken for another class."""
+
+    image: int
+    label: int
+    predicted: int
+    probability: float
+
+
+class EvaluationOutcomes(Metric):
+    """Collects the outcome of each image.
+
+    A list of outcomes, and not a confusion matrix: that has a million cells for ImageNet, is counted in another order
+    or at the cost of a million comparisons for each image where algorithms must be deterministic, and does not say
+    which image it was.
+    """
+
+    images: list[Tensor]
+    probabilities: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("images", [], dist_reduce_fx="cat")
+        self.add_state("probabilities", [], dist_reduce_fx="cat")
+
+    def update(self, probabilities: Tensor, labels: Tensor, indices: Tensor) -> None:
+        """Note the images of a batch, without waiting for the device.
+
+        Args:
+            probabilities: Of each class. Shape (B, num_classes).
+            labels: Of the images, -1 for fillers, which `compute` leaves out. Shape (B,).
+            indices: Of the images in their split. Shape (B,).
+        """
+        highest, predicted = probabilities.max(-1)
+        self.images.append(torch.stack([indices, labels, predicted], 1))
+        self.probabilities.append(highest.float())
+
+    def compute(self) -> Outcomes:
+        """The outcomes, on the host."""
+        images, probabilities = dim_zero_cat(self.images).cpu(), dim_zero_cat(self.probabilities).cpu()
+        counted = images[:, 1] >= 0
+        images, probabilities = images[counted], probabilities[counted]
+        order = images[:, 0].argsort(stable=True)
+        indices, labels, predicted = images[order].unbind(1)
+        return Outcomes(indices, labels, predicted, probabilities[order])
+
+
+def confusion_counts(outcomes: Outcomes) -> list[tuple[int, int, int]]:
+    """Images by class and predicted class: (class, predicted, count), in rising order, without counts of zero."""
+    pairs, counts = torch.stack([outcomes.labels, outcomes.predicted]).unique(dim=1, return_counts=True)
+    return [(*pair, count) for pair, count in zip(pairs.T.tolist(), counts.tolist(), strict=True)]
+
+
+def most_confused(counts: list[tuple[int, int, int]], pairs: int) -> list[tuple[int, int, int]]:
+    """The pairs of classes taken for each other most often, in either direction: (lower class, higher class, count)."""
+    confused: Counter[tuple[int, int]] = Counter()
+    for label, predicted, count in counts:
+        if label != predicted:
+            confused[min(label, predicted), max(label, predicted)] += count
+    ranked = sorted(confused.items(), key=lambda item: (-item[1], item[0]))
+    return [(*pair, count) for pair, count in ranked[:pairs]]
+
+
+def surest_mistakes(outcomes: Outcomes, one: int, other: int, most: int) -> list[Mistake]:
+    """Of the images of one class that were taken for the other, and the other way round, the surest mistakes."""
+    labels, predicted = outcomes.labels, outcomes.predicted
+    wrong = ((labels == one) & (predicted == other)) | ((labels == other) & (predicted == one))
+    found = [Mistake(*row) for row in zip(*(column[wrong].tolist() for column in outcomes), strict=True)]
+    return sorted(found, key=lambda mistake: (-mistake.probability, mistake.image))[:most]
 
 
 class Source(Protocol):
@@ -60,27 +141,27 @@ class ClassErrors(Callback):
     def __init__(self) -> None:
         self.best_correct = -1
         self._outcomes = EvaluationOutcomes()
-        self._watch: ProbabilityWatch | None = None
+        self._counting = False
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to watch."""
+        """Begin to count."""
         self._begin(trainer, pl_module)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to watch."""
+        """Begin to count."""
         self._begin(trainer, pl_module)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         """Note the outcomes of a batch."""
-        self._note(batch)
+        self._note(outputs)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         """Note the outcomes of a batch."""
-        self._note(batch)
+        self._note(outputs)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and draw, if no earlier validation was as accurate."""
@@ -89,14 +170,6 @@ class ClassErrors(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and draw."""
         self._finish(trainer, trainer.test_dataloaders)
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave the network as it was."""
-        self._let_go()
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the network as it was."""
-        self._let_go()
 
     def state_dict(self) -> dict[str, Any]:
         """How many images the best validation got right, which a resumed run has to beat."""
@@ -107,19 +180,15 @@ class ClassErrors(Callback):
         self.best_correct = state_dict["best_correct"]
 
     def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._let_go()
-        if isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking:
-            self._outcomes = EvaluationOutcomes().to(pl_module.device)
-            self._watch = ProbabilityWatch(pl_module)
+        self._counting = isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking
+        self._outcomes = EvaluationOutcomes().to(pl_module.device)
 
-    def _note(self, batch: Any) -> None:
-        if self._watch is not None:
-            self._outcomes.update(self._watch.probabilities, batch.labels, batch.indices)
+    def _note(self, outputs: Any) -> None:
+        if self._counting and outputs is not None:  # a step of a user's own network may return nothing
+            self._outcomes.update(outputs["probabilities"], outputs["labels"], outputs["indices"])
 
     def _finish(self, trainer: Trainer, loader: Any) -> None:
-        watched = self._watch is not None
-        self._let_go()
-        if not watched or not self._outcomes.images:
+        if not self._counting or not self._outcomes.images:
             return
         outcomes = self._outcomes.compute()  # on all ranks, which exchange theirs here
         self._outcomes.reset()
@@ -153,11 +222,6 @@ class ClassErrors(Callback):
             "mistakes": [mistake._asdict() | {"place": at} for mistake, at in zip(mistakes, places, strict=True)],
         }
         write_record(Path(trainer.default_root_dir) / FILE, record)
-
-    def _let_go(self) -> None:
-        if self._watch is not None:
-            self._watch.let_go()
-            self._watch = None
 
 
 def mistakes_picture(

@@ -1,6 +1,6 @@
 """Where the objects of ILSVRC are, by class activation maps: the second of its errors, without training on boxes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -10,17 +10,29 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+from torchvision.transforms.functional import to_pil_image
 
-from callbacks.evaluation.boxes_of_maps import box_of_map, enlarged, in_photograph, in_view, maps_of_classes
-from callbacks.evaluation.evaluation_watch import EvaluationWatch
-from callbacks.evaluation.localization_error import LABELS, LocalizationErrors, overlaps
-from callbacks.evaluation.localization_picture import localization_picture
+from callbacks.evaluation.localization import (
+    LABELS,
+    LocalizationErrors,
+    box_of_map,
+    enlarged,
+    in_photograph,
+    in_view,
+    maps_of_classes,
+    overlaps,
+)
+from callbacks.inside.class_activation_maps import STRENGTH, colored
 from callbacks.measured_steps import image_classifier
 from callbacks.pictures import publish, side_by_side
+from lightning_modules.classifier import ImageClassifier
 
 METRIC_PREFIXES = {"validate": "val", "test": "test"}
+SIDE = 224
+TRUE, PREDICTED, SHADE = "#2ecc71", "#ffffff", "#101010"
 
 
 class Photograph(Protocol):
@@ -117,10 +129,10 @@ class ObjectLocalization(Callback):
         self._true_boxes: Mapping[str, Boxes] = {}
         self._errors = LocalizationErrors()
         self._examples: list[Example] = []
-        self._watch: EvaluationWatch | None = None
+        self._seat: RemovableHandle | None = None  # in the network
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Read the boxes, and watch the network.
+        """Read the boxes, and ask the network for its last maps.
 
         Raises:
             ValueError: The network or the data set cannot do this.
@@ -148,27 +160,27 @@ class ObjectLocalization(Callback):
                 "found in the official validation photographs: use test, or set data.val_size to 0."
             )
         self._true_boxes = data.bounding_boxes(Path(self.boxes))
-        self._watch = EvaluationWatch(network)
+        self._seat = network.use_last_maps("ObjectLocalization")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count; refuses another callback's views."""
+        """Begin to count."""
         self._begin(pl_module)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count; refuses another callback's views."""
+        """Begin to count."""
         self._begin(pl_module)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         """Find the boxes of a batch."""
-        self._localize(trainer, batch)
+        self._localize(trainer, pl_module, outputs, batch)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         """Find the boxes of a batch."""
-        self._localize(trainer, batch)
+        self._localize(trainer, pl_module, outputs, batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the errors and draw."""
@@ -187,49 +199,45 @@ class ObjectLocalization(Callback):
         self._let_go()
 
     def _begin(self, pl_module: LightningModule) -> None:
-        if self._watch is not None:
-            self._watch.check_views()
-            self._errors = LocalizationErrors().to(pl_module.device)
-            self._examples = []
+        self._errors = LocalizationErrors().to(pl_module.device)
+        self._examples = []
 
     def _let_go(self) -> None:
-        if self._watch is not None:
-            self._watch.let_go()
-            self._watch = None
+        if self._seat is not None:
+            self._seat.remove()
+            self._seat = None
 
-    def _localize(self, trainer: Trainer, batch: Any) -> None:
-        counted = batch.labels >= 0
-        if self._watch is None or not counted.any():
+    def _localize(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Mapping[str, Tensor], batch: Any
+    ) -> None:
+        labels = outputs["labels"]
+        if self._seat is None or not len(labels):
             return
-        places_in_batch = counted.nonzero().squeeze(1)
-        labels, maps = batch.labels[counted], self._watch.maps
-        photographs: list[Photograph] = trainer.datamodule.photographs(batch.indices[counted])  # type: ignore[attr-defined]
+        photographs: list[Photograph] = trainer.datamodule.photographs(outputs["indices"])  # type: ignore[attr-defined]
         true_boxes = [self._boxes_of(photograph) for photograph in photographs]
-        probabilities = self._watch.probabilities[counted]
+        probabilities, maps = outputs["probabilities"], outputs["maps"]
         ranking = probabilities.topk(min(LABELS, probabilities.shape[-1])).indices
+        assert isinstance(pl_module, ImageClassifier)
+        weights = pl_module.map_weights()
+        assert weights is not None
 
         # No other label's box can count, so none is looked for.
-        rows, places = (ranking == labels.unsqueeze(1)).nonzero(as_tuple=True)
+        rows, ranks = (ranking == labels.unsqueeze(1)).nonzero(as_tuple=True)
         found = torch.full((*ranking.shape, 4), torch.nan, dtype=torch.float64)
         size = tuple(batch.images.shape[-2:])
-        right_maps = self._maps_of(maps[places_in_batch[rows]], labels[rows], size)
-        for row, place, activation_map in zip(rows.tolist(), places.tolist(), right_maps, strict=True):
+        right_maps = _enlarged_maps(maps[rows], weights, labels[rows], size)
+        for row, rank, activation_map in zip(rows.tolist(), ranks.tolist(), right_maps, strict=True):
             box = box_of_map(activation_map, self.threshold)
-            found[row, place] = torch.tensor(in_photograph(box, size, photographs[row].view), dtype=torch.float64)
+            found[row, rank] = torch.tensor(in_photograph(box, size, photographs[row].view), dtype=torch.float64)
         self._errors.update(ranking.cpu(), found, labels.cpu(), true_boxes)
 
         missing = self.images - len(self._examples)
         if missing > 0 and trainer.is_global_zero:
-            first = slice(missing)
-            drawn = places_in_batch[first]
-            self._draw(
-                batch.images[drawn],
-                maps[drawn],
-                ranking[first, 0],
-                labels[first],
-                photographs[first],
-                true_boxes[first],
-            )
+            # Of the few that are drawn, the map is that of the predicted class, right or wrong.
+            images, predicted = batch.images[batch.labels >= 0][:missing], ranking[:missing, 0]
+            drawn_maps = _enlarged_maps(maps[:missing], weights, predicted, size)
+            shown = zip(images, drawn_maps, predicted.tolist(), labels.tolist(), photographs, true_boxes, strict=False)
+            self._examples += [self._example(*columns) for columns in shown]
 
     def _boxes_of(self, photograph: Photograph) -> Tensor:
         name = photograph.name.rsplit(".", 1)[0]
@@ -242,35 +250,24 @@ class ObjectLocalization(Callback):
             ) from None
         return torch.from_numpy(boxes.scaled_to(photograph.width, photograph.height))
 
-    def _maps_of(self, maps: Tensor, classes: Tensor, size: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
-        assert self._watch is not None
-        weights = self._watch.network.map_weights()
-        assert weights is not None
-        for activation_map in maps_of_classes(maps, weights, classes).cpu().numpy():
-            yield enlarged(activation_map, *size)
-
-    def _draw(
+    def _example(
         self,
-        images: Tensor,
-        maps: Tensor,
-        predicted: Tensor,
-        labels: Tensor,
-        photographs: list[Photograph],
-        true_boxes: list[Tensor],
-    ) -> None:
-        height, width = images.shape[-2:]
-        size = (height, width)
-        for row, activation_map in enumerate(self._maps_of(maps, predicted, size)):
-            view = photographs[row].view
-            box = box_of_map(activation_map, self.threshold)
-            found = torch.tensor([in_photograph(box, size, view)], dtype=torch.float64)
-            shown = [in_view(true_box, size, view) for true_box in true_boxes[row].tolist()]
-            overlap = float(overlaps(found, true_boxes[row]).max())
-            picture = localization_picture(images[row], activation_map, shown, box)
-            self._examples.append(Example(int(predicted[row]), int(labels[row]), overlap, picture))
+        image: Tensor,
+        activation_map: NDArray[np.float32],
+        predicted: int,
+        label: int,
+        photograph: Photograph,
+        true_boxes: Tensor,
+    ) -> Example:
+        height, width = image.shape[-2:]
+        box = box_of_map(activation_map, self.threshold)
+        found = torch.tensor([in_photograph(box, (height, width), photograph.view)], dtype=torch.float64)
+        shown = [in_view(true_box, (height, width), photograph.view) for true_box in true_boxes.tolist()]
+        picture = localization_picture(image, activation_map, shown, box)
+        return Example(predicted, label, float(overlaps(found, true_boxes).max()), picture)
 
     def _report(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
-        if self._watch is None:
+        if self._seat is None:
             return
         images, misclassified, mislocalized = self._errors.compute().tolist()
         if not images:
@@ -285,3 +282,49 @@ class ObjectLocalization(Callback):
         if self._examples:
             names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
             publish(trainer, "localization", side_by_side([example.titled(names) for example in self._examples]))
+
+
+def _enlarged_maps(
+    maps: Tensor, weights: Tensor, classes: Tensor, size: tuple[int, ...]
+) -> Iterator[NDArray[np.float32]]:
+    """Class activation maps at the size (height, width) of the images, of maps (N, K, h, w) and a class for each."""
+    height, width = size
+    for activation_map in maps_of_classes(maps, weights, classes).cpu().numpy():
+        yield enlarged(activation_map, height, width)
+
+
+def localization_picture(
+    image: Tensor,
+    activation_map: NDArray[np.float32],
+    true_boxes: Iterable[Sequence[float]],
+    predicted_box: Sequence[float],
+) -> Image.Image:
+    """Draw the true boxes in green and the predicted one in white.
+
+    Args:
+        image: Of any range, gray or color. Shape (C, H, W).
+        activation_map: Drawn by its maximum; nothing where it is negative. Shape (H, W).
+        true_boxes: Left, top, right and bottom edge, in pixels of the image.
+        predicted_box: Likewise.
+    """
+    image = image.float().cpu()
+    image = (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
+    strength = torch.from_numpy(activation_map)
+    strength = (strength / strength.max().clamp_min(1e-12)).clamp(0, 1)
+    mixed = image.mean(0, keepdim=True) * (1 - STRENGTH) + colored(strength) * STRENGTH
+    scale = max(1, round(SIDE / image.shape[-1]))
+    size = (scale * image.shape[-1], scale * image.shape[-2])
+    picture = to_pil_image(mixed).resize(size, Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(picture)
+    for box in true_boxes:
+        _outline(draw, [scale * edge for edge in box], TRUE, width=4)
+    _outline(draw, [scale * edge for edge in predicted_box], PREDICTED, width=2)  # a true one beneath stays visible
+    return picture
+
+
+def _outline(draw: ImageDraw.ImageDraw, box: Sequence[float], color: str, width: int) -> None:
+    """The outline of a box, within its edges, with a dark line inside so that it shows on any ground."""
+    left, top, right, bottom = (round(edge) for edge in box)
+    corners = [left, top, max(left, right - 1), max(top, bottom - 1)]
+    draw.rectangle(corners, outline=SHADE, width=width + 1)
+    draw.rectangle(corners, outline=color, width=width)

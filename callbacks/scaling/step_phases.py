@@ -1,7 +1,7 @@
 """Where the time of a training step goes, on one rank."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,10 +19,12 @@ class PhaseClock:
 
     Args:
         device: Where the network is trained.
+        seconds: Clock of the host, for marks where there is no GPU.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, seconds: Callable[[], float] = time.perf_counter) -> None:
         self.device = device
+        self._seconds = seconds
         self._steps: list[list[tuple[str, Stamp, Stamp]]] = []
         self._last: Stamp | None = None
 
@@ -54,7 +56,7 @@ class PhaseClock:
 
     def _now(self) -> Stamp:
         if self.device.type != "cuda":
-            return time.perf_counter()
+            return self._seconds()
         event = torch.Event(self.device, enable_timing=True)
         event.record()
         return event

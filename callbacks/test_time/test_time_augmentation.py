@@ -1,12 +1,13 @@
 """Test-time augmentation: one evaluation gives the accuracy of a single view, of the average, and the gain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric
 
 from callbacks.test_time.paired_gain import PairedCounts, paired_gain
@@ -78,11 +79,12 @@ class TestTimeAugmentation(Callback):
         self.average = average
         self.max_images = max_images
         self._average: ViewAverage | None = None
-        self._restore: list[tuple[Any, str, Any]] = []
+        self._seat: RemovableHandle | None = None  # in the network
+        self._sides_before: tuple[Any, tuple[int, ...]] | None = None  # of the data set
         self._metrics = nn.ModuleDict()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Put the average in the network's place, and ask the data set for the images that it needs.
+        """Have the network evaluated with the views, and ask the data set for the images that they need.
 
         Raises:
             ValueError: The network or the data set cannot do this.
@@ -97,8 +99,6 @@ class TestTimeAugmentation(Callback):
                 f"{type(pl_module).__name__} has no test_views, through which an image classifier is given several "
                 "views: leave TestTimeAugmentation out."
             )
-        if isinstance(network.test_views, ViewAverage):
-            raise ValueError("TestTimeAugmentation is among the callbacks twice: leave one of them out.")
         views = views_of(self.protocol, network.image_size, self.sides, self.flips)
         if PROTOCOLS[self.protocol].any_size:
             self._check_takes_any_size(network)
@@ -109,12 +109,14 @@ class TestTimeAugmentation(Callback):
                 "use flip or translations."
             )
         single = central_crop(network.image_size, data.crop_side if whole else None)
-        self._average = ViewAverage(
+        average = ViewAverage(
             views, single, network.image_size, self.average, self.max_images, self._black(data, views)
         )
-        self._replace(network, "test_views", self._average)
+        self._seat = network.use_test_views(average, "TestTimeAugmentation")
+        self._average = average
         if whole:
-            self._replace(data, "evaluation_sides", tuple(sorted({view.side for view in self._average.views})))
+            self._sides_before = data, data.evaluation_sides
+            data.evaluation_sides = tuple(sorted({view.side for view in average.views}))
         if self.flips and not getattr(data, "horizontal_flip", True):
             rank_zero_warn(
                 f"{_name(data)} was not mirrored when training, so mirror images may do harm: set flips to false."
@@ -125,13 +127,13 @@ class TestTimeAugmentation(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         """Compare the two predictions for each image."""
-        self._count(batch.labels)
+        self._count(outputs, batch.labels)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         """Compare the two predictions for each image."""
-        self._count(batch.labels)
+        self._count(outputs, batch.labels)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log and say what the views gained."""
@@ -149,13 +151,11 @@ class TestTimeAugmentation(Callback):
         """Leave network and data set as they were."""
         self._put_back()
 
-    def _count(self, labels: Tensor) -> None:
+    def _count(self, outputs: Mapping[str, Tensor], labels_of_batch: Tensor) -> None:
         if self._average is None:
             return
-        counted = labels >= 0
-        labels = labels[counted]
-        single = self._average.single_probabilities[counted]
-        averaged = self._average.averaged_probabilities[counted]
+        single = self._average.single_probabilities[labels_of_batch >= 0]
+        averaged, labels = outputs["probabilities"], outputs["labels"]
         self._metrics.to(labels.device)
         for name, ranks in (("acc1", 1), ("acc5", min(5, single.shape[-1]))):
             self._metrics[name].update(_hits(single, labels, ranks), _hits(averaged, labels, ranks))  # type: ignore[operator]
@@ -217,14 +217,13 @@ class TestTimeAugmentation(Callback):
                 f"pixels only: {remedy}."
             ) from error
 
-    def _replace(self, owner: Any, name: str, value: Any) -> None:
-        self._restore.append((owner, name, getattr(owner, name)))
-        setattr(owner, name, value)
-
     def _put_back(self) -> None:
-        while self._restore:
-            setattr(*self._restore.pop())
-        self._average = None
+        if self._seat is not None:
+            self._seat.remove()
+        if self._sides_before is not None:
+            data, sides = self._sides_before
+            data.evaluation_sides = sides
+        self._seat = self._sides_before = self._average = None
 
 
 def _hits(probabilities: Tensor, labels: Tensor, ranks: int) -> Tensor:

@@ -64,7 +64,7 @@ class Part:
 
 
 class ViewAverage:
-    """Takes the place of a classifier's `test_views`: probabilities averaged over views, and those of a single one.
+    """Class probabilities averaged over views, for a classifier's `use_test_views`, and those of a single view.
 
     Args:
         views: The views, whose weights add up to 1.
@@ -92,7 +92,6 @@ class ViewAverage:
         self.black = black
         self.max_pixels = None if max_images is None else max_images * size**2
         self.single_probabilities = torch.empty(0)
-        self.averaged_probabilities = torch.empty(0)
 
     def __call__(self, network: Callable[[Tensor], Tensor], images: Any) -> Tensor:
         """Averaged class probabilities (B, num_classes); those of the single view are kept beside them."""
@@ -110,8 +109,7 @@ class ViewAverage:
                 if self._is_single(part.view):
                     single[part.rows] = own.softmax(-1)
         self.single_probabilities = single
-        self.averaged_probabilities = total if self.average == "probabilities" else total.softmax(-1)
-        return self.averaged_probabilities
+        return total if self.average == "probabilities" else total.softmax(-1)
 
     def _is_single(self, view: View) -> bool:
         return replace(view, weight=0.0) == self.single

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from datamodules.imagenet.index import Manifest, read_manifest
 from datamodules.imagenet.preparation.archives import DEVKIT, TRAIN, VAL
 from datamodules.imagenet.preparation.class_lists import NAMED, read_choice
 from datamodules.imagenet.preparation.conversion import Encoding
@@ -15,6 +14,7 @@ from datamodules.imagenet.preparation.originals import Archives, Published, Tree
 from datamodules.imagenet.preparation.prepare import prepare
 from datamodules.imagenet.preparation.summary import summary
 from datamodules.imagenet.preparation.verify import verify
+from datamodules.photographs.index import Manifest, read_manifest
 
 ORIGINAL = ("original", "null", "none")
 

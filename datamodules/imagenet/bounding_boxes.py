@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from datamodules.imagenet.reader import CACHE
+from datamodules.photographs.reader import CACHE
 
 FORMAT = 1
 MOST_BYTES = 1 << 20  # of a file; those of the archives have some hundred

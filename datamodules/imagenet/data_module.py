@@ -13,11 +13,15 @@ from torch import Tensor
 from datamodules.batch import ImageBatch
 from datamodules.counter_random import Stream, random_permutation
 from datamodules.image_data_module import ImageDataModule
-from datamodules.imagenet.augmentation.color import add_color_noise
-from datamodules.imagenet.augmentation.erasing import erase
-from datamodules.imagenet.augmentation.mixing import mix
-from datamodules.imagenet.augmentation.trivial_augment import trivial_augment
-from datamodules.imagenet.augmentation.views import (
+from datamodules.imagenet.bounding_boxes import Boxes, read_bounding_boxes
+from datamodules.photographs.augmentation.color import add_color_noise
+from datamodules.photographs.augmentation.erasing import erase
+from datamodules.photographs.augmentation.mixing import mix
+from datamodules.photographs.augmentation.trivial_augment import trivial_augment
+from datamodules.photographs.reader import PreparedSplit
+from datamodules.photographs.source import Decoding, PhotographSource
+from datamodules.photographs.tree_index import open_copy
+from datamodules.photographs.views import (
     CentralCrop,
     CentralSquareCrop,
     FixedTenCrops,
@@ -25,10 +29,6 @@ from datamodules.imagenet.augmentation.views import (
     ScaledCrop,
     TrainingView,
 )
-from datamodules.imagenet.bounding_boxes import Boxes, read_bounding_boxes
-from datamodules.imagenet.reader import PreparedSplit
-from datamodules.imagenet.source import Decoding, PhotographSource
-from datamodules.imagenet.tree_index import open_copy
 
 CropName = Literal["random_resized", "scaled", "central_square", "ten_fixed"]
 

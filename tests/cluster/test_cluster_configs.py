@@ -4,32 +4,30 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.cluster.runs import ROOT, environment, words
+from tests.forked import run_main_on_ranks
 
 CLUSTER = ROOT / "configs" / "cluster"
 
 
+@pytest.mark.slow
 def test_two_ranks_train_with_all_overlays_and_again_from_the_dumped_config(tmp_path: Path) -> None:
     overlays = ["--config", "configs/cluster/bf16_gradients.yaml", "--config", "configs/cluster/large_batch.yaml"]
     command = [str(ROOT / word) if word.startswith("configs/") else word for word in words(4)]
     command += [str(ROOT / word) if word.startswith("configs/") else word for word in overlays]
     command += ["--trainer.devices", "2"]
     again = ["fit", "--config", str(tmp_path / "run" / "config.yaml")]
-    plan = [
-        {"words": [*command, "--run_dir", str(tmp_path / "run")], "ranks": 2, "kill": None},
-        {"words": [*again, "--run_dir", str(tmp_path / "again")], "ranks": 2, "kill": None},
-    ]
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
-    script = ROOT / "tests" / "experiment" / "forked_runs.py"
-    done = subprocess.run([sys.executable, str(script), str(tmp_path / "plan.json")], check=False, timeout=200)
-    logs = [log.read_text() for log in sorted(tmp_path.glob("run-*.log"))]
-    assert done.returncode == 0, [log[-2000:] for log in logs]
+    logs = []
+    for run, run_words in (("run", command), ("again", again)):
+        log = tmp_path / f"{run}.log"
+        codes = run_main_on_ranks([*run_words, "--run_dir", str(tmp_path / run)], ranks=2, log=log)
+        logs.append(log.read_text())
+        assert codes == [0, 0], logs[-1][-2000:]
     assert "DDPScaling: 2 processes x 32 images x 1 accumulated = global batch 64; the recipe's is 128" in logs[0]
     reports = [json.loads((tmp_path / run / "scaling.json").read_text()) for run in ("run", "again")]
     assert [report["world_size"] for report in reports] == [2, 2]

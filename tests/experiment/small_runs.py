@@ -1,12 +1,19 @@
 """A CNN's and a GAN's run on the digits, a minute long, what they leave, and whether two of them left the same."""
 
 import csv
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
 
 from experiment.checkpoint_io import newest_verified
+from lightning_modules.classifier import ImageClassifier
+from tests.forked import run_main_on_ranks
 
 STEPS_PER_EPOCH, EPOCHS = 6, 8  # so many that no run ends before its kill
 
@@ -26,6 +33,7 @@ trainer:
   logger:
     - class_path: experiment.csv_logger.ResumableCSVLogger
   callbacks:
+    - class_path: tests.experiment.small_runs.KillAt
     - class_path: ModelCheckpoint
       init_args: {{filename: "best-{{epoch}}", {best}}}
     - class_path: LatestCheckpoint
@@ -36,11 +44,9 @@ data:
   class_path: Digits # random crops
   init_args: {{batch_size: {batch_size}, eval_batch_size: 64, normalization: {normalization}}}
 """
-NIN = """
-  class_path: NIN # dropout
+CLASSIFIER = """
+  class_path: tests.experiment.small_runs.DropoutNet # dropout
   init_args:
-    variant: mnist
-    initialization: kaiming
     optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.05, momentum: 0.9, weight_decay: 0.0001}}
     lr_scheduler: {class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {T_max: 30}}
     lr_scheduler_interval: step
@@ -59,10 +65,80 @@ GAN = """
     discriminator_lr_scheduler: {class_path: torch.optim.lr_scheduler.ExponentialLR, init_args: {gamma: 0.98}}
 """
 NETWORKS = {
-    "NIN": {"model": NIN, "best": "monitor: val/acc1, mode: max", "normalization": "standard"},
+    "classifier": {"model": CLASSIFIER, "best": "monitor: val/acc1, mode: max", "normalization": "standard"},
     "GAN": {"model": GAN, "best": "monitor: val/distance_from_equilibrium, mode: min", "normalization": "symmetric"},
 }
 LAST = {"within epochs": "{every_n_steps: 4}", "after epochs": "{}"}
+
+
+class DropoutNet(ImageClassifier):
+    """A network that draws random numbers: which images of a batch lose which features."""
+
+    architecture = "DropoutNet"
+
+    def __init__(self, **training: Any) -> None:
+        super().__init__(**training)
+        self.maps = nn.Sequential(nn.Conv2d(self.in_channels, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(4))
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(8 * 4 * 4, self.num_classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.maps(images))
+
+
+POINTS = ("batch_start", "backward", "optimizer_step", "batch_end", "validation_start", "validation_end", "rename")
+
+
+class KillAt(Callback):
+    """Sends its own process a signal when that comes to a point for the n-th time, if KILL_AT says so.
+
+    KILL_AT is in the environment, as a config that is resumed has to be the same: rank, point, n and signal. A rename
+    is one of a checkpoint, which gives a file that is whole its name.
+    """
+
+    def __init__(self) -> None:
+        rank, point, count, name = os.environ.get("KILL_AT", "0 none 0 SIGKILL").split()
+        self.point = point if rank == os.environ.get("LOCAL_RANK", "0") else None
+        self.count = int(count)
+        self.signal = signal.Signals[name]
+
+    def reached(self, point: str) -> None:
+        if point == self.point:
+            self.count -= 1
+            if self.count == 0:
+                os.kill(os.getpid(), self.signal)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.point == "rename":
+            sys.addaudithook(self.audit)
+
+    def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and "checkpoints" in str(arguments[1]):
+            self.reached("rename")
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.reached("batch_start")
+
+    def on_before_backward(self, *_: Any) -> None:
+        self.reached("backward")
+
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        self.reached("optimizer_step")
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.reached("batch_end")
+
+    def on_validation_start(self, *_: Any) -> None:
+        self.reached("validation_start")
+
+    def on_validation_end(self, *_: Any) -> None:
+        self.reached("validation_end")
+
+
+def fit(config: Path, run: Path, ranks: int, log: Path, kill_at: str = "", resume: bool = False) -> list[int]:
+    """Train by main.py in new processes. Returns their exit codes."""
+    words = ["fit", "--config", str(config), "--run_dir", str(run), *(["--resume", "auto"] if resume else [])]
+    variables = {"TRUSTED_IMPORTS": __name__} | ({"KILL_AT": kill_at} if kill_at else {})
+    return run_main_on_ranks(words, ranks=ranks, log=log, **variables)
 
 
 def write_config(path: Path, network: str, ranks: int, last: str) -> None:

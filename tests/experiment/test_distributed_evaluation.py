@@ -1,15 +1,17 @@
 """Accuracy is the same, to the bit, on one rank and on two, with a set that does not divide."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+
+import pytest
+
+from tests.forked import run_main_on_ranks
 
 ROOT = Path(__file__).parents[2]
 CSV = "experiment.csv_logger.ResumableCSVLogger"
 
 
+@pytest.mark.slow
 def test_two_ranks_count_every_image_once(tmp_path: Path) -> None:
     words = []
     for config in ("base", "data/digits", "model/resnet20"):
@@ -17,18 +19,16 @@ def test_two_ranks_count_every_image_once(tmp_path: Path) -> None:
     words += ["--trainer.logger", CSV, "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
     words += ["--model.depth", "8", "--data.batch_size", "32"]
     fit = ["fit", *words, "--trainer.max_steps", "37", "--run_dir", str(tmp_path / "fit")]
-    plan: list[dict[str, Any]] = [{"words": fit, "ranks": 1, "kill": None}]
+    commands = [(fit, 1)]
     for ranks, batch_size in ((1, 297), (2, 7), (2, 64)):
         run = tmp_path / f"{ranks}-{batch_size}"
         evaluation = ["--trainer.devices", str(ranks), "--data.eval_batch_size", str(batch_size), "--run_dir", str(run)]
         strategy = ["--trainer.strategy", "ddp" if ranks > 1 else "auto"]
         validate = ["validate", *words, *evaluation, *strategy, "--ckpt_path", str(tmp_path / "fit")]
-        plan.append({"words": validate, "ranks": ranks, "kill": None})
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
-
-    script = Path(__file__).with_name("forked_runs.py")
-    done = subprocess.run([sys.executable, str(script), str(tmp_path / "plan.json")], check=False, timeout=280)
-    assert done.returncode == 0, [log.read_text()[-2000:] for log in tmp_path.glob("run-*.log")]
+        commands.append((validate, ranks))
+    for number, (command, ranks) in enumerate(commands):
+        log = tmp_path / f"run-{number}.log"
+        assert run_main_on_ranks(command, ranks=ranks, log=log) == [0] * ranks, log.read_text()[-2000:]
     results = {}
     for name in ("fit", "1-297", "2-7", "2-64"):
         metrics = json.loads((tmp_path / name / "summary.json").read_text())["metrics"]

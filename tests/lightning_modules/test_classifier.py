@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules import NIN, VGG, AlexNet, AlexNetPair, GoogLeNet, ImageClassifier, ResNet, ZFNet
-from lightning_modules.classifier import NonFiniteLossError
+from lightning_modules.classifier import NonFiniteLossError, one_view
 
 NETWORKS: dict[str, Callable[..., ImageClassifier]] = {
     "resnet-A": lambda **training: ResNet(8, variant="cifar", **training),
@@ -48,6 +48,16 @@ NETWORKS: dict[str, Callable[..., ImageClassifier]] = {
     "googlenet-bn": lambda **training: GoogLeNet("batch_norm", stem="small", num_classes=10, **training),
     "googlenet-torchvision": lambda **training: GoogLeNet("torchvision", stem="small", num_classes=10, **training),
 }
+
+
+class CountingResNet(ResNet):
+    """Counts how often its maps are computed."""
+
+    passes = 0
+
+    def last_maps(self, images: Tensor) -> Tensor:
+        self.passes += 1
+        return super().last_maps(images)
 
 
 class Scores(ImageClassifier):
@@ -114,6 +124,10 @@ def test_compiled_network_keeps_its_keys_and_logits() -> None:
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(compiled(images), plain(images), rtol=1e-4, atol=1e-5)
+    compiled.use_last_maps("Watcher")
+    outputs = compiled.evaluated(SimpleNamespace(images=images, labels=torch.arange(len(images)), indices=images))
+    torch.testing.assert_close(outputs["maps"], plain.last_maps(images), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(outputs["probabilities"], plain(images).softmax(-1), rtol=1e-4, atol=1e-5)
 
 
 def test_weights_decay_but_biases_and_norms_do_not() -> None:
@@ -187,8 +201,47 @@ def test_views_of_an_image_are_a_seam() -> None:
     network = Scores(num_classes=3)
     images = torch.randn(2, 3, 1, 1)
     torch.testing.assert_close(network.class_probabilities(images), images.flatten(1).softmax(-1))
-    network.test_views = lambda network, images: (network(images) + network(3 * images)).softmax(-1)
+    handle = network.use_test_views(
+        lambda network, images: (network(images) + network(3 * images)).softmax(-1), "Twice"
+    )
     torch.testing.assert_close(network.class_probabilities(images), (4 * images).flatten(1).softmax(-1))
+    with pytest.raises(ValueError, match="Twice and Once both decide .*: leave Twice out or leave Once out"):
+        network.use_test_views(one_view, "Once")
+    handle.remove()
+    network.use_test_views(one_view, "Once").remove()
+    assert network.test_views is one_view
+
+
+def test_evaluation_steps_return_what_they_computed() -> None:
+    network = silence(Scores(num_classes=3))
+    logits, labels = torch.randn(3, 3), torch.tensor([2, -1, 0])
+    for step in (network.validation_step, network.test_step):
+        outputs = step(batch_of(logits, labels), 0)
+        assert (outputs["indices"].tolist(), outputs["labels"].tolist()) == ([0, 2], [2, 0])
+        torch.testing.assert_close(outputs["probabilities"], logits[[0, 2]].softmax(-1))
+        assert "maps" not in outputs
+    with pytest.raises(ValueError, match="has no maps whose averages give its logits: leave Somebody out"):
+        network.use_last_maps("Somebody")
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_last_maps_are_handed_out_where_asked_for_and_computed_once(compiled: bool) -> None:
+    torch.manual_seed(0)
+    network = CountingResNet(8, "cifar", in_channels=1, image_size=32).eval()
+    silence(network)
+    for part in network.children() if compiled else ():
+        part.compile(backend="eager")
+    batch = SimpleNamespace(images=torch.randn(3, 1, 32, 32), labels=torch.tensor([1, 0, -1]), indices=torch.arange(3))
+    with torch.no_grad():
+        plain = network.validation_step(batch, 0)
+        handle = network.use_last_maps("Watcher")
+        network.passes = 0
+        outputs = network.validation_step(batch, 0)
+        assert network.passes == 1
+        assert torch.equal(outputs["maps"], network.last_maps(batch.images)[:2])
+        handle.remove()
+        assert "maps" not in network.validation_step(batch, 0)
+    assert torch.equal(outputs["probabilities"], plain["probabilities"])
 
 
 def test_prediction_leaves_filler_rows_out() -> None:

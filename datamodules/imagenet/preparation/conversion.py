@@ -14,7 +14,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 
-from datamodules.imagenet.decoder import MAX_PIXELS, BrokenImageError
+from datamodules.photographs.decoder import MAX_PIXELS, BrokenImageError
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 JPEG = ("JPEG", "MPO")  # the second holds several, of which the first is read

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat  # type: ignore[import-untyped]
 
-from datamodules.imagenet.index import ImageClass
+from datamodules.photographs.index import ImageClass
 
 FOLDER = "ILSVRC2012_devkit_t12/data"
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.imagenet.index import RECORD, SPLITS, ImageClass
 from datamodules.imagenet.preparation.archives import DEVKIT, MEMBER, PUBLISHED
 from datamodules.imagenet.preparation.class_lists import ClassChoice, choose
 from datamodules.imagenet.preparation.devkit import read_devkit
 from datamodules.imagenet.preparation.found_photographs import Originals, labeled
 from datamodules.imagenet.preparation.noted_archives import NotedArchives
+from datamodules.photographs.index import RECORD, SPLITS, ImageClass
 
 LONGEST_NAME = RECORD["name"].itemsize
 _IN_TREE = np.dtype([("wnid", "O"), *((name, MEMBER[name]) for name in ("name", "offset", "size"))])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.imagenet.index import ImageClass
+from datamodules.photographs.index import ImageClass
 
 ORIGINAL = np.dtype([("name", "S32"), ("label", "<i4"), ("offset", "<u8"), ("size", "<u8")])
 

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from datamodules.imagenet.index import MANIFEST, RECORD, SPLITS, Manifest, Odd, Shard, SplitEntry, read_manifest
 from datamodules.imagenet.preparation.durable_files import errors_of_writing_to, write_whole
 from datamodules.imagenet.preparation.found_photographs import Originals
 from datamodules.imagenet.preparation.options import Options, all_cores
@@ -27,6 +26,7 @@ from datamodules.imagenet.preparation.originals import Published
 from datamodules.imagenet.preparation.unit_writer import Job, remove_parts, stem_of, write_unit
 from datamodules.imagenet.preparation.units import NOTES, Unit, expected_bytes, finished, plan_units
 from datamodules.imagenet.preparation.workers import spread
+from datamodules.photographs.index import MANIFEST, RECORD, SPLITS, Manifest, Odd, Shard, SplitEntry, read_manifest
 
 __all__ = ["Options", "all_cores", "prepare"]
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from datamodules.imagenet.index import Manifest, Odd
+from datamodules.photographs.index import Manifest, Odd
 
 _MOST_NAMES = 30
 

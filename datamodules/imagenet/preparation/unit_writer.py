@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.imagenet.decoder import BrokenImageError
-from datamodules.imagenet.index import RECORD, Odd, Shard
 from datamodules.imagenet.preparation.conversion import Encoding, Stored, convert
 from datamodules.imagenet.preparation.durable_files import PART, errors_of_writing_to, part_of
 from datamodules.imagenet.preparation.found_photographs import reading
 from datamodules.imagenet.preparation.shard_writer import ShardWriter
 from datamodules.imagenet.preparation.units import Finished, Unit, record
+from datamodules.photographs.decoder import BrokenImageError
+from datamodules.photographs.index import RECORD, Odd, Shard
 
 
 @dataclass(frozen=True)

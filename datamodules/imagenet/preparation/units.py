@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.imagenet.index import Odd, Shard
 from datamodules.imagenet.preparation.conversion import Encoding
 from datamodules.imagenet.preparation.durable_files import write_whole
+from datamodules.photographs.index import Odd, Shard
 
 NOTES = ".prepare"
 _BYTES_AT_256 = 35_000  # of a photograph at a shorter side of 256 and quality 90; 29,500 on average

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from datamodules.imagenet.index import RECORD, Manifest, Shard, read_manifest
 from datamodules.imagenet.preparation.workers import spread
+from datamodules.photographs.index import RECORD, Manifest, Shard, read_manifest
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from torchmetrics.utilities import dim_zero_cat
 from torchvision.transforms.functional import pil_to_tensor
 
 from callbacks import ClassErrors, TestTimeAugmentation
-from callbacks.evaluation.class_errors import mistakes_picture
-from callbacks.evaluation.evaluation_outcomes import (
+from callbacks.evaluation.class_errors import (
     EvaluationOutcomes,
     Mistake,
     Outcomes,
     confusion_counts,
+    mistakes_picture,
     most_confused,
     surest_mistakes,
 )

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from callbacks import ObjectLocalization, TestTimeAugmentation
-from callbacks.evaluation.boxes_of_maps import box_of_map, enlarged, in_photograph, in_view, maps_of_classes
+from callbacks.evaluation.localization import box_of_map, enlarged, in_photograph, in_view, maps_of_classes
 from datamodules.imagenet import ImageNet
 from datamodules.imagenet.bounding_boxes import Boxes
 from lightning_modules import NIN, VGG, AlexNet, GoogLeNet, ResNet
 from lightning_modules.classifier import ImageClassifier, one_view
 from tests.callbacks.tiny_runs import Batch, tiny_net
-from tests.datamodules.imagenet.photographs import write_tree
+from tests.datamodules.photographs.made_photographs import write_tree
 
 SIDE, CLASSES, VIEW = 32, 7, (10.0, 5.0, 128.0, 64.0)
 OBJECT = (8, 12, 24, 20)  # edges in the view
@@ -42,10 +42,13 @@ class ColorNet(ImageClassifier):
             self.head.bias.zero_()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.last_maps(images).mean((2, 3)))
+        return self.logits_of_maps(self.last_maps(images))
 
     def last_maps(self, images: Tensor) -> Tensor:
         return F.avg_pool2d(images, 4)
+
+    def logits_of_maps(self, maps: Tensor) -> Tensor:
+        return self.head(maps.mean((2, 3)))
 
     def map_weights(self) -> Tensor:
         return self.head.weight

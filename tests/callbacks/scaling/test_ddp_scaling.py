@@ -1,8 +1,5 @@
 """The callback on real ranks (gloo), and its promises about optimizers, schedules and resume."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from callbacks import DDPScaling
+from tests.callbacks.ranks import train_on_ranks
 
 Results = list[dict[str, Any]]
 
@@ -27,12 +25,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     plan[1]["save_at"] = 5
     plan.append({"ranks": 1, "steps": 24, "scaling": fixed, "resume": str(folder / "run-1.ckpt")})
     plan.append({"ranks": 2, "steps": 24, "scaling": {"reference_batch_size": 32, "warmup_epochs": 0.5}})
-    (folder / "plan.json").write_text(json.dumps(plan))
-    script = Path(__file__).parents[1] / "ranks.py"
-    done = subprocess.run([sys.executable, str(script), str(folder / "plan.json")], check=False, timeout=200)
-    logs = [folder / f"run-{number}.log" for number in range(len(plan))]
-    assert done.returncode == 0, [log.read_text()[-2000:] for log in logs]
-    return [json.loads(log.with_suffix(".json").read_text()) | {"log": log.read_text()} for log in logs]
+    return [train_on_ranks(one, folder / f"run-{number}.json") for number, one in enumerate(plan)]
 
 
 def test_the_same_global_batch_gives_the_same_curve_on_any_number_of_ranks(results: Results) -> None:

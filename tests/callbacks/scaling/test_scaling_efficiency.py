@@ -1,8 +1,6 @@
 """Where the time goes, on real ranks of which one is slow."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 from callbacks import ScalingEfficiency
 from callbacks.scaling.scaling_efficiency import read_baseline, table
 from callbacks.scaling.step_phases import PHASES, PhaseClock, own_seconds, stragglers, transfer_and_waiting
+from tests.callbacks.ranks import train_on_ranks
 
 RECORD = {"world_size": 1, "images_per_second": 500.0, "global_batch_size": 32, "model": {"architecture": "small"}}
 
@@ -38,10 +37,8 @@ def test_a_straggler_is_known_by_its_own_work() -> None:
     assert stragglers([1], ratio=1.5) == []
 
 
-def test_the_clock_leaves_out_what_lies_before_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = PhaseClock(torch.device("cpu"))
-    times = iter([0.0, 1.0, 3.0, 10.0, 14.0])
-    monkeypatch.setattr("time.perf_counter", lambda: next(times))
+def test_the_clock_leaves_out_what_lies_before_a_restart() -> None:
+    clock = PhaseClock(torch.device("cpu"), seconds=iter([0.0, 1.0, 3.0, 10.0, 14.0]).__next__)
     clock.begin_step()
     for phase in ("data", "forward", "backward"):
         clock.mark(phase)
@@ -53,14 +50,11 @@ def test_the_clock_leaves_out_what_lies_before_a_restart(monkeypatch: pytest.Mon
     assert len(clock.take()) == 0
 
 
+@pytest.mark.slow
 def test_two_ranks_report_what_they_wait_for(tmp_path: Path) -> None:
     efficiency = {"baseline": baseline(tmp_path), "every_n_steps": 10}
-    plan = [{"ranks": 2, "steps": 24, "slow_rank": 1, "efficiency": efficiency}]
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
-    script = Path(__file__).parents[1] / "ranks.py"
-    done = subprocess.run([sys.executable, str(script), str(tmp_path / "plan.json")], check=False, timeout=120)
-    log = (tmp_path / "run-0.log").read_text()
-    assert done.returncode == 0, log
+    plan = {"ranks": 2, "steps": 24, "slow_rank": 1, "efficiency": efficiency}
+    log = train_on_ranks(plan, tmp_path / "run-0.json")["log"]
     assert log.count("Rank 1 on ") == 1  # the warning, once
     report = json.loads((tmp_path / "run-0" / "scaling.json").read_text())
     assert table(report) in log

@@ -1,42 +1,16 @@
 """The stop watch counts training, and only that."""
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
+import pytest
 import torch
 
-from callbacks.scaling.throughput import StopWatch, Throughput, of_all_ranks, peak_memory_gib
-
-# Two forked ranks, of which the second needs more memory; the first writes what was logged.
-TWO_RANKS = """
-import json, os, socket, sys
-from pathlib import Path
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from callbacks.scaling import throughput
+from callbacks.scaling.throughput import StopWatch, Throughput, of_all_ranks, peak_memory_gib
 from tests.callbacks.tiny_runs import fit, tiny_net
-
-folder = Path(sys.argv[1])
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
-os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE="2", NODE_RANK="0")
-child = os.fork()
-rank = 0 if child else 1
-os.environ["LOCAL_RANK"] = str(rank)
-rank_zero_only.rank = rank
-throughput.peak_memory_gib = lambda device: 1.0 + rank
-trainer, rows = fit(
-    tiny_net(), throughput.Throughput(skip_steps=1), folder=folder, max_epochs=1, devices=2, strategy="ddp",
-    use_distributed_sampler=False,
-)
-if rank == 0:
-    names = ("throughput/peak_memory_gib", "throughput/images_per_second")
-    (folder / "rows.json").write_text(json.dumps([rows.values(name) for name in names]))
-    os.waitpid(child, 0)
-os._exit(0)
-"""
+from tests.forked import run_on_ranks
 
 
 def test_speed_is_images_over_seconds_between_laps() -> None:
@@ -85,12 +59,21 @@ def test_figures_of_nodes_are_of_their_own_ranks() -> None:
     }
 
 
+def fit_on_two_ranks(folder: Path) -> None:
+    """The second needs more memory; the first writes what was logged."""
+    rank = int(os.environ["LOCAL_RANK"])
+    throughput.peak_memory_gib = lambda device: 1.0 + rank  # in a process of its own
+    options = {"max_epochs": 1, "devices": 2, "strategy": "ddp", "use_distributed_sampler": False}
+    _, rows = fit(tiny_net(), Throughput(skip_steps=1), folder=folder, **options)
+    if rank == 0:
+        names = ("throughput/peak_memory_gib", "throughput/images_per_second")
+        (folder / "rows.json").write_text(json.dumps([rows.values(name) for name in names]))
+
+
+@pytest.mark.slow
 def test_the_end_of_an_epoch_knows_the_memory_of_all_ranks(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", TWO_RANKS, str(tmp_path)]
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=200, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    codes = run_on_ranks(fit_on_two_ranks, tmp_path, ranks=2, log=tmp_path / "log")
+    assert codes == [0, 0], (tmp_path / "log").read_text()
     memory, speed = json.loads((tmp_path / "rows.json").read_text())
     assert memory == [1, 1, 1, 2]
     assert len(speed) == 4

@@ -1,19 +1,20 @@
 """Two ranks, with a set that does not divide, find the same gain as one, to the bit."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from experiment.checkpoint_io import VerifiedCheckpointIO
 from lightning_modules import ResNet
+from tests.forked import run_main_on_ranks
 
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_gain_is_the_same_on_two_ranks(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = ResNet(8, "cifar", in_channels=1)
@@ -27,17 +28,14 @@ def test_gain_is_the_same_on_two_ranks(tmp_path: Path) -> None:
         words += ["--config", str(ROOT / "configs" / f"{config}.yaml")]
     words += ["--trainer.logger", "false", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
     words += ["--model.depth", "8", "--ckpt_path", str(tmp_path / "best.ckpt")]
-    plan: list[dict[str, Any]] = []
+    logs = []
     for ranks, batch_size in ((1, 297), (2, 64)):
         own = ["--trainer.devices", str(ranks), "--data.eval_batch_size", str(batch_size)]
         own += ["--trainer.strategy", "ddp" if ranks > 1 else "auto", "--run_dir", str(tmp_path / str(ranks))]
-        plan.append({"words": ["validate", *words, *own], "ranks": ranks, "kill": None})
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
-
-    script = ROOT / "tests" / "experiment" / "forked_runs.py"
-    done = subprocess.run([sys.executable, str(script), str(tmp_path / "plan.json")], check=False, timeout=200)
-    logs = [log.read_text() for log in sorted(tmp_path.glob("run-*.log"))]
-    assert done.returncode == 0, [log[-2000:] for log in logs]
+        log = tmp_path / f"run-{ranks}.log"
+        codes = run_main_on_ranks(["validate", *words, *own], ranks=ranks, log=log)
+        logs.append(log.read_text())
+        assert codes == [0] * ranks, logs[-1][-2000:]
     one, two = (json.loads((tmp_path / ranks / "summary.json").read_text())["metrics"] for ranks in ("1", "2"))
     exact = [name for name in one if "loss" not in name]
     assert {"val/acc1", "val/acc1_single_view", "val/acc1_gain", "val/acc1_gain_low", "val/acc5_gain"} <= set(exact)

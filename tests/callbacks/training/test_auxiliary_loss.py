@@ -1,9 +1,6 @@
 """Weights follow their schedules, gradients are those that autograd finds, and a head that is off costs nothing."""
 
 import csv
-import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +19,7 @@ from callbacks.training.auxiliary_loss import (
     weight_at,
 )
 from tests.callbacks.tiny_runs import NoClassifier, TinyNet, fit, loader, tiny_net
+from tests.forked import run_main_on_ranks
 
 ROOT = Path(__file__).parents[3]
 
@@ -222,6 +220,7 @@ def test_others_are_refused_with_the_remedy(tmp_path: Path) -> None:
         fit(network, AuxiliaryLossWeighting(), folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_two_ranks_switch_a_head_off_without_a_search_for_unused_parameters(tmp_path: Path) -> None:
     words = ["fit"]
     for config in ("base", "data/digits", "model/googlenet_32"):
@@ -232,10 +231,8 @@ def test_two_ranks_switch_a_head_off_without_a_search_for_unused_parameters(tmp_
     words += ["--trainer.log_every_n_steps", "1", "--data.batch_size", "4", "--run_dir", str(tmp_path / "run")]
     words += ["--trainer.callbacks+=AuxiliaryLossWeighting", "--trainer.callbacks.unit", "step"]
     words += ["--trainer.callbacks.heads", '{"4a": {"off_after": 2}, "4d": {"kind": "balance"}}']
-    (tmp_path / "plan.json").write_text(json.dumps([{"words": words, "ranks": 2, "kill": None}]))
-    script = ROOT / "tests/experiment/forked_runs.py"
-    done = subprocess.run([sys.executable, str(script), str(tmp_path / "plan.json")], check=False, timeout=120)
-    assert done.returncode == 0, (tmp_path / "run-0.log").read_text()[-2000:]
+    codes = run_main_on_ranks(words, ranks=2, log=tmp_path / "log")
+    assert codes == [0, 0], (tmp_path / "log").read_text()[-2000:]
     with (tmp_path / "run" / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/weight_aux_4a"]]
     assert [float(row["train/weight_aux_4a"]) for row in rows] == pytest.approx([0.3, 0.3, 0, 0])

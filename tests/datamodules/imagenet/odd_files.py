@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from tests.datamodules.imagenet.photographs import jpeg, photograph
+from tests.datamodules.photographs.made_photographs import jpeg, photograph
 
 
 def png(image: Image.Image) -> bytes:

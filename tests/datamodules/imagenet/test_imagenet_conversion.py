@@ -7,10 +7,10 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from datamodules.imagenet.decoder import BrokenImageError
 from datamodules.imagenet.preparation.conversion import Encoding, convert
+from datamodules.photographs.decoder import BrokenImageError
 from tests.datamodules.imagenet import odd_files
-from tests.datamodules.imagenet.photographs import jpeg, photograph
+from tests.datamodules.photographs.made_photographs import jpeg, photograph
 
 ORIGINAL = Encoding(shorter_side=None)
 

@@ -16,10 +16,10 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 
 from datamodules import ImageBatch, ImageNet
-from datamodules.imagenet import tree_index
-from datamodules.imagenet.index import MANIFEST
 from datamodules.loader import EvaluationLoader, TrainingLoader
-from tests.datamodules.imagenet.photographs import WNIDS, write_shards, write_tree
+from datamodules.photographs import tree_index
+from datamodules.photographs.index import MANIFEST
+from tests.datamodules.photographs.made_photographs import WNIDS, write_shards, write_tree
 
 SMALL: dict[str, Any] = {"image_size": 32, "crop_side": 40, "training_sides": (40, 60), "batch_size": 4, "threads": 2}
 
@@ -338,7 +338,7 @@ def test_an_index_of_another_copy_is_refused(tmp_path: Path) -> None:
 def test_a_copy_in_an_object_store_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fsspec
 
-    monkeypatch.setattr("datamodules.imagenet.reader.CACHE", tmp_path / "cache")
+    monkeypatch.setattr("datamodules.photographs.reader.CACHE", tmp_path / "cache")
     local = write_shards(tmp_path / "imagenet")
     store = fsspec.filesystem("memory")
     store.put(str(local), "/bucket/imagenet", recursive=True)
@@ -354,7 +354,7 @@ def test_a_copy_in_an_object_store_is_read(tmp_path: Path, monkeypatch: pytest.M
 def test_a_copy_in_s3_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     s3fs = pytest.importorskip("s3fs")
     server_class = pytest.importorskip("moto.server").ThreadedMotoServer
-    monkeypatch.setattr("datamodules.imagenet.reader.CACHE", tmp_path / "cache")
+    monkeypatch.setattr("datamodules.photographs.reader.CACHE", tmp_path / "cache")
     for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
         monkeypatch.setenv(f"AWS_{name}", value)
     server = server_class(port=0)

@@ -17,13 +17,13 @@ from PIL import Image
 
 from datamodules.checksum import Checksum
 from datamodules.imagenet.__main__ import main
-from datamodules.imagenet.index import Manifest, read_manifest
 from datamodules.imagenet.preparation import archives, noted_archives, prepare, shard_writer
 from datamodules.imagenet.preparation.class_lists import NAMED
-from datamodules.imagenet.reader import PreparedCopy
+from datamodules.photographs.index import Manifest, read_manifest
+from datamodules.photographs.reader import PreparedCopy
 from tests.datamodules.imagenet import odd_files
 from tests.datamodules.imagenet.archives_of_photographs import DEVKIT, TRAIN, VAL, tar_of, write_archives
-from tests.datamodules.imagenet.photographs import jpeg, photograph
+from tests.datamodules.photographs.made_photographs import jpeg, photograph
 
 IDS = ("n02000003", "n02000001", "n02000004", "n02000002")  # the kit's numbers 1 to 4: not the order of the wnids
 WNIDS = tuple(sorted(IDS))

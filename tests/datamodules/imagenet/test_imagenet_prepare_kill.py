@@ -14,7 +14,7 @@ from tqdm import tqdm
 from datamodules.imagenet.__main__ import main
 from datamodules.imagenet.preparation.workers import spread
 from tests.datamodules.imagenet.archives_of_photographs import write_archives
-from tests.datamodules.imagenet.photographs import jpeg, photograph
+from tests.datamodules.photographs.made_photographs import jpeg, photograph
 
 WNIDS = ("n02000002", "n02000001", "n02000003")
 LAYOUTS = ("shards", "tree")

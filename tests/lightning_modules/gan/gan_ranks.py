@@ -1,18 +1,9 @@
-"""Trains a GAN without batch statistics and dropout on the digits, on ranks forked from one process; see train().
-
-    python gan_ranks.py PLAN.json
-
-The plan is as that of tests/callbacks/ranks.py; run n writes run-n.pt beside it. A run that compiles does so without
-generating code, for which each rank would take minutes.
-"""
+"""Trains a GAN without batch statistics and dropout on the digits, on several ranks; see train()."""
 
 import hashlib
-import sys
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
 
 import torch
 import torch.distributed
@@ -20,7 +11,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 
 from datamodules import Digits
 from lightning_modules import GAN
-from tests.callbacks import ranks
+from tests.forked import run_on_ranks
 
 OPTIONS = {"width": 32, "units": 16, "input_dropout": 0.0, "dropout": 0.0}
 
@@ -49,8 +40,10 @@ def fingerprints(network: torch.nn.Module) -> list[str]:
     return gathered
 
 
-def train(run: dict[str, Any], target: Path) -> None:
+def train(plan: dict[str, Any], target: Path) -> None:
+    torch.set_num_threads(1)
     seed_everything(1, verbose=False)
+    # What generates code would take minutes on each rank.
     torch.nn.Module.compile = partialmethod(torch.nn.Module.compile, backend="aot_eager")  # type: ignore[method-assign,assignment]
     network = GAN(
         networks="mlp",
@@ -60,29 +53,29 @@ def train(run: dict[str, Any], target: Path) -> None:
         image_size=32,
         generator_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9),
         discriminator_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9),
-        **run.get("gan", {}),
+        **plan.get("gan", {}),
     )
-    diary = Diary(run.get("save_at", 0), target.with_suffix(".ckpt"))
+    diary = Diary(plan.get("save_at", 0), target.with_suffix(".ckpt"))
     trainer = Trainer(
         accelerator="cpu",
-        devices=run["ranks"],
-        strategy=run.get("strategy", "ddp") if run["ranks"] > 1 else "auto",
-        precision=run.get("precision", "32-true"),
-        max_steps=run["steps"],
+        devices=plan["ranks"],
+        strategy=plan.get("strategy", "ddp") if plan["ranks"] > 1 else "auto",
+        precision=plan.get("precision", "32-true"),
+        max_steps=plan["steps"],
         callbacks=[diary],
         default_root_dir=target.with_suffix(""),
         logger=False,
-        limit_val_batches=1.0 if run.get("validate") else 0,
+        limit_val_batches=1.0 if plan.get("validate") else 0,
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
     Path(trainer.default_root_dir).mkdir(exist_ok=True)
-    size = run["batch_size"]
+    size = plan["batch_size"]
     data = Digits(batch_size=size, eval_batch_size=size, crop_padding=0, normalization="symmetric")
-    trainer.fit(network, datamodule=data, ckpt_path=run.get("resume"))
-    if run.get("validate"):
+    trainer.fit(network, datamodule=data, ckpt_path=plan.get("resume"))
+    if plan.get("validate"):
         trainer.validate(network, datamodule=data, verbose=False)
     ranks_have = fingerprints(network)
     if trainer.is_global_zero:
@@ -90,10 +83,12 @@ def train(run: dict[str, Any], target: Path) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         result = {"weights": network.state_dict(), "optimizers": states, "counts": diary.counts, "metrics": metrics}
         result |= {"ranks have": ranks_have, "compiled": network.generator._compiled_call_impl is not None}
-        torch.save(result, target.with_suffix(".pt"))
+        torch.save(result, target)
 
 
-if __name__ == "__main__":
-    ranks.train = train
-    ranks.DEADLINE = 150  # to compile takes longer than a run
-    sys.exit(not ranks.main(Path(sys.argv[1])))
+def train_on_ranks(plan: dict[str, Any], target: Path) -> dict[str, Any]:
+    """Train as planned in new processes. Returns weights, states, counts and metrics."""
+    log = target.with_suffix(".log")
+    codes = run_on_ranks(train, plan, target, ranks=plan["ranks"], log=log, seconds=150)  # some compile
+    assert codes == [0] * plan["ranks"], log.read_text()
+    return torch.load(target, weights_only=True)

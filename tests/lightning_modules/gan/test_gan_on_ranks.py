@@ -1,13 +1,13 @@
 """A GAN under plain DDP: the same as on one process, resumed to the same bits, counted by batches."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from tests.lightning_modules.gan.gan_ranks import train_on_ranks
+
+pytestmark = pytest.mark.slow
 
 MEAN = {"ema_decay": 0.9, "historical_averaging": 0.01}
 BF16 = {"precision": "bf16-mixed"}
@@ -30,13 +30,8 @@ PLAN: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("gan")
-    plan = [{**run, "resume": str(folder / f"run-{run['resume']}.ckpt")} if "resume" in run else run for run in PLAN]
-    (folder / "plan.json").write_text(json.dumps(plan))
-    script = Path(__file__).with_name("gan_ranks.py")
-    done = subprocess.run([sys.executable, str(script), str(folder / "plan.json")], check=False, timeout=250)
-    logs = "\n".join(path.read_text() for path in sorted(folder.glob("*.log")))
-    assert done.returncode == 0, logs
-    return [torch.load(folder / f"run-{number}.pt", weights_only=True) for number in range(len(plan))]
+    plan = [{**one, "resume": str(folder / f"run-{one['resume']}.ckpt")} if "resume" in one else one for one in PLAN]
+    return [train_on_ranks(one, folder / f"run-{number}.pt") for number, one in enumerate(plan)]
 
 
 def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:

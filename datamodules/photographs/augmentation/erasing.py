@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from datamodules.counter_random import Stream, random_fractions, random_integers
-from datamodules.imagenet.augmentation.random_rectangles import check_ranges, first_of, random_sides
+from datamodules.photographs.augmentation.random_rectangles import check_ranges, first_of, random_sides
 
 
 def erase(

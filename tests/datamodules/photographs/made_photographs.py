@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datamodules.imagenet.index import MANIFEST, RECORD, ImageClass, Manifest, Shard, SplitEntry
+from datamodules.photographs.index import MANIFEST, RECORD, ImageClass, Manifest, Shard, SplitEntry
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
 SIZES = ((320, 240), (240, 300), (260, 260), (500, 375), (64, 48))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from datamodules.imagenet.augmentation.view_pictures import main
+from docs.draw_views import main
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.imagenet.decoder import BrokenImageError
-from datamodules.imagenet.index import MANIFEST, RECORD, Manifest, SplitEntry, manifest_from_json
-from datamodules.imagenet.store import Store, store_at
+from datamodules.photographs.decoder import BrokenImageError
+from datamodules.photographs.index import MANIFEST, RECORD, Manifest, SplitEntry, manifest_from_json
+from datamodules.photographs.store import Store, store_at
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "landmark-image-networks"
 

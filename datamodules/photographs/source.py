@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from datamodules.batch import ImageBatch
-from datamodules.imagenet.augmentation.views import CentralCrop, TrainingView, Views, WholeImage
-from datamodules.imagenet.decoder import BrokenImageError, Pixels, exact_view, fast_view
-from datamodules.imagenet.reader import PreparedSplit
+from datamodules.photographs.decoder import BrokenImageError, Pixels, exact_view, fast_view
+from datamodules.photographs.reader import PreparedSplit
+from datamodules.photographs.views import CentralCrop, TrainingView, Views, WholeImage
 
 Rows = npt.NDArray[np.int64]
 AT_ONCE = 16  # photographs of one task of a thread: few enough to share a batch, enough not to wait for tasks

@@ -1,8 +1,8 @@
 """Pictures of views and augmentation.
 
-python -m datamodules.imagenet.augmentation.view_pictures docs/pictures [--photograph FILE]
+python -m docs.draw_views docs/pictures [--photograph FILE]
 
-Everything shown is what the functions of this package draw, for the first epochs of one sample.
+Everything shown is what the data path itself draws, for the first epochs of one sample.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor
 
 from datamodules.augmentation import normalize
-from datamodules.imagenet.augmentation.color import Reading, add_color_noise
-from datamodules.imagenet.augmentation.erasing import erase
-from datamodules.imagenet.augmentation.mixing import mix
-from datamodules.imagenet.augmentation.trivial_augment import random_operations, trivial_augment
-from datamodules.imagenet.augmentation.views import (
+from datamodules.photographs.augmentation.color import Reading, add_color_noise
+from datamodules.photographs.augmentation.erasing import erase
+from datamodules.photographs.augmentation.mixing import mix
+from datamodules.photographs.augmentation.trivial_augment import random_operations, trivial_augment
+from datamodules.photographs.views import (
     CentralCrop,
     CentralSquare,
     CentralSquareCrop,

@@ -19,8 +19,8 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
-from datamodules.imagenet.index import MANIFEST, RECORD, SPLITS, ImageClass, Manifest, SplitEntry
-from datamodules.imagenet.reader import CACHE, PreparedCopy
+from datamodules.photographs.index import MANIFEST, RECORD, SPLITS, ImageClass, Manifest, SplitEntry
+from datamodules.photographs.reader import CACHE, PreparedCopy
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 HEADER_BYTES = 1 << 16

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.imagenet import decoder
-from datamodules.imagenet.decoder import BrokenImageError, decode, exact_view, fast_view
-from tests.datamodules.imagenet.photographs import jpeg, photograph
+from datamodules.photographs import decoder
+from datamodules.photographs.decoder import BrokenImageError, decode, exact_view, fast_view
+from tests.datamodules.photographs.made_photographs import jpeg, photograph
 
 
 def with_pil(data: bytes, box: tuple[float, float, float, float], size: tuple[int, int]) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from callbacks.evaluation.localization_error import LocalizationErrors, localized, overlaps
+from callbacks.evaluation.localization import LocalizationErrors, localized, overlaps
 
 NO_BOX = [float("nan")] * 4
 

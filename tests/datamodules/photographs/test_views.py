@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
 
-from datamodules.imagenet.augmentation import views
-from datamodules.imagenet.augmentation.views import (
+from datamodules.photographs import views
+from datamodules.photographs.views import (
     CentralCrop,
     CentralSquare,
     CentralSquareCrop,

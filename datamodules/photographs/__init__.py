@@ -1,0 +1,1 @@
+"""Photographs in any folder: index, decoder, reader, views and augmentation."""
