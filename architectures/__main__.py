@@ -26,12 +26,13 @@ def show(options: argparse.Namespace) -> None:
     """
     # Imported here, so that --help is there at once.
     from architectures import networks, pictures, tables  # noqa: PLC0415
+    from lightning_modules.classifier import FROM_DATA  # noqa: PLC0415
 
     if options.networks and options.config:
         raise ValueError("--config composes one network, CONFIG names one each: give either.")
     if options.picture:
         pictures.check_picture(options.picture)
-    from_data = {name: getattr(options, name) for name in networks.FROM_DATA}
+    from_data = {name: getattr(options, name) for name in FROM_DATA}
     files = options.config or options.networks
     if options.config or len(files) == 1:
         one = networks.architecture(files, from_data)

@@ -18,8 +18,8 @@ from jsonargparse import ArgumentError
 from architectures.layer_table import Layer, layer_table
 from experiment.explanations import MARK
 from experiment.usage_errors import ExperimentArgumentParser
-from lightning_modules import ARCHITECTURES, ImageClassifier
-from lightning_modules.classifier import FROM_DATA
+from lightning_modules import ImageClassifier
+from lightning_modules.classifier import FROM_DATA, networks
 from lightning_modules.model_card import ModelCard, model_card
 
 SHIPPED = Path(__file__).parents[1] / "configs" / "model"
@@ -108,7 +108,7 @@ def architectures(files: Sequence[Path], from_data: Mapping[str, int | None]) ->
         ValueError: A config names no network that can be built.
     """
     found = [architecture([file], from_data) for file in (files or sorted(SHIPPED.glob("*.yaml")))]
-    order = list(ARCHITECTURES)
+    order = list(networks())
     return sorted(found, key=lambda one: (order.index(one.class_name), one.config))
 
 
@@ -183,13 +183,14 @@ def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 
 def _class_named(class_path: Any, where: str) -> type[ImageClassifier]:
+    known = networks()
     if class_path is None:
-        raise ValueError(f"{where}: model names no class: set model.class_path to one of {', '.join(ARCHITECTURES)}.")
+        raise ValueError(f"{where}: model names no class: set model.class_path to one of {', '.join(known)}.")
     package, _, name = str(class_path).rpartition(".")
-    if name in ARCHITECTURES and package.partition(".")[0] in ("", "lightning_modules"):
-        return ARCHITECTURES[name]
-    close = get_close_matches(name, ARCHITECTURES, n=1)
-    remedy = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(ARCHITECTURES)}."
+    if name in known and package.partition(".")[0] in ("", "lightning_modules"):
+        return known[name]
+    close = get_close_matches(name, known, n=1)
+    remedy = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}."
     raise ValueError(f"{where}: {class_path} is not a network of this project; {remedy}")
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from datamodules.cifar import CIFAR10
-from datamodules.splits import Split
+from datamodules.in_memory import Split
 
 
 class SyntheticCIFAR10(CIFAR10):

@@ -16,11 +16,9 @@ import numpy as np
 import torch
 from torchvision import datasets
 
-from datamodules.checksum import Checksum, verify_files
-from datamodules.download import download_file
-from datamodules.in_memory import InMemoryDataModule
+from datamodules.download import Checksum, download_file, verify_files
+from datamodules.in_memory import InMemoryDataModule, Split
 from datamodules.pickles import read_pickle
-from datamodules.splits import Split
 
 
 class CIFAR10(InMemoryDataModule):
@@ -71,11 +69,12 @@ class CIFAR10(InMemoryDataModule):
             download: Whether to fetch the archive (170 MB) if `root` has neither.
             verify: Whether to refuse files whose checksums differ from the published ones. If not, the run's record
                 says whether they differ.
-            val_size: Of the 50,000 training images, those held out to select a model with (by default as many as in
-                the ResNet paper); 0 holds out none and validates on the test images, as the run's record then says.
+            val_size: Number of the 50,000 training images that are held out to select a model with (by default as many
+                as in the ResNet paper); 0 holds out none and validates on the test images, as the run's record then
+                says.
             crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to 32x32.
             horizontal_flip: Whether to mirror half of the training images.
-            kwargs: Those of every data set in memory.
+            kwargs: Arguments of every data set in memory.
         """
         super().__init__(val_size=val_size, crop_padding=crop_padding, horizontal_flip=horizontal_flip, **kwargs)
         self.root = Path(root).expanduser()

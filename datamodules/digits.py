@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
-from datamodules.in_memory import InMemoryDataModule
-from datamodules.splits import Split, hold_out
+from datamodules.in_memory import InMemoryDataModule, Split, hold_out
 
 _TEST_SIZE = 300
 _TEST_SEED = 0
@@ -37,11 +36,11 @@ class Digits(InMemoryDataModule):
         """Takes no folder: the images come with scikit-learn.
 
         Args:
-            val_size: Of the 1,497 training images, those held out to select a model with; 0 holds out none and
-                validates on the test images, as the run's record then says.
+            val_size: Number of the 1,497 training images that are held out to select a model with; 0 holds out none
+                and validates on the test images, as the run's record then says.
             crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to 32x32.
             horizontal_flip: Whether to mirror half of the training images. A mirrored digit is not a digit.
-            kwargs: Those of every data set in memory.
+            kwargs: Arguments of every data set in memory.
         """
         super().__init__(val_size=val_size, crop_padding=crop_padding, horizontal_flip=horizontal_flip, **kwargs)
 

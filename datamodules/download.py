@@ -1,26 +1,55 @@
-"""Downloads that are either complete and verified, or not there."""
+"""Published files: downloads that are either complete and verified or not there, and checks of those that are."""
 
+import hashlib
 import http.client
 import os
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, NamedTuple
 
 from tqdm import tqdm
 
-from datamodules.checksum import Checksum
-
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
+
+
+class Checksum(NamedTuple):
+    """A digest that a file is expected to have.
+
+    Attributes:
+        algorithm: Name of the hash function.
+        digest: In lower-case hexadecimal; as many of its first digits as are known.
+    """
+
+    algorithm: Literal["md5", "sha256"]
+    digest: str
+
+    def of(self, path: Path) -> str:
+        """Returns the digest that a file has."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, self.new).hexdigest()
+
+    def matches(self, digest: str) -> bool:
+        """Returns whether a whole digest is the expected one."""
+        return digest.startswith(self.digest)
+
+    def new(self) -> "hashlib._Hash":
+        """Returns an empty hash object."""
+        return hashlib.new(self.algorithm, usedforsecurity=False)
 
 
 class _DownloadError(Exception):
     """One source could not deliver the file; the next may."""
 
 
-def download_file(urls: Sequence[str], destination: Path, checksum: Checksum) -> None:
+def download_file(
+    urls: Sequence[str],
+    destination: Path,
+    checksum: Checksum,
+    remedy: str = "with --data.root, name a folder that has room for it and may be written to",
+) -> None:
     """Fetches a file from the first source that delivers it intact.
 
     The content goes to a `.part` file of a name of its own in the same folder (two jobs may download at once), and is
@@ -30,6 +59,7 @@ def download_file(urls: Sequence[str], destination: Path, checksum: Checksum) ->
         urls: Sources, tried in this order.
         destination: Where the file is to lie.
         checksum: What its content must have.
+        remedy: What the user may do where the file cannot be written.
 
     Raises:
         ValueError: No source delivered the file, or it cannot be written.
@@ -43,14 +73,37 @@ def download_file(urls: Sequence[str], destination: Path, checksum: Checksum) ->
         except _DownloadError as failure:
             failures.append(f"{url}: {failure}")
         except OSError as error:
-            raise ValueError(
-                f"Could not write {destination} ({error}): with --data.root, name a folder that has room for it and "
-                "may be written to."
-            ) from None
+            raise ValueError(f"Could not write {destination} ({error}): {remedy}.") from None
     raise ValueError(
         f"Could not download {destination.name} ({'; '.join(failures)}): check the network, "
         f"or place the file at {destination} by hand."
     )
+
+
+def verify_files(checksums: Mapping[Path, Checksum], *, required: bool) -> bool:
+    """Compares files with their published checksums.
+
+    Args:
+        checksums: What each file should have.
+        required: Whether a difference is an error.
+
+    Returns:
+        Whether all files are the published ones.
+
+    Raises:
+        ValueError: `required`, and a file differs.
+    """
+    for path, checksum in checksums.items():
+        found = checksum.of(path)
+        if not checksum.matches(found):
+            if not required:
+                return False
+            raise ValueError(
+                f"{path} is not the published file ({checksum.algorithm} {found}, expected {checksum.digest}): "
+                "replace it with the published one, or accept it with --data.verify=false, "
+                "which the run's record then says."
+            )
+    return True
 
 
 def _download_from(url: str, destination: Path, checksum: Checksum) -> None:
@@ -59,7 +112,7 @@ def _download_from(url: str, destination: Path, checksum: Checksum) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             found = _write(_chunks(url), file, checksum)
-        if found != checksum.digest:
+        if not checksum.matches(found):
             raise _DownloadError(f"{checksum.algorithm} is {found}, expected {checksum.digest}")
         part.chmod(0o644)  # mkstemp lets only the owner read; data folders are shared
         part.replace(destination)

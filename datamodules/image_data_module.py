@@ -18,11 +18,11 @@ class ImageDataModule(LightningDataModule):
     Args:
         batch_size: Images in a training batch of each device.
         eval_batch_size: Images in a validation or test batch of each device.
-        val_size: Training images held out to select a model with. 0 holds out none and validates on the test images,
-            which the run's record then says.
-        normalization: standard: to mean 0 and variance 1 by channel; mean: pixels from 0 to 255 minus their mean, as
-            before 2015, for which the initial weights of those papers are made; symmetric: to [-1, 1], as generators
-            make them.
+        val_size: Number of training images held out to select a model with; 0 holds out none and validates on the test
+            images, as the run's record then says.
+        normalization: Scale of the pixels that a network sees. standard: mean 0 and variance 1 in each channel; mean:
+            0 to 255 minus the mean of each channel, as before 2015, for which the initial weights of those papers are
+            made; symmetric: -1 to 1, as generators make them.
         seed: Key of the sample order and the augmentation; the command line sets it to seed_everything.
         split_seed: Key of the choice of the held-out images; independent of the run's seed, so that runs with different
             seeds are selected on the same images.
@@ -43,12 +43,12 @@ class ImageDataModule(LightningDataModule):
     def __init__(
         self,
         *,
-        batch_size: int,
-        eval_batch_size: int,
-        val_size: int,
-        normalization: Literal["standard", "mean", "symmetric"],
-        seed: int,
-        split_seed: int,
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        val_size: int = 0,
+        normalization: Literal["standard", "mean", "symmetric"] = "standard",
+        seed: int = 42,
+        split_seed: int = 0,
     ) -> None:
         super().__init__()
         self.check_at_least({"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)})

@@ -1,34 +1,61 @@
-"""The DataModule shared by all data sets that fit into memory."""
+"""What all data sets that fit into memory share: the images as one tensor, their checks and their division."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from datamodules.augmentation import augment
 from datamodules.batch import ImageBatch
+from datamodules.counter_random import Stream, random_permutation
 from datamodules.image_data_module import ImageDataModule
-from datamodules.splits import Split, check_classes_present, check_split, hold_out
+
+
+class Split(NamedTuple):
+    """All images of one split.
+
+    Attributes:
+        images: uint8. Shape (N, C, H, W).
+        labels: int64. Shape (N,).
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def select(self, indices: Tensor) -> "Split":
+        """Copies the images and labels at `indices`. Shape (M,)."""
+        return Split(self.images.index_select(0, indices), self.labels.index_select(0, indices))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images lie."""
+        return self.images.device
+
+    def batches(self, requests: Iterable[tuple[Tensor, int | None]]) -> Iterator[ImageBatch]:
+        """Gathers each batch with one operation for the images and one for the labels."""
+        for indices, epoch in requests:
+            yield ImageBatch(*self.select(indices), indices, epoch)
+
+    def to(self, device: torch.device) -> "Split":
+        """Moves the split to a device, where its batches are gathered from then on."""
+        return Split(self.images.to(device), self.labels.to(device))
 
 
 class InMemoryDataModule(ImageDataModule):
     """Small images held in memory as one tensor, augmented and normalized on the device.
 
     Args:
-        batch_size: Images in a training batch of each device.
-        eval_batch_size: Images in a validation or test batch of each device.
-        val_size: Training images held out to select a model with. 0 holds out none and validates on the test images,
-            which the run's record then says.
         crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to its size.
         horizontal_flip: Whether to mirror half of the training images.
-        normalization: standard: to mean 0 and variance 1 by channel; mean: pixels from 0 to 255 minus their mean, as
-            before 2015, for which the initial weights of those papers are made; symmetric: to [-1, 1], as generators
-            make them.
         storage: Where the images lie: in the memory of the host ("cpu") or of each training device ("device").
-        seed: Key of the sample order and the augmentation; the command line sets it to seed_everything.
-        split_seed: Key of the choice of the held-out images; independent of the run's seed, so that runs with different
-            seeds are selected on the same images.
+        kwargs: Arguments of every data set.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -39,24 +66,12 @@ class InMemoryDataModule(ImageDataModule):
     def __init__(
         self,
         *,
-        batch_size: int = 128,
-        eval_batch_size: int = 500,
-        val_size: int = 0,
         crop_padding: int = 0,
         horizontal_flip: bool = False,
-        normalization: Literal["standard", "mean", "symmetric"] = "standard",
         storage: Literal["cpu", "device"] = "cpu",
-        seed: int = 42,
-        split_seed: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            val_size=val_size,
-            normalization=normalization,
-            seed=seed,
-            split_seed=split_seed,
-        )
+        super().__init__(**kwargs)
         self.check_at_least({"crop_padding": (crop_padding, 0)})
         if storage not in ("cpu", "device"):
             raise ValueError(f"storage={storage!r} is not offered: --data.storage must be cpu or device.")
@@ -72,9 +87,9 @@ class InMemoryDataModule(ImageDataModule):
         """Reads, checks and divides the images."""
         train, test, self._verified = self.read()
         for name, split in (("train", train), ("test", test)):
-            check_split(split, name, self.num_classes, (self.in_channels, self.image_size, self.image_size))
+            _check_split(split, name, self.num_classes, (self.in_channels, self.image_size, self.image_size))
         train, val = hold_out(train, self.val_size, self.split_seed) if self.val_size else (train, test)
-        check_classes_present(train, self.num_classes)
+        _check_classes_present(train, self.num_classes)
         return {"train": train, "val": val, "test": test}
 
     @property
@@ -106,3 +121,72 @@ class InMemoryDataModule(ImageDataModule):
                 horizontal_flip=self.horizontal_flip,
             )
         return batch._replace(images=self.normalized(images))
+
+
+def hold_out(split: Split, size: int, seed: int) -> tuple[Split, Split]:
+    """Divides a split by a permutation that depends on `seed` alone.
+
+    Args:
+        split: The images to divide.
+        size: Number of images to hold out.
+        seed: Key of the permutation.
+
+    Returns:
+        The images kept and the images held out, each in their original order.
+
+    Raises:
+        ValueError: `size` would leave no image to train on.
+    """
+    if size >= split.size:
+        raise ValueError(
+            f"val_size={size} leaves none of the {split.size} training images to train on: "
+            "hold out fewer with --data.val_size."
+        )
+    order = random_permutation(split.size, seed, stream=Stream.SPLIT)
+    return split.select(order[size:].sort().values), split.select(order[:size].sort().values)
+
+
+def _check_split(split: Split, name: str, num_classes: int, image_shape: tuple[int, int, int]) -> None:
+    """Refuses a split that a network would read wrongly or crash on.
+
+    Args:
+        split: The split to check.
+        name: How messages name it.
+        num_classes: Labels must be in [0, num_classes).
+        image_shape: The (C, H, W) that every image must have.
+
+    Raises:
+        ValueError: Wrong type or shape, no images, or a label out of range.
+    """
+    images, labels = split
+    if images.dtype != torch.uint8 or tuple(images.shape[1:]) != image_shape:
+        raise ValueError(
+            f"The {name} images are {images.dtype} of shape {tuple(images.shape[1:])}, not torch.uint8 of shape "
+            f"{image_shape}: check the files under --data.root."
+        )
+    if labels.dtype != torch.int64 or labels.shape != images.shape[:1] or not len(labels):
+        raise ValueError(
+            f"The {name} split has {len(images)} images and {labels.dtype} labels of shape {tuple(labels.shape)}, "
+            "not one int64 label for each image: check the files under --data.root."
+        )
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= num_classes:
+        raise ValueError(
+            f"The {name} labels span {lowest} to {highest}, but {num_classes} classes allow 0 to {num_classes - 1}: "
+            "check that the files under --data.root belong to this data set."
+        )
+
+
+def _check_classes_present(split: Split, num_classes: int) -> None:
+    """Refuses training images that lack a whole class, which a network would silently never learn.
+
+    Raises:
+        ValueError: A class has no image.
+    """
+    counts = torch.bincount(split.labels, minlength=num_classes)
+    missing = (counts == 0).nonzero().flatten().tolist()
+    if missing:
+        raise ValueError(
+            f"The {split.size} training images have none of class {', '.join(map(str, missing))}: "
+            "check the files under --data.root, or hold out fewer images with --data.val_size."
+        )

@@ -1,18 +1,21 @@
 """MNIST and Fashion-MNIST: 70,000 gray images of 28x28 pixels, in IDX files."""
 
+import gzip
+import math
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urljoin
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision import datasets
 
-from datamodules.checksum import Checksum, verify_files
-from datamodules.download import download_file
-from datamodules.idx import read_idx
-from datamodules.in_memory import InMemoryDataModule
-from datamodules.splits import Split
+from datamodules.download import Checksum, download_file, verify_files
+from datamodules.in_memory import InMemoryDataModule, Split
+
+_MAGIC_UINT8 = b"\x00\x00\x08"
 
 
 class MNIST(InMemoryDataModule):
@@ -56,13 +59,14 @@ class MNIST(InMemoryDataModule):
             download: Whether to fetch the files (12 MB, Fashion-MNIST 31 MB) that are missing.
             verify: Whether to refuse files whose checksums differ from the published ones. If not, the run's record
                 says whether they differ.
-            image_size: 28 pixels, or 32: two rows and columns of zeros on each side, for networks that want 32.
-            val_size: Of the 60,000 training images, those held out to select a model with (by default as many as in
-                the maxout and GAN papers); 0 holds out none and validates on the test images, as the run's record then
-                says.
+            image_size: Height and width of the images in pixels: 28, or 32 with two rows and columns of zeros on each
+                side, for networks that want 32.
+            val_size: Number of the 60,000 training images that are held out to select a model with (by default as many
+                as in the maxout and GAN papers); 0 holds out none and validates on the test images, as the run's record
+                then says.
             crop_padding: Zeros added to each side of a training image, in pixels, before a random crop to its size.
             horizontal_flip: Whether to mirror half of the training images. A mirrored digit is not a digit.
-            kwargs: Those of every data set in memory.
+            kwargs: Arguments of every data set in memory.
         """
         super().__init__(val_size=val_size, crop_padding=crop_padding, horizontal_flip=horizontal_flip, **kwargs)
         if image_size not in (28, 32):
@@ -159,6 +163,30 @@ class FashionMNIST(MNIST):
 
         Args:
             horizontal_flip: Whether to mirror half of the training images.
-            kwargs: Those of MNIST.
+            kwargs: Arguments of MNIST.
         """
         super().__init__(horizontal_flip=horizontal_flip, **kwargs)
+
+
+def read_idx(path: Path) -> Tensor:
+    """Reads a uint8 array.
+
+    Layout: two zero bytes, the type code 8, the number of dimensions as a byte, each size as a big-endian 32-bit
+    integer, the values row by row.
+
+    Args:
+        path: The file, compressed if its name ends in `.gz`.
+
+    Raises:
+        ValueError: The file is damaged or not of this format.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it to have it fetched again.") from None
+    header = 4 + 4 * content[3] if len(content) > 3 else 4
+    shape = [int.from_bytes(content[start : start + 4]) for start in range(4, header, 4)]
+    if content[:3] != _MAGIC_UINT8 or not shape or not 0 < math.prod(shape) == len(content) - header:
+        raise ValueError(f"{path} is not a whole IDX file of uint8 values: delete it to have it fetched again.")
+    # A copy, because torch needs memory that it may write to.
+    return torch.frombuffer(bytearray(content[header:]), dtype=torch.uint8).view(shape)

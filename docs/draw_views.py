@@ -18,8 +18,8 @@ from torch import Tensor
 
 from datamodules.augmentation import normalize
 from datamodules.photographs.augmentation.color import Reading, add_color_noise
-from datamodules.photographs.augmentation.erasing import erase
 from datamodules.photographs.augmentation.mixing import mix
+from datamodules.photographs.augmentation.rectangles import erase
 from datamodules.photographs.augmentation.trivial_augment import random_operations, trivial_augment
 from datamodules.photographs.views import (
     CentralCrop,

@@ -25,9 +25,12 @@ from experiment.resume import (
 )
 from experiment.run_directory import DEFAULT_ROOT, create_unused, new_run_directory
 from experiment.run_record import RunRecord, recorded_wandb_id
+from experiment.start_weights import load_start_weights
 from experiment.trusted_imports import trust_known_modules
 from experiment.usage_errors import ExperimentArgumentParser
 from experiment.wandb_logger import ResilientWandbLogger
+from lightning_modules import ImageClassifier
+from lightning_modules.classifier import FROM_DATA
 
 COMMANDS = {
     "fit": "Train a network, and validate it after each epoch.",
@@ -36,8 +39,6 @@ COMMANDS = {
     "predict": "Class probabilities of a trained network for the test images.",
 }
 HELP = "Options of a class: --model.help ResNet, --data.help CIFAR10; what is in force: --print_config."
-START_WEIGHTS = ("weights", "weights_of_a")
-FROM_DATA = ("num_classes", "in_channels", "image_size")
 
 
 class ExperimentCLI(LightningCLI):
@@ -112,25 +113,9 @@ class ExperimentCLI(LightningCLI):
         if self.subcommand != "fit" and not options.ckpt_path and not options.trainer.fast_dev_run:
             raise ValueError(f"{self.subcommand} needs trained weights: name a run or a checkpoint with --ckpt_path.")
 
-    def instantiate_classes(self) -> None:
-        """Build what the config names; where a checkpoint will be loaded, other weights are not read before."""
-        arguments = self.config[self.subcommand].model.init_args
-        given = {name: arguments[name] for name in START_WEIGHTS if arguments.get(name) is not None}
-        if given and self._checkpoint_will_be_loaded():
-            for name in given:
-                arguments[name] = None
-        super().instantiate_classes()
-        for name, weights in given.items():  # for the record
-            arguments[name] = weights
-
-    def _checkpoint_will_be_loaded(self) -> bool:
-        options = self.config[self.subcommand]
-        if str(options.resume) == "auto":
-            return newest_verified(options.run_dir / CHECKPOINTS) is not None
-        return bool(options.resume or options.ckpt_path)
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the run its directory, the loggers that directory, and the Trainer checkpoints that verify."""
+        self._load_start_weights()
         self._settle_what_follows_from_the_data()
         settings = self.config_init[self.subcommand].trainer
         directory = self._run_directory()
@@ -153,6 +138,18 @@ class ExperimentCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         warn_of_slow_bfloat16(trainer)
         return trainer
+
+    def _load_start_weights(self) -> None:
+        """Load the weights to start from; where a checkpoint will be loaded, they are not even read."""
+        options = self.config[self.subcommand]
+        if str(options.resume) == "auto":
+            resumed = newest_verified(options.run_dir / CHECKPOINTS) is not None
+        else:
+            resumed = bool(options.resume or options.ckpt_path)
+        if not resumed:
+            load_start_weights(self.model)
+        elif isinstance(self.model, ImageClassifier):
+            self.model.start_weights.clear()
 
     def _settle_what_follows_from_the_data(self) -> None:
         """Refuse a class count or image format that contradicts the data; put the true ones into the saved config."""

@@ -20,9 +20,9 @@ from experiment.resume import CHECKPOINTS, CONFIG, checkpoint_to_evaluate
 from experiment.run_directory import SUMMARY
 from experiment.usage_errors import one_line_for_usage_errors
 from lightning_modules import ImageClassifier
+from lightning_modules.classifier import FROM_DATA
 
 FORMATS = ("safetensors", "torch_export")
-FROM_DATA = {"num_classes", "in_channels", "image_size"}
 TOLERANCE = 1e-4
 
 
@@ -99,7 +99,7 @@ def read_run(run: Path) -> PretrainedClassifier:
     if not isinstance(content.get("hyper_parameters"), dict) or not isinstance(content.get("state_dict"), dict):
         raise ValueError(f"{checkpoint} is no checkpoint of a network of this project: give another file of the run.")
     name = str(config["model"]["class_path"]).rpartition(".")[2]
-    of_training = inspect.signature(ImageClassifier.__init__).parameters.keys() - FROM_DATA
+    of_training = inspect.signature(ImageClassifier.__init__).parameters.keys() - {*FROM_DATA}
     summary = _summary(directory / SUMMARY)
     pretrained = PretrainedClassifier(
         name,

@@ -9,7 +9,8 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from experiment.pretrained_card import card_of
-from lightning_modules import ARCHITECTURES, ImageClassifier
+from lightning_modules import ImageClassifier
+from lightning_modules.classifier import networks
 
 
 class PretrainedClassifier(nn.Module, PyTorchModelHubMixin):
@@ -82,14 +83,18 @@ def build(name: str, arguments: dict[str, Any]) -> ImageClassifier:
     Raises:
         ValueError: There is no such class, or it has no such arguments.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(f"There is no network {name} in lightning_modules: it has {', '.join(ARCHITECTURES)}.")
-    if arguments.get("weights") is not None:
-        raise ValueError(f"The arguments of {name} name other weights: leave weights out.")
+    known = networks()
+    if name not in known:
+        raise ValueError(f"There is no network {name} in lightning_modules: it has {', '.join(known)}.")
     try:
         json.dumps(arguments)
-        return ARCHITECTURES[name](**arguments)
+        network = known[name](**arguments)
     except TypeError as error:
         raise ValueError(
             f"{name} cannot be built from these arguments ({error}): use the version of this project that wrote them."
         ) from None
+    if network.start_weights:
+        raise ValueError(
+            f"The arguments of {name} name other weights: leave {' and '.join(network.start_weights)} out."
+        )
+    return network

@@ -24,6 +24,7 @@ Departures:
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
@@ -101,6 +102,7 @@ class AlexNet(ImageClassifier):
         ValueError: The images are too small for the stem.
     """
 
+    published: ClassVar[date] = date(2012, 12, 3)
     output_layers: ClassVar[tuple[str, ...]] = ("head.7",)
     torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = (
         # In this order, no result is renamed again.
@@ -135,7 +137,6 @@ class AlexNet(ImageClassifier):
         inputs = self.output_shape(self.features, "set model.stem to small (made for 32x32)").numel()
         self.head = nn.Sequential(nn.Flatten(), *_fully_connected(variant, inputs, fc_width, self.num_classes, dropout))
         self.reset_parameters(design, initialization)
-        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, image_size, image_size) → logits (B, num_classes)."""

@@ -13,6 +13,7 @@ Devices exchange their halves before a segment and nowhere else. The authors' ow
 
 import copy
 from collections.abc import Callable
+from datetime import date
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -62,6 +63,7 @@ class AlexNetPair(ImageClassifier):
         ValueError: There is no such device, or the images are too small for the stem.
     """
 
+    published: ClassVar[date] = date(2012, 12, 3)
     output_layers: ClassVar[tuple[str, ...]] = AlexNet.output_layers
 
     def __init__(
@@ -101,7 +103,6 @@ class AlexNetPair(ImageClassifier):
         )
         self.register_state_dict_post_hook(_join_columns)
         self.register_load_state_dict_pre_hook(_part_columns)
-        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, image_size, image_size) → logits (B, num_classes), on the first device."""

@@ -3,6 +3,7 @@
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import date
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
@@ -13,8 +14,6 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric
-
-from lightning_modules.weights import load_weights
 
 
 class Batch(Protocol):
@@ -63,11 +62,13 @@ class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite; raised before the update, so the weights are still those of the last step."""
 
 
+_networks: dict[str, type["ImageClassifier"]] = {}
+
+
 class ImageClassifier(LightningModule):
     """Image classifier.
 
-    An architecture implements `forward(images) → logits`, and `training_outputs` if it has auxiliary classifiers; the
-    last line of its constructor is `self.load_weights()`.
+    An architecture implements `forward(images) → logits`, and `training_outputs` if it has auxiliary classifiers.
 
     Args:
         num_classes: Number of classes; the command line takes it from the data set.
@@ -93,6 +94,23 @@ class ImageClassifier(LightningModule):
 
     torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Regular expressions and replacements that turn torchvision's names of weights into this network's, in turn."""
+
+    start_options: ClassVar[tuple[str, ...]] = ("weights",)
+    """Names of the options that name weights to start from, which a checkpoint does not keep: it has its own."""
+
+    published: ClassVar[date] = date.max
+    """Day on which the paper appeared, by which tables are ordered."""
+
+    start_weights: dict[str, str]
+    """Sources of the weights to start from, by option, until what runs the network has loaded them."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Register the network by the name of its class, unless that is private or stands within a function."""
+        super().__init_subclass__(**options)
+        nameable = not cls.__name__.startswith("_") and "<locals>" not in cls.__qualname__
+        # A class of the same name elsewhere, as in a test, does not take the place of the first.
+        if nameable and _networks.setdefault(cls.__name__, cls).__module__ == cls.__module__:
+            _networks[cls.__name__] = cls
 
     def __init__(
         self,
@@ -120,7 +138,7 @@ class ImageClassifier(LightningModule):
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}.")
         # Callables stay out of the checkpoint, which must load with weights_only; a checkpoint needs no other weights.
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "weights", "weights_of_a"], logger=False)
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", *self.start_options], logger=False)
         self.label_smoothing = label_smoothing
         self.make_optimizer = optimizer
         self.make_lr_scheduler = lr_scheduler
@@ -129,7 +147,7 @@ class ImageClassifier(LightningModule):
         self.channels_last = channels_last
         self.compile_network = compile
         self.bias_lr_scale = bias_lr_scale
-        self.weights = weights
+        self.start_weights = {} if weights is None else {"weights": weights}
         self.lr_scales: dict[str, float] = {}  # factor of the learning rate, by the first part of a parameter's name
         self.auxiliary_heads = nn.ModuleDict()  # in use only while training, left out of exports
         self.auxiliary_loss_weights: dict[str, float] = {}
@@ -227,21 +245,28 @@ class ImageClassifier(LightningModule):
             size = f"{self.image_size}x{self.image_size}"
             raise ValueError(f"Images of {size} are too small for {self.architecture}: {remedy}.") from error
 
-    def load_weights(self) -> None:
-        """Load `weights`, if given; the last line of an architecture's constructor.
+    def take_start_weights(self, load: Callable[["ImageClassifier", str], None]) -> None:
+        """Start from the weights that the options name, if any. Called by what runs the network, once, before training.
 
-        Raises:
-            ValueError: There are none of that name, or they do not fit; the message lists what does not.
+        Args:
+            load: Loads the weights at a source into a network; `experiment.start_weights` has it.
         """
-        if self.weights is not None:
-            load_weights(self, self.weights)
+        if "weights" in self.start_weights:
+            load(self, self.start_weights["weights"])
+        self.start_weights.clear()
 
     def setup(self, stage: str) -> None:
         """Check the network against the data, then arrange its memory and compile it.
 
         Raises:
-            ValueError: The data set has other classes, channels or sizes than the network.
+            ValueError: The data set has other classes, channels or sizes than the network, or nothing has loaded the
+                weights that it is to start from.
         """
+        if self.start_weights:
+            raise ValueError(
+                f"The network was given {' and '.join(self.start_weights)}, which nothing has loaded: call "
+                "experiment.start_weights.load_start_weights(network) first, or leave them out."
+            )
         data = getattr(self.trainer, "datamodule", None)
         for name in FROM_DATA:
             expected, own = getattr(data, name, None), getattr(self, name)
@@ -374,6 +399,11 @@ class ImageClassifier(LightningModule):
     def arranged(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in the memory order of the weights."""
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+
+
+def networks() -> dict[str, type[ImageClassifier]]:
+    """All networks that are imported, by the names of their classes, in the order of their papers."""
+    return dict(sorted(_networks.items(), key=lambda item: (item[1].published, item[0])))
 
 
 def _gradient_of_zero(module: nn.Module) -> Tensor:

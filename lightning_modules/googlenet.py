@@ -33,6 +33,7 @@ Departures:
 """
 
 from collections import OrderedDict
+from datetime import date
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -113,6 +114,7 @@ class GoogLeNet(ImageClassifier):
         ValueError: The images are too small for the stem, or torchvision's weights are not given their images.
     """
 
+    published: ClassVar[date] = date(2014, 9, 17)
     output_layers: ClassVar[tuple[str, ...]] = ("head.1", "auxiliary_heads.4a.fc2", "auxiliary_heads.4d.fc2")
     torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = (
         (r"\.conv\.weight$", ".0.weight"),
@@ -171,7 +173,6 @@ class GoogLeNet(ImageClassifier):
                 self.auxiliary_heads[name] = head
                 self.auxiliary_loss_weights[name] = 0.3
         self.reset_parameters(variant, initialization)
-        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W that the stem takes."""

@@ -22,6 +22,7 @@ Departures:
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -109,6 +110,7 @@ class NIN(ImageClassifier):
         ValueError: The images are too small.
     """
 
+    published: ClassVar[date] = date(2013, 12, 16)
     output_layers: ClassVar[tuple[str, ...]] = ("classes", "fc")
 
     def __init__(
@@ -152,7 +154,6 @@ class NIN(ImageClassifier):
             self.fc = nn.Sequential(nn.Flatten(), nn.Dropout(head_dropout), nn.Linear(shape.numel(), self.num_classes))
         self.lr_scales = {"classes": design.output_lr_scale}
         self.reset_parameters(design.blocks, initialization)
-        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W with global average pooling."""

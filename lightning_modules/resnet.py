@@ -19,7 +19,8 @@ Departures:
     - The zeros of shortcut A stand after the channels (facebook/fb.resnet.torch, models/resnet.lua).
 """
 
-from typing import Any, Literal
+from datetime import date
+from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -128,6 +129,8 @@ class ResNet(ImageClassifier):
         ValueError: The variant has no network of this depth.
     """
 
+    published: ClassVar[date] = date(2015, 12, 10)
+
     @property
     def torchvision_names(self) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
         """None for the paper's bottlenecks: torchvision's stride elsewhere, though names and shapes are the same."""
@@ -189,7 +192,6 @@ class ResNet(ImageClassifier):
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(channels, self.num_classes)
         self.reset_parameters(initialization or ("fan_out" if variant == "v1.5" else "fan_in"), zero_init_residual)
-        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W from 32 on."""

@@ -20,6 +20,8 @@ Departures:
     - The small form, for 32x32 images, is the same network: its five poolings leave 1x1. Only fc6 is smaller.
 """
 
+from collections.abc import Callable
+from datetime import date
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -62,6 +64,8 @@ class VGG(ImageClassifier):
         ValueError: The images are too small for five poolings.
     """
 
+    published: ClassVar[date] = date(2014, 9, 4)
+    start_options: ClassVar[tuple[str, ...]] = ("weights", "weights_of_a")
     output_layers: ClassVar[tuple[str, ...]] = ("head.6",)
     torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = ((r"^classifier\.", "head."),)
 
@@ -98,18 +102,7 @@ class VGG(ImageClassifier):
         self.register_load_state_dict_pre_hook(_reshape_fully_connected)
         self.reset_parameters(initialization)
         if weights_of_a is not None:
-            a = VGG(
-                "A",
-                batch_norm,
-                dense,
-                image_size=self.image_size,
-                fc_width=fc_width,
-                in_channels=self.in_channels,
-                num_classes=self.num_classes,
-                weights=weights_of_a,
-            )
-            self.start_from(a)
-        self.load_weights()
+            self.start_weights["weights_of_a"] = weights_of_a
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, image_size, image_size) → logits (B, num_classes); any larger H and W if dense.
@@ -120,6 +113,22 @@ class VGG(ImageClassifier):
         if self.dense:
             return self.head(features).mean((2, 3))
         return self.head(features.flatten(1))
+
+    def take_start_weights(self, load: Callable[[ImageClassifier, str], None]) -> None:
+        """Start from layers of a trained A, then load the weights of the whole network, if either is given."""
+        if "weights_of_a" in self.start_weights:
+            a = VGG(
+                "A",
+                self.hparams["batch_norm"],
+                self.dense,
+                image_size=self.image_size,
+                fc_width=self.hparams["fc_width"],
+                in_channels=self.in_channels,
+                num_classes=self.num_classes,
+            )
+            load(a, self.start_weights["weights_of_a"])
+            self.start_from(a)
+        super().take_start_weights(load)
 
     @torch.no_grad()
     def start_from(self, a: "VGG") -> None:

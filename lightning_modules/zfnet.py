@@ -17,6 +17,7 @@ Departures:
     - The small stem, for 32x32 images, is 3x3 of stride 1, and conv2 keeps its size; the poolings give 16, 8 and 4.
 """
 
+from datetime import date
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -53,6 +54,7 @@ class ZFNet(ImageClassifier):
         ValueError: The images are too small for the stem.
     """
 
+    published: ClassVar[date] = date(2013, 11, 12)
     output_layers: ClassVar[tuple[str, ...]] = ("head.7",)
 
     def __init__(
@@ -93,7 +95,6 @@ class ZFNet(ImageClassifier):
             nn.Flatten(), fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout), fc8
         )
         self.reset_parameters(initialization)
-        self.load_weights()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, image_size, image_size) → logits (B, num_classes)."""

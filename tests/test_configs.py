@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from architectures.networks import build
 from datamodules import CIFAR10, MNIST, ImageBatch
-from datamodules.splits import Split
+from datamodules.in_memory import Split
 from tests.datamodules.photographs.made_photographs import write_shards
 
 ROOT = Path(__file__).parents[1]

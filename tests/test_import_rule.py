@@ -39,7 +39,7 @@ ALLOWED = {
     },
 }
 SHARED_BY_ARCHITECTURES = {"lightning_modules.classifier", "lightning_modules.local_response_norm"}
-NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "model_card", "weights"}
+NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "model_card"}
 
 
 def imported(path: Path) -> set[str]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from callbacks.gan.pixels import as_unit
-from lightning_modules.classifier import ImageClassifier
+from lightning_modules.classifier import ImageClassifier, networks
 
 SUMMARY = "summary.json"
 
@@ -86,11 +86,11 @@ def read_classifier(source: str) -> ClassifierFeatures:
     name = str(summary["model"]["class"]).rpartition(".")[2]
     # Their constructors draw initial weights; the run's own random numbers must not depend on that.
     with torch.random.fork_rng(devices=[]):
-        network = _network(name, _hyperparameters(checkpoint), str(checkpoint))
+        network = _network(name, checkpoint)
     accuracy = ((summary.get("best") or {}).get("val/acc1") or {}).get("value")
     record = {
         "checkpoint": checkpoint.as_posix(),
-        "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "sha256": _sha256(checkpoint),
         "data": data.get("name"),
         "acc1": accuracy,
     }
@@ -136,25 +136,36 @@ def _summary(file: Path) -> dict[str, Any]:
         ) from None
 
 
-def _hyperparameters(checkpoint: Path) -> dict[str, Any]:
+def _network(name: str, checkpoint: Path) -> ImageClassifier:
+    """The network of class `name` with the weights of `checkpoint`, which names no code that would be run."""
+    known = networks()  # whichever of the project's or a user's own are imported
+    if name not in known:
+        raise ValueError(f"{checkpoint} holds a {name}, which is no ImageClassifier of this project: give another run.")
+    content = _read(checkpoint)
     try:
-        return dict(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["hyper_parameters"])
+        network = known[name](**content["hyper_parameters"])
+        network.load_state_dict(content["state_dict"])
+    except (TypeError, KeyError, RuntimeError):
+        raise ValueError(
+            f"{checkpoint} does not fit the {name} of its own arguments: use the version of this project that wrote it."
+        ) from None
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise ValueError(f"{checkpoint} holds values that are not finite: give another run.")
+    return network
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint holds, if its digest and its form are right."""
+    signed = checkpoint.with_name(f"{checkpoint.name}.sha256")
+    if signed.is_file() and signed.read_text(errors="replace").split()[:1] != [_sha256(checkpoint)]:
+        raise ValueError(f"{checkpoint} is damaged (its SHA-256 is not that of {signed.name}): give another run.")
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return {name: dict(content[name]) for name in ("hyper_parameters", "state_dict")}
     except Exception:
         raise ValueError(f"{checkpoint} is no checkpoint of a classifier of this project: give another file.") from None
 
 
-def _network(name: str, arguments: dict[str, Any], weights: str) -> ImageClassifier:
-    # Whichever of the project's or a user's own are imported; their file names no code that would be run.
-    known = {network.__name__: network for network in _subclasses(ImageClassifier)}
-    if name not in known:
-        raise ValueError(f"{weights} holds a {name}, which is no ImageClassifier of this project: give another run.")
-    try:
-        return known[name](**arguments, weights=weights)
-    except TypeError:
-        raise ValueError(
-            f"{weights} has arguments that {name} does not know: use the version of this project that wrote it."
-        ) from None
-
-
-def _subclasses(base: type[ImageClassifier]) -> list[type[ImageClassifier]]:
-    return [found for direct in base.__subclasses__() for found in (direct, *_subclasses(direct))]
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -2,21 +2,21 @@
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from datamodules.imagenet.preparation.archives import DEVKIT, TRAIN, VAL
-from datamodules.imagenet.preparation.class_lists import NAMED, read_choice
+from datamodules.imagenet.preparation.classes import NAMED, read_choice
 from datamodules.imagenet.preparation.conversion import Encoding
-from datamodules.imagenet.preparation.options import LAYOUTS, Options, all_cores
 from datamodules.imagenet.preparation.originals import Archives, Published, Tree
-from datamodules.imagenet.preparation.prepare import prepare
-from datamodules.imagenet.preparation.summary import summary
+from datamodules.imagenet.preparation.prepare import LAYOUTS, Options, all_cores, prepare
 from datamodules.imagenet.preparation.verify import verify
-from datamodules.photographs.index import Manifest, read_manifest
+from datamodules.photographs.index import Manifest, Odd, read_manifest
 
 ORIGINAL = ("original", "null", "none")
+_MAX_NAMES = 30
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "prepare":
-            print(summary(_prepare(options)))
+            print(_summary(_prepare(options)))
         elif options.command == "show":
-            print(summary(read_manifest(options.root)))
+            print(_summary(read_manifest(options.root)))
         elif differences := verify(options.root, workers=options.workers or all_cores()):
             print("\n".join(differences))
             print(f"error: {options.root} differs in {len(differences)} places from what was prepared", file=sys.stderr)
@@ -137,6 +137,42 @@ def _add_prepare(command: argparse.ArgumentParser) -> None:
         default="error",
         help="truncated, empty, too large or unreadable images end the preparation, or are left out and listed",
     )
+
+
+def _summary(manifest: Manifest) -> str:
+    """Counts, classes, sizes, and what was odd, in a few lines."""
+    first = manifest.classes[0]
+    encoding = {key: value for key, value in manifest.encoding.items() if key != "kind"}
+    how = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in encoding.items()) or "original"
+    lines = [
+        f"layout     {manifest.layout}, {how}",
+        f"classes    {len(manifest.classes)}, from {first.wnid}{_in_brackets(first.names)}",
+        *(
+            f"{name:<10} {entry.images:,} images, {entry.bytes / 1e9:,.3f} GB"
+            f"{f' in {len(entry.shards):,} shards' if entry.shards else ''}"
+            for name, entry in manifest.splits.items()
+        ),
+        f"verified   {'from the published archives' if manifest.verified else 'no'}",
+    ]
+    left_out = [entry for entry in manifest.odd if entry.action == "left out"]
+    converted = [entry for entry in manifest.odd if entry.action == "converted"]
+    kept = Counter(entry.what for entry in manifest.odd if entry.action == "kept")
+    lines += _listed("left out", left_out) + _listed("converted", converted)
+    if kept:
+        lines.append("kept       " + ", ".join(f"{count:,} {what}" for what, count in sorted(kept.items())))
+    return "\n".join(lines)
+
+
+def _in_brackets(names: tuple[str, ...]) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
+def _listed(action: str, odd: list[Odd]) -> list[str]:
+    if not odd:
+        return []
+    more = [f"  … and {len(odd) - _MAX_NAMES:,} more: the manifest has them all"] if len(odd) > _MAX_NAMES else []
+    lines = [f"  {entry.split}/{entry.name}: {entry.what}" for entry in odd[:_MAX_NAMES]]
+    return [f"{action:<10} {len(odd):,}", *lines, *more]
 
 
 if __name__ == "__main__":

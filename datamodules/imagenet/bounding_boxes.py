@@ -33,10 +33,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datamodules.photographs.reader import CACHE
+from records.files import whole_file
 
 FORMAT = 1
-MOST_BYTES = 1 << 20  # of a file; those of the archives have some hundred
-MOST_BYTES_OF_A_CLASS = 64 << 20
+MAX_BYTES = 1 << 20  # of a file; those of the archives have some hundred
+MAX_CLASS_BYTES = 64 << 20
 
 _FOLDERS = r"(?:\./)?(?:[\w-]+/)*"
 _FILE = re.compile(_FOLDERS + r"(n\d{8}_\d{1,8}|ILSVRC2012_val_\d{8})\.xml", re.ASCII)
@@ -113,7 +114,7 @@ def read_bounding_boxes(path: Path, cache: Path = CACHE) -> BoundingBoxes:
         ValueError: It is missing or damaged, or a file of it is not an annotation.
     """
     if path.is_dir():
-        return _collected(path, _files_of_folder(path))
+        return _collect(path, _files_of_folder(path))
     try:
         status = path.stat()
     except OSError as error:
@@ -122,11 +123,11 @@ def read_bounding_boxes(path: Path, cache: Path = CACHE) -> BoundingBoxes:
             "ILSVRC2012_bbox_train_v2.tar.gz or a folder with their files."
         ) from None
     key = f"{FORMAT} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
-    kept = cache / f"bounding-boxes-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    boxes = _kept(kept)
+    cached = cache / f"bounding-boxes-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    boxes = _read_cache(cached)
     if boxes is None:
-        boxes = _collected(path, _files_of_archive(path))
-        _keep(boxes, kept)
+        boxes = _collect(path, _files_of_archive(path))
+        _write_cache(boxes, cached)
     return boxes
 
 
@@ -142,7 +143,7 @@ def annotation(content: bytes, name: str) -> Boxes | None:
     """
     # Without a document type there are no entities, so nothing can be included or multiplied. A zero byte stands in
     # every text of UTF-16, the only coding that the parser reads in which the words would look otherwise.
-    if len(content) > MOST_BYTES:
+    if len(content) > MAX_BYTES:
         raise ValueError(f"it has {len(content):,} bytes")
     if b"\0" in content or b"<!doctype" in content.lower() or b"<!entity" in content.lower():
         raise ValueError("it declares a document type")
@@ -171,7 +172,7 @@ def _number(element: ElementTree.Element, path: str) -> int:
     return int(text)
 
 
-def _collected(path: Path, files: Iterable[tuple[str, bytes]]) -> BoundingBoxes:
+def _collect(path: Path, files: Iterable[tuple[str, bytes]]) -> BoundingBoxes:
     found: dict[str, Boxes] = {}
     for where, content in tqdm(files, desc=path.name, unit=" files", disable=None, leave=False):
         name = Path(where).stem
@@ -206,7 +207,7 @@ def _files_of_folder(path: Path) -> Iterator[tuple[str, bytes]]:
             try:
                 if _FILE.fullmatch(name):
                     with file.open("rb") as opened:
-                        yield str(file.relative_to(path)), opened.read(MOST_BYTES + 1)
+                        yield str(file.relative_to(path)), opened.read(MAX_BYTES + 1)
                 elif _CLASS.fullmatch(name):
                     yield from _files_of_archive(file)
             except OSError as error:
@@ -239,7 +240,7 @@ def _files_of_tar(file: IO[bytes], inner: bool) -> Iterator[tuple[str, bytes]]:
             nested = not inner and _CLASS.fullmatch(member.name)
             if not member.isreg() or not (nested or _FILE.fullmatch(member.name)):
                 raise _OfficialArchiveError(f"holds {member.name!r}, which no official archive does")
-            if member.size > (MOST_BYTES_OF_A_CLASS if nested else MOST_BYTES):
+            if member.size > (MAX_CLASS_BYTES if nested else MAX_BYTES):
                 raise _OfficialArchiveError(
                     f"holds {member.name} of {member.size:,} bytes, more than any annotation has"
                 )
@@ -256,7 +257,7 @@ def _files_of_tar(file: IO[bytes], inner: bool) -> Iterator[tuple[str, bytes]]:
             pass
 
 
-def _kept(path: Path) -> BoundingBoxes | None:
+def _read_cache(path: Path) -> BoundingBoxes | None:
     """Boxes from an earlier time, if there are any that can be read."""
     try:
         with np.load(path) as file:
@@ -265,15 +266,9 @@ def _kept(path: Path) -> BoundingBoxes | None:
         return None
 
 
-def _keep(boxes: BoundingBoxes, path: Path) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.part")  # each process of a run writes its own
+def _write_cache(boxes: BoundingBoxes, path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, **boxes.arrays)  # type: ignore[arg-type]
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(path, shared=True) as file:  # each process of a run writes it
+            np.savez(file, **boxes.arrays)  # type: ignore[arg-type]
     except OSError as error:
         warnings.warn(f"The bounding boxes are not kept for the next time ({error}).", stacklevel=2)

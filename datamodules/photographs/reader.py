@@ -12,6 +12,7 @@ import numpy.typing as npt
 from datamodules.photographs.decoder import BrokenImageError
 from datamodules.photographs.index import MANIFEST, RECORD, Manifest, SplitEntry, manifest_from_json
 from datamodules.photographs.store import Store, store_at
+from records.files import write_whole
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "landmark-image-networks"
 
@@ -110,10 +111,7 @@ class PreparedCopy:
                 content = self._index.read(f"{name}.npy")
                 if hashlib.sha256(content).hexdigest() != entry.index_sha256:
                     raise ValueError(f"{self.store.root}/{name}.npy is not what {MANIFEST} says: prepare it again.")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                partial = path.with_suffix(f".{os.getpid()}.part")
-                partial.write_bytes(content)
-                partial.replace(path)
+                write_whole(path, content, shared=True)  # each process of a run may
         try:
             records: npt.NDArray[Any] = np.load(path, mmap_mode="r")
         except (OSError, ValueError) as error:

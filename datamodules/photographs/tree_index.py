@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from datamodules.photographs.index import MANIFEST, RECORD, SPLITS, ImageClass, Manifest, SplitEntry
 from datamodules.photographs.reader import CACHE, PreparedCopy
+from records.files import write_whole
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 HEADER_BYTES = 1 << 16
@@ -59,7 +60,7 @@ def _write_index(tree: Path, folder: Path) -> None:
         records = _records(tree, split, wnids)
         content = io.BytesIO()
         np.save(content, records)
-        _write(folder / f"{split}.npy", content.getvalue())
+        write_whole(folder / f"{split}.npy", content.getvalue())
         digest = hashlib.sha256(content.getvalue()).hexdigest()
         entries[split] = SplitEntry(len(records), int(records["size"].sum(dtype=np.int64)), digest)
     manifest = Manifest(
@@ -68,7 +69,7 @@ def _write_index(tree: Path, folder: Path) -> None:
         splits=entries,
         source={"tree": str(tree), "checksums": False},
     )
-    _write(folder / MANIFEST, manifest.to_json().encode())
+    write_whole(folder / MANIFEST, manifest.to_json())
 
 
 def _records(tree: Path, split: str, wnids: list[str]) -> npt.NDArray[Any]:
@@ -105,9 +106,3 @@ def _size(file: os.DirEntry[str]) -> tuple[int, int]:
             return image.size
     except OSError as error:
         raise ValueError(f"{file.path} is no image ({error}): restore it, or take it out of the folder.") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_bytes(content)
-    partial.replace(path)

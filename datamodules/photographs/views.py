@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.counter_random import Stream, random_booleans, random_integers
-from datamodules.photographs.augmentation.random_rectangles import check_ranges, first_of, random_sides
+from datamodules.photographs.augmentation.rectangles import check_ranges, first_of, random_sides
 
 Integers = NDArray[np.integer[Any]]
 Boxes = NDArray[np.float64]

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 import lightning_modules
 from architectures.layer_table import Layer, layer_table
 from lightning_modules import (
-    ARCHITECTURES,
     NIN,
     VGG,
     AlexNet,
@@ -22,6 +21,7 @@ from lightning_modules import (
     ResNet,
     ZFNet,
 )
+from lightning_modules.classifier import networks
 from lightning_modules.model_card import model_card
 
 NETWORKS: list[tuple[type[ImageClassifier], dict[str, Any]]] = [
@@ -62,9 +62,13 @@ def test_totals_are_those_of_the_model_card(cls: type[ImageClassifier], argument
 
 
 def test_every_exported_network_is_among_them() -> None:
-    exported = [getattr(lightning_modules, name) for name in lightning_modules.__all__]
-    networks = {cls for cls in exported if inspect.isclass(cls) and issubclass(cls, ImageClassifier)}
-    assert networks - {ImageClassifier} == {cls for cls, _ in NETWORKS} == set(ARCHITECTURES.values())
+    exported = {cls for cls in vars(lightning_modules).values() if inspect.isclass(cls)}
+    classifiers = {cls for cls in exported if issubclass(cls, ImageClassifier)} - {ImageClassifier}
+    registered = [cls for cls in networks().values() if cls.__module__.startswith("lightning_modules.")]
+    assert classifiers == {cls for cls, _ in NETWORKS} == set(registered)
+    assert [cls.__name__ for cls in registered] == [
+        *("AlexNet", "AlexNetPair", "ZFNet", "NIN", "VGG", "GoogLeNet", "ResNet")  # in the order of their papers
+    ]
 
 
 def test_alexnet_row_by_row() -> None:

@@ -12,7 +12,7 @@ import torch
 from torchvision import datasets
 
 from datamodules import CIFAR10, CIFAR100
-from datamodules.checksum import Checksum
+from datamodules.download import Checksum
 
 MakeCIFAR10 = Callable[..., Path]
 

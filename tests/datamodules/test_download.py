@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.checksum import Checksum
-from datamodules.download import download_file
+from datamodules.download import Checksum, download_file
 
 CONTENT = bytes(range(256)) * 5000
 HALF = len(CONTENT) // 2

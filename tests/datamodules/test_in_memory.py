@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules import Digits
 from datamodules.batch import ImageBatch
-from datamodules.splits import Split
+from datamodules.in_memory import Split
 
 
 def changed(change: Callable[[Split], Split]) -> Digits:

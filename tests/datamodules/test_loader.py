@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from datamodules.in_memory import Split
 from datamodules.loader import EvaluationLoader, TrainingLoader
-from datamodules.splits import Split
 
 
 def split(size: int) -> Split:

@@ -11,7 +11,7 @@ import torch
 from torchvision import datasets
 
 from datamodules import MNIST, FashionMNIST
-from datamodules.idx import read_idx
+from datamodules.mnist import read_idx
 
 NAMES = [name.removesuffix(".gz") for name, _ in datasets.MNIST.resources]
 

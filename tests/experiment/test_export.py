@@ -15,6 +15,7 @@ from torch import nn
 from experiment.checkpoint_io import VerifiedCheckpointIO
 from experiment.export import ExportError, compare, export, main, read_run
 from experiment.pretrained import PretrainedClassifier, build
+from experiment.start_weights import load_start_weights
 from lightning_modules import GoogLeNet, ImageClassifier, ResNet
 
 
@@ -80,6 +81,7 @@ def test_both_formats(run: Path, network: ImageClassifier, tmp_path: Path, capsy
         for copy in (pretrained, program):
             torch.testing.assert_close(copy(images), network(images))
     again = ResNet(8, "cifar", in_channels=1, weights=str(folder)).eval()
+    load_start_weights(again)
     torch.testing.assert_close(again(images), network(images))
 
 
@@ -146,6 +148,7 @@ def test_auxiliary_heads_stay_behind(tmp_path: Path) -> None:
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(copy(images), network(images))
     with_heads = GoogLeNet(stem="small", num_classes=3, weights=str(tmp_path / "out"))
+    load_start_weights(with_heads)
     assert set(with_heads.auxiliary_heads) == {"4a", "4d"}
 
 

@@ -1,7 +1,5 @@
 """VGG against its paper: configurations, dense evaluation, initialization."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -45,17 +43,6 @@ def test_dense_network_averages_the_scores_of_a_larger_image() -> None:
     scores = dense.head(dense.features(images))
     assert scores.shape == (1, 10, 3, 2)
     torch.testing.assert_close(dense(images), scores.mean((2, 3)))
-
-
-def test_deeper_networks_start_from_layers_of_a(tmp_path: Path) -> None:
-    a = VGG("A", **SMALL, initialization="kaiming")  # type: ignore[arg-type]
-    torch.save(a.state_dict(), tmp_path / "a.pth")
-    d = VGG("D", **SMALL, weights_of_a=str(tmp_path / "a.pth"))  # type: ignore[arg-type]
-    for of_d, of_a in (("features.0", "features.0"), ("features.5", "features.3"), ("features.10", "features.6"),
-                       ("features.12", "features.8"), ("head.0", "head.0"), ("head.6", "head.6")):  # fmt: skip
-        assert torch.equal(d.get_submodule(of_d).weight, a.get_submodule(of_a).weight)  # type: ignore[arg-type]
-    assert d.features[2].weight.std() > 0.09  # conv1_2, which A has not, is N(0, 0.1²)
-    assert "weights_of_a" not in d.hparams
 
 
 @pytest.mark.parametrize(("initialization", "conv", "fc"), [("design", 0.1, 0.1), ("torchvision", 0.0208, 0.01)])

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from datamodules.checksum import Checksum
+from datamodules.download import Checksum
 
 PUBLISHED = {
     # as torchvision.datasets.ImageNet has them
@@ -55,11 +55,11 @@ def list_members(path: Path, checksum: Checksum | None, *, of_classes: bool) -> 
     except (OSError, tarfile.TarError) as error:
         raise ValueError(f"{path} cannot be read ({error}): download it again.") from None
     if checksum is not None:
-        compare(path, str(digest), checksum)
+        check_digest(path, str(digest), checksum)
     return np.array(found, MEMBER), digest
 
 
-def compare(path: Path, digest: str, checksum: Checksum) -> None:
+def check_digest(path: Path, digest: str, checksum: Checksum) -> None:
     """Refuse an archive that is not the published one.
 
     Args:
@@ -70,7 +70,7 @@ def compare(path: Path, digest: str, checksum: Checksum) -> None:
     Raises:
         ValueError: They differ.
     """
-    if digest != checksum.digest:
+    if not checksum.matches(digest):
         raise ValueError(
             f"{path} is not the published archive ({checksum.algorithm} {digest}, expected {checksum.digest}): "
             "download it again, or accept it with --no_verify, which the manifest then says."

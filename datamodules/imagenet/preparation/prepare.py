@@ -9,7 +9,9 @@ DEST/manifest.json       last; a folder without it is not a prepared copy
 import hashlib
 import io
 import json
+import os
 import shutil
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,18 +21,67 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from datamodules.imagenet.preparation.durable_files import errors_of_writing_to, write_whole
-from datamodules.imagenet.preparation.found_photographs import Originals
-from datamodules.imagenet.preparation.options import Options, all_cores
-from datamodules.imagenet.preparation.originals import Published
+from datamodules.imagenet.preparation.classes import ClassChoice
+from datamodules.imagenet.preparation.conversion import Encoding
+from datamodules.imagenet.preparation.originals import Originals, Published, errors_of_writing_to
 from datamodules.imagenet.preparation.unit_writer import Job, remove_parts, stem_of, write_unit
 from datamodules.imagenet.preparation.units import NOTES, Unit, expected_bytes, finished, plan_units
 from datamodules.imagenet.preparation.workers import spread
 from datamodules.photographs.index import MANIFEST, RECORD, SPLITS, Manifest, Odd, Shard, SplitEntry, read_manifest
+from records.files import write_json, write_whole
 
-__all__ = ["Options", "all_cores", "prepare"]
-
+LAYOUTS = ("shards", "tree")
 _SECONDS_FOR_OTHERS = 10  # that a preparation which has just been killed needs to let go
+
+
+def all_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a copy is prepared.
+
+    Attributes:
+        layout: shards or tree.
+        encoding: What is done to ordinary images.
+        shard_megabytes: About how large a shard may be.
+        classes: Which classes.
+        verify: Whether archives must have their published MD5.
+        skip_broken: Whether a broken image is left out instead of ending the preparation.
+        workers: Number of processes.
+
+    Raises:
+        ValueError: An option is out of its range.
+    """
+
+    layout: str = "shards"
+    encoding: Encoding = field(default_factory=Encoding)
+    shard_megabytes: float = 256
+    classes: ClassChoice = None
+    verify: bool = True
+    skip_broken: bool = False
+    workers: int = field(default_factory=all_cores)
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"--layout {self.layout}: choose {' or '.join(LAYOUTS)}.")
+        side = self.encoding.shorter_side
+        if side is not None and side < 1:
+            raise ValueError(f"--shorter_side {side}: choose at least 1, or original.")
+        if not 1 <= self.encoding.quality <= 100:
+            raise ValueError(f"--quality {self.encoding.quality}: choose 1 to 100.")
+        if not self.shard_megabytes > 0:
+            raise ValueError(f"--shard_megabytes {self.shard_megabytes}: choose more than 0.")
+        if self.workers < 1:
+            raise ValueError(f"--workers {self.workers}: choose at least 1.")
+
+    def identity(self) -> dict[str, Any]:
+        """What must stay the same when a preparation goes on."""
+        classes = list(self.classes) if isinstance(self.classes, tuple) else self.classes
+        kept = {"layout": self.layout, **self.encoding.in_manifest(), "classes": classes}
+        return kept | ({"shard_megabytes": self.shard_megabytes} if self.layout == "shards" else {})
 
 
 def prepare(destination: Path, published: Published, options: Options) -> Manifest:
@@ -98,10 +149,10 @@ def _prepare(destination: Path, published: Published, options: Options, identity
     _check_disk(destination, sum(int(expected_bytes(unit.images, options.encoding).sum()) for unit in left))
     if not begun:  # until here, other options may still be chosen
         with errors_of_writing_to(destination):
-            write_whole(notes / "begun.json", json.dumps(identity).encode())
+            write_json(notes / "begun.json", identity)
     wnids = tuple(entry.wnid for entry in originals.classes)
-    job = Job(destination, options.layout, options.encoding, wnids, originals.places, options.skip_broken)
-    total, still = (sum(len(unit.images) for unit in some) for some in (units, left))
+    job = Job(destination, options.layout, options.encoding, wnids, originals.locations, options.skip_broken)
+    total, still = (sum(len(unit.images) for unit in chosen) for chosen in (units, left))
     with tqdm(desc="photographs", total=total, initial=total - still, unit="") as progress:
         spread(left, partial(_write, job), workers=options.workers, progress=progress)
     with errors_of_writing_to(destination):
@@ -130,8 +181,8 @@ def _check_names(split: str, originals: Originals) -> None:
     unique, counts = np.unique([stem_of(stem.encode()) for stem in stems], return_counts=True)
     if (counts > 1).any():
         raise ValueError(
-            f"{originals.places[split]} has {counts.max()} images named {unique[counts.argmax()]}, but for class and "
-            "suffix: rename them, for example with the class before the name."
+            f"{originals.locations[split]} has {counts.max()} images named {unique[counts.argmax()]}, but for class "
+            "and suffix: rename them, for example with the class before the name."
         )
 
 
@@ -188,7 +239,7 @@ def _finish(destination: Path, originals: Originals, options: Options, units: li
         verified=originals.verified,
         odd=tuple(sorted(odd, key=_split_and_name)),
     )
-    write_whole(destination / MANIFEST, manifest.to_json().encode())
+    write_whole(destination / MANIFEST, manifest.to_json())
     return manifest
 
 

@@ -1,24 +1,27 @@
 """Writing one unit of a preparation, so that all of it is there or nothing."""
 
+import hashlib
 import os
 import shutil
+import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from datamodules.imagenet.preparation.conversion import Encoding, Stored, convert
-from datamodules.imagenet.preparation.durable_files import PART, errors_of_writing_to, part_of
-from datamodules.imagenet.preparation.found_photographs import reading
-from datamodules.imagenet.preparation.shard_writer import ShardWriter
+from datamodules.imagenet.preparation.originals import errors_of_writing_to, reading
 from datamodules.imagenet.preparation.units import Finished, Unit, record
 from datamodules.photographs.decoder import BrokenImageError
 from datamodules.photographs.index import RECORD, Odd, Shard
+from records.files import PART, whole_file
+
+_END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Job:
         layout: shards or tree.
         encoding: What is done to ordinary images.
         wnids: Classes in the order of their labels.
-        places: For each split, its archive or its folder.
+        locations: For each split, its archive or its folder.
         skip_broken: Whether a broken image is left out instead of ending the preparation.
     """
 
@@ -38,7 +41,7 @@ class Job:
     layout: str
     encoding: Encoding
     wnids: tuple[str, ...]
-    places: dict[str, Path]
+    locations: dict[str, Path]
     skip_broken: bool = False
 
 
@@ -64,12 +67,13 @@ def write_unit(unit: Unit, job: Job, after_each: Callable[[], None]) -> None:
                     (folder / unit.images["name"][row].decode()).write_bytes(data)
         else:
             file = f"{unit.split}/shard-{unit.number:05d}.tar"
-            with part_of(job.destination / file) as part:
-                with ShardWriter(part) as writer:
-                    for row, data in converted:
-                        stem = stem_of(unit.images["name"][row])
-                        records["offset"][row] = writer.add(stem, data, int(unit.images["label"][row]))
-                        records["shard"][row] = unit.number
+            with whole_file(job.destination / file) as part:
+                writer = ShardWriter(part)
+                for row, data in converted:
+                    stem = stem_of(unit.images["name"][row])
+                    records["offset"][row] = writer.add(stem, data, int(unit.images["label"][row]))
+                    records["shard"][row] = unit.number
+                writer.finish()
                 shard = Shard(file, int(np.count_nonzero(records["size"])), writer.bytes, writer.sha256)
         record(unit, Finished(records, shard, tuple(odd)), job.destination)
 
@@ -78,6 +82,59 @@ def stem_of(name: bytes) -> str:
     """Name of the members of a shard for a published file, without a suffix: WebDataset cuts at the first dot."""
     text = name.decode()
     return (text.rpartition(".")[0] or text).replace(".", "_")
+
+
+class ShardWriter:
+    """Writes a shard from its first byte to its last, and hashes it on the way.
+
+    A plain tar of IMAGE.jpg and IMAGE.cls, as `tar` and WebDataset read it, the same bytes every time.
+
+    Args:
+        file: Where it is written to.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of what has been written."""
+        return self._digest.hexdigest()
+
+    def add(self, stem: str, data: bytes, label: int) -> int:
+        """Append a photograph and its label.
+
+        Args:
+            stem: Name of both members, without a suffix.
+            data: The JPEG.
+            label: Place of its class.
+
+        Returns:
+            Where the JPEG begins in the shard.
+        """
+        offset = self._member(f"{stem}.jpg", data)
+        self._member(f"{stem}.cls", str(label).encode())
+        return offset
+
+    def finish(self) -> None:
+        """Append what ends a tar."""
+        self._write(_END_OF_TAR)
+
+    def _member(self, name: str, data: bytes) -> int:
+        header = tarfile.TarInfo(name)  # time, owner and group 0: nothing that differs between two preparations
+        header.size = len(data)
+        self._write(header.tobuf(tarfile.USTAR_FORMAT))
+        offset = self.bytes
+        self._write(data)
+        self._write(bytes(-len(data) % tarfile.BLOCKSIZE))
+        return offset
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._digest.update(data)
+        self.bytes += len(data)
 
 
 def remove_parts(destination: Path) -> None:
@@ -98,7 +155,7 @@ def _converted(
     unit: Unit, job: Job, records: npt.NDArray[Any], odd: list[Odd], after_each: Callable[[], None]
 ) -> Iterator[tuple[int, bytes]]:
     """Row and bytes of each photograph; fills in all of its record but its place."""
-    with reading(job.places[unit.split], job.wnids) as read:
+    with reading(job.locations[unit.split], job.wnids) as read:
         for row, image in enumerate(unit.images):
             name = image["name"].decode()
             try:
@@ -106,8 +163,8 @@ def _converted(
             except BrokenImageError as error:
                 if not job.skip_broken:
                     raise ValueError(
-                        f"{job.places[unit.split]}: {job.wnids[image['label']]}/{name} is broken, {error}: restore it, "
-                        "or leave such images out with --broken skip."
+                        f"{job.locations[unit.split]}: {job.wnids[image['label']]}/{name} is broken, {error}: restore "
+                        "it, or leave such images out with --broken skip."
                     ) from None
                 odd.append(Odd(unit.split, name, str(error), "left out"))
                 stored = None

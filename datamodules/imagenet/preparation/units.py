@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from datamodules.imagenet.preparation.conversion import Encoding
-from datamodules.imagenet.preparation.durable_files import write_whole
 from datamodules.photographs.index import Odd, Shard
+from records.files import write_json, write_whole
 
 NOTES = ".prepare"
 _BYTES_AT_256 = 35_000  # of a photograph at a shorter side of 256 and quality 90; 29,500 on average
 _BYTES_IN_TAR = 1_800  # two headers, a label, and padding
-_LEAST_SHARD_BYTES = 8 << 20
-_MOST_SHARDS_OF_SMALL_SETS = 64
+_MIN_SHARD_BYTES = 8 << 20
+_MAX_SHARDS_OF_SMALL_SETS = 64
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def plan_units(split: str, images: npt.NDArray[Any], layout: str, encoding: Enco
         parts = [np.flatnonzero(images["label"] == label) for label in np.unique(images["label"])]
     else:
         ends = np.cumsum(expected_bytes(images, encoding))
-        limit = min(shard_bytes, max(float(ends[-1]) / _MOST_SHARDS_OF_SMALL_SETS, _LEAST_SHARD_BYTES))
+        limit = min(shard_bytes, max(float(ends[-1]) / _MAX_SHARDS_OF_SMALL_SETS, _MIN_SHARD_BYTES))
         shard_of_row = ((ends - 1) // limit).astype(int)
         parts = np.split(np.arange(len(images)), np.flatnonzero(np.diff(shard_of_row)) + 1)
     return [Unit(split, number, rows, images[rows]) for number, rows in enumerate(parts)]
@@ -113,7 +113,7 @@ def record(unit: Unit, facts: Finished, destination: Path) -> None:
     np.save(content, facts.records)
     write_whole(path.with_suffix(".npy"), content.getvalue())
     rest = {"shard": facts.shard and asdict(facts.shard), "odd": [asdict(entry) for entry in facts.odd]}
-    write_whole(path.with_suffix(".json"), json.dumps(rest).encode())
+    write_json(path.with_suffix(".json"), rest)
 
 
 def finished(unit: Unit, destination: Path) -> Finished | None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from datamodules.counter_random import Stream, random_booleans, random_fractions, random_integers
-from datamodules.photographs.augmentation.erasing import inside
+from datamodules.photographs.augmentation.rectangles import inside
 
 
 def mix(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from datamodules.imagenet import bounding_boxes
-from datamodules.imagenet.bounding_boxes import MOST_BYTES, Boxes, annotation, read_bounding_boxes
+from datamodules.imagenet.bounding_boxes import MAX_BYTES, Boxes, annotation, read_bounding_boxes
 
 VAL, TRAIN = "ILSVRC2012_val_00000001", "n01440764_10040"
 
@@ -118,7 +118,7 @@ BOMB = b'<!DOCTYPE a [<!ENTITY x "y"><!ENTITY z "&x;&x;">]><annotation>&z;</anno
         (xml(("n01440764", 1, 1, 2, 2), size=(0, 375)), "0x375 pixels"),
         (BOMB, "document type"),
         (BOMB.decode().encode("utf-16"), "document type"),
-        (ONE + b" " * MOST_BYTES, "bytes"),
+        (ONE + b" " * MAX_BYTES, "bytes"),
         (b"<?xml version='1.0' encoding='nonsense'?>" + ONE, "encoding"),
     ],
 )
@@ -154,7 +154,7 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     for name, content in damaged.items():
         with pytest.raises(ValueError, match=rf"{name}.*(download it again|completely|restore)"):
             read_bounding_boxes(write(tmp_path / name, content), tmp_path / "cache")
-    large = write(tmp_path / "large.tgz", tar([(f"{VAL}.xml", bytes(MOST_BYTES + 1))]))
+    large = write(tmp_path / "large.tgz", tar([(f"{VAL}.xml", bytes(MAX_BYTES + 1))]))
     with pytest.raises(ValueError, match="bytes, more than any annotation has"):
         read_bounding_boxes(large, tmp_path / "cache")
     for missing, reason in (("none.tgz", "No such file"), ("empty", "holds no bounding boxes")):

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.checksum import Checksum
+from datamodules.download import Checksum
 from datamodules.imagenet.__main__ import main
-from datamodules.imagenet.preparation import archives, noted_archives, prepare, shard_writer
-from datamodules.imagenet.preparation.class_lists import NAMED
+from datamodules.imagenet.preparation import archives, originals, prepare, unit_writer
+from datamodules.imagenet.preparation.classes import NAMED
 from datamodules.photographs.index import Manifest, read_manifest
 from datamodules.photographs.reader import PreparedCopy
 from tests.datamodules.imagenet import odd_files
@@ -192,7 +192,7 @@ def test_md5_is_verified_once(
         read.append(path.name)
         return archives.list_members(path, checksum, of_classes=of_classes)
 
-    monkeypatch.setattr(noted_archives, "list_members", list_members)
+    monkeypatch.setattr(originals, "list_members", list_members)
     with monkeypatch.context() as patch:
         patch.setattr(prepare, "spread", stop)
         refused(capsys, str(tmp_path / "copy"), "--archives", str(official))
@@ -333,10 +333,10 @@ def test_a_full_disk_in_the_middle(
             raise OSError(errno.ENOSPC, "No space left on device")
         unlimited(self, data)
 
-    unlimited = shard_writer.ShardWriter._write
+    unlimited = unit_writer.ShardWriter._write
     options = (str(tmp_path / "copy"), "--archives", str(official), "--no_verify", "--shard_megabytes", "0.05")
     with monkeypatch.context() as patch:
-        patch.setattr(shard_writer.ShardWriter, "_write", write)
+        patch.setattr(unit_writer.ShardWriter, "_write", write)
         line = refused(capsys, *options)
     assert f"The disk of {tmp_path / 'copy'} is full: free some space" in line
     assert not list((tmp_path / "copy").rglob("*.part"))

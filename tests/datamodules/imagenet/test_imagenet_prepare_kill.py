@@ -55,19 +55,18 @@ def uninterrupted(request: pytest.FixtureRequest, official: Path, tmp_path_facto
 
 def killed_at_a_rename(arguments: list[str], number: int, before: bool) -> None:
     """Run a preparation that dies at its nth rename, which gives a file its final name."""
-    rename, renames = Path.replace, 0
+    rename, renames = os.replace, 0
 
-    def replace(self: Path, target: Path) -> Path:
+    def replace(path: Path, target: Path) -> None:
         nonlocal renames
         renames += 1
         if renames == number and before:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = rename(self, target)
+        rename(path, target)
         if renames == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        return result
 
-    Path.replace = replace  # type: ignore[method-assign,assignment]
+    os.replace = replace  # type: ignore[assignment]
     main(arguments)
 
 

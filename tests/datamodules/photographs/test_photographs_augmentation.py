@@ -12,8 +12,8 @@ from torchvision.transforms import InterpolationMode, RandomErasing, v2
 
 from datamodules.augmentation import normalize
 from datamodules.photographs.augmentation.color import EIGENVALUES, EIGENVECTORS, add_color_noise
-from datamodules.photographs.augmentation.erasing import erase
 from datamodules.photographs.augmentation.mixing import mix, random_shares
+from datamodules.photographs.augmentation.rectangles import erase
 from datamodules.photographs.augmentation.trivial_augment import OPERATIONS, random_operations, trivial_augment
 
 KEY = {"seed": 3, "epoch": 2}

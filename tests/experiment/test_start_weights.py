@@ -9,23 +9,33 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision import models
 
-from lightning_modules import NIN, VGG, AlexNet, GoogLeNet, ImageClassifier, ResNet, weight_files, weights
+from datamodules import Digits
+from experiment import start_weights, weight_files
+from experiment.start_weights import load_start_weights
+from lightning_modules import NIN, VGG, AlexNet, GoogLeNet, ImageClassifier, ResNet
 
 
 @pytest.fixture
 def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What loading says."""
     said: list[str] = []
-    monkeypatch.setattr(weights, "rank_zero_info", said.append)
+    monkeypatch.setattr(start_weights, "rank_zero_info", said.append)
     return said
 
 
+def loaded(network: Any) -> Any:
+    """The network with the weights that its options name, as a run has it."""
+    load_start_weights(network)
+    return network
+
+
 def small(**arguments: Any) -> ResNet:
-    return ResNet(8, "cifar", **arguments)
+    return loaded(ResNet(8, "cifar", **arguments))
 
 
 def other_values(network: nn.Module, file: Path) -> dict[str, Tensor]:
@@ -94,7 +104,7 @@ def test_same_logits_as_torchvision(
             buffer.uniform_(0.5, 1.5)
     torch.save(expected.state_dict(), tmp_path / "w.pth")
     images = torch.randn(1, 3, 224, 224)
-    network = ours(num_classes=10, weights=str(tmp_path / "w.pth")).eval()
+    network = loaded(ours(num_classes=10, weights=str(tmp_path / "w.pth"))).eval()
     with torch.no_grad():
         torch.testing.assert_close(network(images), expected(images), rtol=1e-5, atol=1e-6)
 
@@ -103,9 +113,38 @@ def test_fully_connected_weights_as_convolutions(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"variant": "A", "stem": "small", "image_size": 64, "fc_width": 8, "num_classes": 10}
     plain = VGG(**arguments, initialization="kaiming").eval()
     torch.save(plain.state_dict(), tmp_path / "w.pth")
-    dense = VGG(**arguments, dense=True, weights=str(tmp_path / "w.pth")).eval()
+    dense = loaded(VGG(**arguments, dense=True, weights=str(tmp_path / "w.pth"))).eval()
     images = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(dense(images), plain(images))
+
+
+def test_deeper_networks_of_vgg_start_from_layers_of_a(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"stem": "small", "fc_width": 32, "num_classes": 10}
+    a = VGG("A", **sizes, initialization="kaiming")
+    torch.save(a.state_dict(), tmp_path / "a.pth")
+    torch.manual_seed(0)
+    fresh = VGG("D", **sizes)
+    torch.manual_seed(0)
+    d = loaded(VGG("D", **sizes, weights_of_a=str(tmp_path / "a.pth")))
+    taken_over = {
+        **{"features.0": "features.0", "features.5": "features.3", "features.10": "features.6"},
+        **{"features.12": "features.8", "head.0": "head.0", "head.3": "head.3", "head.6": "head.6"},
+    }
+    for of_d, of_a in taken_over.items():
+        assert torch.equal(d.get_submodule(of_d).weight, a.get_submodule(of_a).weight)  # type: ignore[arg-type]
+    # What A has not stays as it was drawn: conv1_2 is N(0, 0.1²).
+    assert d.features[2].weight.std() > 0.09
+    for name, tensor in d.state_dict().items():
+        if name.rpartition(".")[0] not in taken_over:
+            assert torch.equal(tensor, fresh.state_dict()[name])
+    assert "weights_of_a" not in d.hparams
+
+
+def test_weights_that_nothing_has_loaded_are_not_forgotten() -> None:
+    trainer = Trainer(fast_dev_run=True, logger=False, accelerator="cpu", enable_progress_bar=False)
+    network = ResNet(8, "cifar", weights="nowhere.pth", in_channels=1)
+    with pytest.raises(ValueError, match=r"given weights, which nothing has loaded: call .*load_start_weights"):
+        trainer.fit(network, datamodule=Digits())
 
 
 def test_another_number_of_classes(tmp_path: Path, messages: list[str]) -> None:
@@ -123,10 +162,10 @@ def test_another_number_of_classes(tmp_path: Path, messages: list[str]) -> None:
 def test_only_output_layers_may_differ(tmp_path: Path) -> None:
     """Wider hidden layers are another network, not another number of classes."""
     torch.save(NIN(num_classes=5, head="fc").state_dict(), tmp_path / "w.pth")
-    NIN(num_classes=6, head="fc", weights=str(tmp_path / "w.pth"))
+    loaded(NIN(num_classes=6, head="fc", weights=str(tmp_path / "w.pth")))
     torch.save(AlexNet(stem="small", fc_width=32).state_dict(), tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"of another shape head.1.weight \(32, 2304\) instead of \(16, 2304\)"):
-        AlexNet(stem="small", fc_width=16, weights=str(tmp_path / "w.pth"))
+        loaded(AlexNet(stem="small", fc_width=16, weights=str(tmp_path / "w.pth")))
 
 
 def test_auxiliary_heads(tmp_path: Path, messages: list[str]) -> None:
@@ -134,13 +173,13 @@ def test_auxiliary_heads(tmp_path: Path, messages: list[str]) -> None:
     with_heads, without = tmp_path / "with.pth", tmp_path / "without.pth"
     torch.save(GoogLeNet(**arguments).state_dict(), with_heads)
     torch.save(GoogLeNet(**arguments, auxiliary=False).state_dict(), without)
-    GoogLeNet(**arguments, weights=str(with_heads))
+    loaded(GoogLeNet(**arguments, weights=str(with_heads)))
     assert not messages
-    GoogLeNet(**arguments, auxiliary=False, weights=str(with_heads))
+    loaded(GoogLeNet(**arguments, auxiliary=False, weights=str(with_heads)))
     assert messages.pop() == f"The network does without auxiliary heads of {with_heads}: 4a, 4d."
-    GoogLeNet(**arguments, weights=str(without))
+    loaded(GoogLeNet(**arguments, weights=str(without)))
     assert messages.pop() == f"{without} has not all auxiliary heads: 4a, 4d start anew."
-    GoogLeNet(stem="small", num_classes=3, weights=str(with_heads))
+    loaded(GoogLeNet(stem="small", num_classes=3, weights=str(with_heads)))
     assert "auxiliary_heads.4a.fc2, auxiliary_heads.4d.fc2, head.1 start anew" in messages.pop()
 
 
@@ -157,7 +196,7 @@ def test_what_does_not_fit_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     network = small()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with pytest.raises(ValueError, match="does not fit ResNet-8") as caught:
-        weights.load_weights(network, str(tmp_path / "w.pth"))
+        start_weights.load_weights(network, str(tmp_path / "w.pth"))
     assert str(caught.value) == (
         f"{tmp_path / 'w.pth'} does not fit ResNet-8: missing stages.0.0.branch.0.0.weight; unexpected extra.weight; "
         "of another shape stem.0.0.weight (16, 1, 3, 3) instead of (16, 3, 3, 3): "
@@ -188,7 +227,7 @@ def test_torchvisions_bottlenecks_are_not_the_papers(tmp_path: Path) -> None:
     """Names and shapes are the same, strides are not."""
     torch.save(models.resnet50().state_dict(), tmp_path / "w.pth")
     with pytest.raises(ValueError, match="choose the variant"):
-        ResNet(50, weights=str(tmp_path / "w.pth"))
+        loaded(ResNet(50, weights=str(tmp_path / "w.pth")))
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -304,7 +343,7 @@ class TestTorchvision:
         return done
 
     def test_downloads_once(self, downloads: list[str], messages: list[str]) -> None:
-        first, second = (ResNet(18, num_classes=10, weights=self.NAME) for _ in range(2))
+        first, second = (loaded(ResNet(18, num_classes=10, weights=self.NAME)) for _ in range(2))
         assert torch.equal(first.stem[0][0].weight, second.stem[0][0].weight)  # type: ignore[index]
         assert len(downloads) == 1
         assert messages[0] == f"{self.NAME} has 1000 classes, the network 10: head starts anew."
@@ -317,11 +356,11 @@ class TestTorchvision:
         assert len(downloads) == 1
 
     def test_damaged_cache(self, downloads: list[str], tmp_path: Path) -> None:
-        ResNet(18, weights=self.NAME)
+        loaded(ResNet(18, weights=self.NAME))
         (file,) = (tmp_path / "hub" / "checkpoints").glob("*.pth")
         file.write_bytes(file.read_bytes()[:-9])
         with pytest.raises(ValueError, match="is damaged .*: delete it, and it will be downloaded anew"):
-            ResNet(18, weights=self.NAME)
+            loaded(ResNet(18, weights=self.NAME))
 
     def test_without_a_network(self, downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: Any, **__: Any) -> None:
@@ -331,7 +370,7 @@ class TestTorchvision:
         with pytest.raises(
             ValueError, match=r"no route to host\): download https://.*pth elsewhere, and give the file"
         ):
-            ResNet(18, weights=self.NAME)
+            loaded(ResNet(18, weights=self.NAME))
 
     @pytest.mark.parametrize(
         ("network", "name", "message"),
@@ -352,4 +391,4 @@ class TestTorchvision:
     )
     def test_names_that_do_not_exist(self, network: Callable[..., Any], name: str, message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            network(weights=name)
+            loaded(network(weights=name))

@@ -1,23 +1,34 @@
-"""Trained weights from elsewhere: how they are fitted to a network, which changes only when all is known to fit."""
+"""Trained weights to start from: how they are fitted to a network, which changes only when all is known to fit."""
 
 import inspect
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from lightning_modules.weight_files import Weights, read_weights
-
-if TYPE_CHECKING:
-    from lightning_modules.classifier import ImageClassifier
+from experiment.weight_files import Weights, read_weights
+from lightning_modules import ImageClassifier
 
 AUXILIARY = "auxiliary_heads"
 REMEDY = "choose the variant, image size and channels that the weights were trained with"
 
 
-def load_weights(network: "ImageClassifier", source: str) -> None:
+def load_start_weights(network: LightningModule) -> None:
+    """Load the weights that the options of `network` name, if any; `main.py` does so for every run.
+
+    Args:
+        network: Network with its layers in place; one that is no classifier has no such options.
+
+    Raises:
+        ValueError: There are none of that name, they cannot be trusted, or they do not fit.
+    """
+    if isinstance(network, ImageClassifier):
+        network.take_start_weights(load_weights)
+
+
+def load_weights(network: ImageClassifier, source: str) -> None:
     """Load the weights at `source` into `network`, all or none.
 
     Output layers for another number of classes, and auxiliary heads that the source has not, keep their values; a
@@ -63,7 +74,7 @@ class Fit:
         heads_anew: Auxiliary heads that only the network has.
     """
 
-    def __init__(self, network: "ImageClassifier", state: dict[str, Tensor]) -> None:
+    def __init__(self, network: ImageClassifier, state: dict[str, Tensor]) -> None:
         own = network.state_dict()
         output_layers = (*network.output_layers, AUXILIARY)
         self.num_classes = network.num_classes
@@ -143,7 +154,7 @@ def _as_wide_as(own: Tensor, tensor: Tensor) -> Tensor:
     return tensor.reshape(own.shape) if same and {own.ndim, tensor.ndim} == {2, 4} else tensor
 
 
-def _other_arguments(network: "ImageClassifier", weights: Weights) -> list[str]:
+def _other_arguments(network: ImageClassifier, weights: Weights) -> list[str]:
     """Arguments of the architecture that differ: some change what the same weights compute."""
     own = inspect.signature(type(network).__init__).parameters.keys() - {"num_classes", "image_size", "initialization"}
     return [

@@ -12,15 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from lightning_modules.classifier import ImageClassifier
+from lightning_modules import ImageClassifier
 
 WRAPPERS = ("module.", "network.")  # what DistributedDataParallel and this project's export put before every name
 
@@ -42,7 +41,7 @@ class Weights:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def read_weights(network: "ImageClassifier", source: str) -> Weights:
+def read_weights(network: ImageClassifier, source: str) -> Weights:
     """Read the weights at `source`, see `load_weights`.
 
     Args:
@@ -143,7 +142,7 @@ def _state_dict(content: dict[str, Any], source: str) -> dict[str, Tensor]:
     return state
 
 
-def _torchvision_file(network: "ImageClassifier", name: str) -> Path:
+def _torchvision_file(network: ImageClassifier, name: str) -> Path:
     """The file of torchvision's weights `name`, downloaded if it is not yet there."""
     from torchvision import models  # noqa: PLC0415  its import takes a second, and few runs need it
 

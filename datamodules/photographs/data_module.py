@@ -1,0 +1,269 @@
+"""Photographs of any folder as batches that keep an accelerator fed."""
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from datamodules.batch import ImageBatch
+from datamodules.counter_random import Stream, random_permutation
+from datamodules.image_data_module import ImageDataModule
+from datamodules.photographs.augmentation.color import add_color_noise
+from datamodules.photographs.augmentation.mixing import mix
+from datamodules.photographs.augmentation.rectangles import erase
+from datamodules.photographs.augmentation.trivial_augment import trivial_augment
+from datamodules.photographs.reader import PreparedSplit
+from datamodules.photographs.source import Decoding, PhotographSource
+from datamodules.photographs.tree_index import open_copy
+from datamodules.photographs.views import (
+    CentralCrop,
+    CentralSquareCrop,
+    FixedTenCrops,
+    RandomResizedCrop,
+    ScaledCrop,
+    TrainingView,
+)
+
+CropName = Literal["random_resized", "scaled", "central_square", "ten_fixed"]
+
+
+class Photograph(NamedTuple):
+    """What evaluation sees of a photograph.
+
+    Attributes:
+        name: Name of the published file.
+        width: Pixels of the stored photograph.
+        height: Likewise.
+        view: Left, top, width and height, in its pixels, of the part that a network sees.
+    """
+
+    name: str
+    width: int
+    height: int
+    view: tuple[float, float, float, float]
+
+
+class PhotographDataModule(ImageDataModule):
+    """Photographs in a prepared copy, here or at a URL, or in a folder with train/ and val/ as ImageFolder reads it.
+
+    A data set gives its name, and the mean and the standard deviation of its pixels. `test` measures on the validation
+    photographs.
+
+    Args:
+        root: Folder of the photographs or of their prepared copy, or the copy's URL.
+        image_size: Height and width of the images in pixels.
+        training_size: Another height and width for training; null for image_size. Random crops enlarge what they
+            show, so that smaller training images look more like those of the evaluation (Touvron et al. 2019).
+        crop_side: Shorter side that a photograph is resized to in evaluation, before its center is cut out.
+        training_crop: Part of a photograph that is trained on. random_resized: as of GoogLeNet; scaled: as of VGG and
+            ResNet, which see `training_sides`; central_square: as of AlexNet; ten_fixed: as of ZFNet.
+        training_sides: Smallest and largest shorter side that a photograph is resized to for training_crop scaled;
+            [256, 512] for VGG, [256, 480] for ResNet.
+        crop_area: Smallest and largest share of a photograph's area that training_crop random_resized sees.
+        crop_aspect: Smallest and largest ratio of width to height that training_crop random_resized sees.
+        offsets: Positions of the window of training_crop central_square. paper: 32 in each direction, as AlexNet's
+            paper counts; code: 33, as its authors draw.
+        horizontal_flip: Whether to mirror half of the training images.
+        color_noise: Reading of AlexNet's noise along the principal colors (§4.1). eigenvalue: as printed;
+            standard_deviation: as in its authors' code; null: no noise.
+        color_noise_epochs: Number of epochs, from the first, with the color noise; null for all.
+        trivial_augment: Whether to change each training image by one random operation (Müller and Hutter 2021).
+        random_erasing: Share of the training images of which a random rectangle is erased (Zhong et al. 2017).
+        mixup: Parameter alpha of mixup (Zhang et al. 2018); 0 for no mixup.
+        cutmix: Parameter alpha of CutMix (Yun et al. 2019); 0 for no CutMix. With mixup, too, each image is mixed in
+            one of the two ways.
+        repetitions: Number of times that an image stands in a batch, each time augmented differently.
+        exact: Whether training images, too, are decoded and resized as PIL does it, not in the fastest way.
+        broken: What to do with a photograph that cannot be decoded. error: it ends the run; skip: it is left out, with
+            a warning.
+        verify: Whether the checksum of each photograph is compared when it is read.
+        threads: Number of threads that decode for this process; null shares the processors among the processes of a
+            host.
+        batch_size: Images in a training batch of each device.
+        eval_batch_size: Images in a validation or test batch of each device.
+        kwargs: Arguments of every data set.
+
+    Raises:
+        ValueError: An argument is out of its range, or there is no copy at `root`.
+    """
+
+    in_channels = 3
+    _splits: Mapping[str, PhotographSource]
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        image_size: int = 224,
+        training_size: int | None = None,
+        crop_side: int = 256,
+        training_crop: CropName = "random_resized",
+        training_sides: tuple[int, int] = (256, 480),
+        crop_area: tuple[float, float] = (0.08, 1.0),
+        crop_aspect: tuple[float, float] = (3 / 4, 4 / 3),
+        offsets: Literal["paper", "code"] = "paper",
+        horizontal_flip: bool = True,
+        color_noise: Literal["eigenvalue", "standard_deviation"] | None = None,
+        color_noise_epochs: int | None = None,
+        trivial_augment: bool = False,
+        random_erasing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        repetitions: int = 1,
+        exact: bool = False,
+        broken: Literal["error", "skip"] = "error",
+        verify: bool = True,
+        threads: int | None = None,
+        batch_size: int = 256,
+        eval_batch_size: int = 256,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(batch_size=batch_size, eval_batch_size=eval_batch_size, **kwargs)
+        self.check_at_least({"repetitions": (repetitions, 1), "threads": (1 if threads is None else threads, 1)})
+        self.check_at_least({"image_size": (image_size, 1), "training_size": (training_size or 1, 1)})
+        if not 0 <= random_erasing <= 1:
+            raise ValueError(f"random_erasing={random_erasing} must be a share of the images, from 0 to 1.")
+        if crop_side < image_size:
+            raise ValueError(
+                f"A photograph with a shorter side of {crop_side} pixels has no center of {image_size}: raise "
+                "--data.crop_side."
+            )
+        if min(mixup, cutmix) < 0:
+            raise ValueError(f"mixup={mixup} and cutmix={cutmix} must not be negative; 0 switches them off.")
+        self.root = root
+        self.image_size = image_size
+        self.training_size = image_size if training_size is None else training_size
+        self.crop_side = crop_side
+        self.evaluation_sides: tuple[int, ...] = ()  # set by test-time augmentation that wants whole images
+        self.horizontal_flip = horizontal_flip
+        self.color_noise = color_noise
+        self.color_noise_epochs = color_noise_epochs
+        self.trivial_augment = trivial_augment
+        self.random_erasing = random_erasing
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.repetitions = repetitions
+        self.exact = exact
+        self.broken = broken
+        self.verify = verify
+        self.threads = threads
+        self.evaluation_view = CentralCrop(crop_side, image_size)
+        views: dict[str, Callable[[], TrainingView]] = {
+            "random_resized": lambda: RandomResizedCrop(crop_area, crop_aspect),
+            "scaled": lambda: ScaledCrop(training_sides),
+            "central_square": lambda: CentralSquareCrop(crop_side, offsets),
+            "ten_fixed": lambda: FixedTenCrops(crop_side),
+        }
+        self.training_view = views[training_crop]()
+        self._executor: ThreadPoolExecutor | None = None
+        self.copy = open_copy(root)
+        classes = self.copy.manifest.classes
+        self.num_classes = len(classes)
+        self.class_names = tuple(entry.names[0] if entry.names else entry.wnid for entry in classes)
+
+    def open_splits(self) -> Mapping[str, PhotographSource]:
+        """Open the index of each split, and hold out training photographs if asked to."""
+        self._verified = self.copy.manifest.verified
+        train, val = self.copy.split("train", self.verify), self.copy.split("val", self.verify)
+        kept = None
+        selection = self._source(val)
+        if self.val_size:
+            kept, held_out = self._held_out(len(train.records))
+            selection = self._source(train, held_out)
+        source = self._source(train, kept)
+        counts = np.bincount(train.records["label"][slice(None) if kept is None else kept], minlength=self.num_classes)
+        if not counts.all():
+            missing = ", ".join(self.copy.manifest.classes[label].wnid for label in np.flatnonzero(counts == 0)[:3])
+            raise ValueError(f"There are no training photographs of {missing}: prepare {self.root} again.")
+        return {"train": source, "val": selection, "test": self._source(val)}
+
+    def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
+        """Augment a training batch further and normalize any batch, on the device."""
+        if isinstance(batch.images, Mapping):
+            whole = {side: [self.normalized(image) for image in images] for side, images in batch.images.items()}
+            return batch._replace(images=whole)
+        if batch.epoch is None:
+            return batch._replace(images=self.normalized(batch.images))
+        images, keys, seed, epoch = batch.images, batch.indices, self.seed, batch.epoch
+        if self.color_noise and (self.color_noise_epochs is None or epoch < self.color_noise_epochs):
+            images = add_color_noise(images, keys, seed=seed, epoch=epoch, reading=self.color_noise, mean=self.mean)
+        images = self.normalized(images)
+        if self.random_erasing:
+            images = erase(images, keys, seed=seed, epoch=epoch, probability=self.random_erasing)
+        if not (self.mixup or self.cutmix):
+            return batch._replace(images=images)
+        images, targets = mix(
+            images,
+            batch.labels,
+            keys,
+            num_classes=self.num_classes,
+            seed=seed,
+            epoch=epoch,
+            mixup_alpha=self.mixup,
+            cutmix_alpha=self.cutmix,
+        )
+        return batch._replace(images=images, targets=targets)
+
+    def photographs(self, indices: Tensor) -> list[Photograph]:
+        """What evaluation sees of the validation photographs with these indices."""
+        source = self._splits["test"]
+        records = source.split.records[source.rows_of(indices.cpu())]
+        boxes = self.evaluation_view.boxes(records["width"], records["height"]).tolist()
+        return [
+            Photograph(record["name"].decode(), int(record["width"]), int(record["height"]), tuple(box))
+            for record, box in zip(records, boxes, strict=True)
+        ]
+
+    def description(self) -> dict[str, Any]:
+        """Describe the data for a run's record."""
+        manifest = self.copy.manifest
+        return {**super().description(), "layout": manifest.layout, "encoding": manifest.encoding}
+
+    def teardown(self, stage: str) -> None:
+        """Let go of the threads."""
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+            self._executor = None
+
+    def _source(self, split: PreparedSplit, rows: np.ndarray | None = None) -> PhotographSource:
+        augment = partial(_augmented, seed=self.seed) if self.trivial_augment else None
+        decoding = Decoding(
+            training_view=self.training_view,
+            training_size=self.training_size,
+            evaluation_view=self.evaluation_view,
+            seed=self.seed,
+            mirror=self.horizontal_flip,
+            exact=self.exact,
+            broken=self.broken,
+            augment=augment,
+        )
+        return PhotographSource(split, rows, decoding, self._threads, sides=lambda: self.evaluation_sides)
+
+    def _held_out(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the training photographs kept and held out, by a permutation that depends on `split_seed` alone."""
+        if self.val_size >= count:
+            raise ValueError(
+                f"val_size={self.val_size} leaves none of the {count} training images to train on: "
+                "hold out fewer with --data.val_size."
+            )
+        order = random_permutation(count, self.split_seed, stream=Stream.SPLIT).numpy()
+        return np.sort(order[self.val_size :]), np.sort(order[: self.val_size])
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._executor is None:
+            count = self.threads or max(1, len(os.sched_getaffinity(0)) // self._processes_of_this_host())
+            self._executor = ThreadPoolExecutor(count, thread_name_prefix="decode")
+        return self._executor
+
+    def _processes_of_this_host(self) -> int:
+        if "LOCAL_WORLD_SIZE" in os.environ:
+            return int(os.environ["LOCAL_WORLD_SIZE"])
+        return 1 if self.trainer is None else self.trainer.num_devices
+
+
+def _augmented(images: Tensor, indices: Tensor, epoch: int, *, seed: int) -> Tensor:
+    return trivial_augment(images, indices, seed=seed, epoch=epoch)
