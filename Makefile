@@ -7,7 +7,7 @@ DIGITS := --config configs/data/digits.yaml
 PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.processor))$(PRECISION)
 QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
-.PHONY: quickstart test test-cluster lint bench lock release-notes
+.PHONY: quickstart check test test-cluster lint bench lock release-notes
 
 quickstart: .venv/installed  ## Train all six networks on real handwritten digits and compare them
 	$(FIT) $(DIGITS) --config configs/model/alexnet_32.yaml $(QUICK)
@@ -19,6 +19,10 @@ quickstart: .venv/installed  ## Train all six networks on real handwritten digit
 	$(FIT) $(DIGITS) --config configs/model/googlenet_32.yaml $(QUICK)
 	$(FIT) $(DIGITS) --config configs/model/resnet20.yaml $(QUICK)
 	$(BIN)/python -m comparison
+
+check: .venv/installed-dev  ## Check style and types, and run the quick tests
+	$(MAKE) lint
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test: .venv/installed-dev  ## Check style and types, and run the tests
 	$(MAKE) lint

@@ -33,14 +33,14 @@ class Run(NamedTuple):
 RUNS = {
     "heads": Run(
         "googlenet_32",
-        "--model.variant paper --data.batch_size 32 --trainer.max_epochs 1 --trainer.limit_train_batches 60 "
+        "--model.variant paper --data.batch_size 32 --trainer.max_epochs 1 --trainer.limit_train_batches 60 --trainer.limit_val_batches 1 "
         "--trainer.log_every_n_steps 1 --trainer.callbacks+=AuxiliaryLossWeighting --trainer.callbacks.others.start 0 "
         "--trainer.callbacks+=GradientFlow",
         ("auxiliary_loss", "gradient_flow"),
     ),
     "first_steps": Run(
         "alexnet_32",
-        "--data.batch_size 32 --trainer.max_epochs 3 --trainer.limit_train_batches 40 "
+        "--data.batch_size 32 --trainer.max_epochs 3 --trainer.limit_train_batches 40 --trainer.limit_val_batches 1 "
         "--trainer.callbacks+=ActivationStatistics --trainer.callbacks+=ClassActivationMaps",
         ("activation_statistics", "class_activation_maps"),
     ),

@@ -1,7 +1,6 @@
 """Imports run one way: main → experiment → networks, data, callbacks, which do not know each other → records."""
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,24 +77,3 @@ def test_records_need_no_pytorch() -> None:
 
 def test_no_folder_of_utilities() -> None:
     assert not [path for path in ROOT.glob("*/") if path.name in ("utils", "util", "helpers", "common")]
-
-
-def test_the_drawing_of_the_rooms_shows_the_imports() -> None:
-    drawing = re.search(r"```mermaid\n(.*?)```", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert drawing
-    arrows = set(re.findall(r"^ *(\w+)(?:\[.*?\])? --> (\w+)", drawing[1], re.MULTILINE))
-    rooms = {room for arrow in arrows for room in arrow}
-    assert rooms == {"main", *ALLOWED}
-    below = {room: {room} for room in rooms}
-    for _ in rooms:  # as often as a chain of arrows can be long
-        for above, under in arrows:
-            below[above] |= below[under]
-    direct = {room: {name.split(".")[0] for name in imports_of(room)} - {room} for room in rooms}
-    assert not {(room, name) for room in rooms for name in direct[room] - below[room]}
-    assert not {(above, under) for above, under in arrows if under not in direct[above]}
-
-
-def imports_of(room: str) -> set[str]:
-    """Modules of this project that the files of a room import."""
-    files = [ROOT / "main.py"] if room == "main" else [path for path in FILES if path.is_relative_to(ROOT / room)]
-    return set().union(*map(imported, files))
