@@ -5,9 +5,11 @@ FIT := $(BIN)/python main.py fit --config configs/base.yaml
 DIGITS := --config configs/data/digits.yaml
 # asked once, when .venv is there: half the time where the processor has instructions for bfloat16, ten times elsewhere
 PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.processor))$(PRECISION)
+# Tests that share a costly fixture stay together, the slowest come first: tests/conftest.py says so.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
-.PHONY: quickstart check test test-cluster lint bench lock release-notes
+.PHONY: quickstart test check test-cluster lint style bench lock
 
 quickstart: .venv/installed  ## Train all six networks on real handwritten digits and compare them
 	$(FIT) $(DIGITS) --config configs/model/alexnet_32.yaml $(QUICK)
@@ -20,13 +22,17 @@ quickstart: .venv/installed  ## Train all six networks on real handwritten digit
 	$(FIT) $(DIGITS) --config configs/model/resnet20.yaml $(QUICK)
 	$(BIN)/python -m comparison
 
-check: .venv/installed-dev  ## Check style and types, and run the quick tests
-	$(MAKE) lint
-	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
+# mypy takes one processor, and what it says comes after the tests.
+define with_types
+said=$$(mktemp); $(BIN)/mypy >$$said 2>&1 & mypy=$$!; \
+$(1); tests=$$?; wait $$mypy; types=$$?; cat $$said; rm $$said; exit $$((tests || types))
+endef
 
-test: .venv/installed-dev  ## Check style and types, and run the tests
-	$(MAKE) lint
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+test: style  ## Check style and types, and run the tests
+	@$(call with_types,$(PYTEST))
+
+check: style  ## The same with the quick tests only, in a minute
+	@$(call with_types,$(PYTEST) -m "not slow")
 
 test-cluster: .venv/installed-dev  ## Train on two network namespaces and on a real SLURM; as root, INSTALL=1 installs both
 ifdef INSTALL
@@ -34,10 +40,12 @@ ifdef INSTALL
 endif
 	TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster
 
-lint: .venv/installed-dev
+lint: style  ## Check style and types
+	$(BIN)/mypy
+
+style: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 
 bench: .venv/installed  ## Speed against what one would use instead, side by side
 	$(BIN)/python -m benchmarks.data_path
@@ -63,6 +71,7 @@ lock: .venv/bin/python  ## Pin the newest versions that pyproject.toml allows, f
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	touch $@
 
+.PHONY: release-notes
 release-notes:  ## Print what CHANGELOG.md says of a version: make release-notes VERSION=0.1.0
 	@awk -v heading="## $(VERSION) " \
 	  '/^## / {inside = index($$0 " ", heading) == 1; found += inside; next} inside; END {exit !found}' CHANGELOG.md

@@ -33,9 +33,9 @@ class Run(NamedTuple):
 RUNS = {
     "heads": Run(
         "googlenet_32",
-        "--model.variant paper --data.batch_size 32 --trainer.max_epochs 1 --trainer.limit_train_batches 60 --trainer.limit_val_batches 1 "
-        "--trainer.log_every_n_steps 1 --trainer.callbacks+=AuxiliaryLossWeighting --trainer.callbacks.others.start 0 "
-        "--trainer.callbacks+=GradientFlow",
+        "--model.variant paper --data.batch_size 32 --trainer.max_epochs 1 --trainer.limit_train_batches 60 "
+        "--trainer.limit_val_batches 1 --trainer.log_every_n_steps 1 --trainer.callbacks+=AuxiliaryLossWeighting "
+        "--trainer.callbacks.others.start 0 --trainer.callbacks+=GradientFlow",
         ("auxiliary_loss", "gradient_flow"),
     ),
     "first_steps": Run(
