@@ -4,7 +4,7 @@ BIN := .venv/bin
 FIT := $(BIN)/python main.py fit --config configs/base.yaml
 DIGITS := --config configs/data/digits.yaml
 # asked once, when .venv is there: half the time where the processor has instructions for bfloat16, ten times elsewhere
-PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.processor))$(PRECISION)
+PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.preflight))$(PRECISION)
 # Tests that share a costly fixture stay together, the slowest come first: tests/conftest.py says so.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from benchmarks.side_by_side import measure, report
 from benchmarks.synthetic import SyntheticCIFAR10
 from callbacks import LatestCheckpoint, StepSeed, Throughput
-from experiment.checkpoint_io import VerifiedCheckpointIO
+from experiment.checkpoints import VerifiedCheckpointIO
 from experiment.csv_logger import ResumableCSVLogger
 from lightning_modules import ResNet
 

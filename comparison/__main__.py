@@ -4,14 +4,29 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from comparison.command_line import exit_status
+from comparison.configuration import Selection
 from comparison.dashboard.command import add_dashboard, dashboard
 from comparison.groups import Comparison, compare
-from comparison.sources.options import Sources, add_source_options, sources_of
+from comparison.sources.csv_files import CsvFile, parse_csv_option
 from comparison.table import csv_table, markdown_table, text_table
 
 FORMATS = {"text": text_table, "markdown": markdown_table, "csv": csv_table}
+
+
+class Sources(NamedTuple):
+    """What a command line asks for."""
+
+    paths: list[str]
+    selection: Selection
+    csv_files: list[CsvFile]
+
+    def __str__(self) -> str:
+        where = ", ".join([*self.paths, *(file.path.as_posix() for file in self.csv_files)])
+        wanted = str(self.selection)
+        return f"{where} holds no runs{f' of {wanted}' if wanted else ''}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def show_table(options: argparse.Namespace) -> None:
     """Print the table of runs and, for a report, write the page."""
-    comparison = read(sources_of(options))
+    comparison = read(_sources_of(options))
     table = FORMATS[options.format](comparison)
     if options.command == "report":
         # Drawing takes long to import, which the table alone does without.
@@ -31,7 +46,7 @@ def show_table(options: argparse.Namespace) -> None:
         table += f"\n\n{options.output}"
     print(table)
     sys.stdout.flush()
-    if options.format == "csv" and comparison.data_sets and comparison.generators:
+    if options.format == "csv" and comparison.data_sets and comparison.gans:
         print("GANs make a CSV table of their own: name their runs alone.", file=sys.stderr)
 
 
@@ -42,9 +57,40 @@ def read(sources: Sources) -> Comparison:
         ValueError: If there is nothing at a path, or no run is found.
     """
     comparison = compare(*sources)
-    if not comparison.data_sets and not comparison.generators and not comparison.unreadable:
+    if not comparison.data_sets and not comparison.gans and not comparison.unreadable:
         raise ValueError(f"{sources}: train something first, for example with `make quickstart`.")
     return comparison
+
+
+def _add_source_options(command: argparse.ArgumentParser) -> None:
+    """Give a command the paths of runs, and the options that choose among them."""
+    command.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="runs, .wandb files, folders of either, patterns, or wandb://ENTITY/PROJECT; default: runs",
+    )
+    command.add_argument("--group", action="append", default=[], metavar="NAME", help="only runs of this W&B group")
+    command.add_argument("--tag", action="append", default=[], metavar="NAME", help="only runs with this W&B tag")
+    command.add_argument(
+        "--csv",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar=("FILE", "KEY=VALUE"),
+        help="a run of another tool: its table of epochs, and what that does not say (docs/comparison.md)",
+    )
+
+
+def _sources_of(options: argparse.Namespace) -> Sources:
+    """What the parsed options ask for.
+
+    Raises:
+        ValueError: If a `--csv` cannot be understood.
+    """
+    csv_files = [parse_csv_option(words) for words in options.csv]
+    paths = options.paths or ([] if csv_files else ["runs"])
+    return Sources(paths, Selection(tuple(options.group), tuple(options.tag)), csv_files)
 
 
 def _run(arguments: Sequence[str]) -> None:
@@ -72,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(format="text")
     for command in (table, report):
-        add_source_options(command)
+        _add_source_options(command)
         command.set_defaults(action=show_table)
     page = commands.add_parser("dashboard", help="compare the runs of a W&B project on a page of its own")
     page.set_defaults(action=dashboard)

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import yaml
+from records.config import parse_config
 
 # What may differ between two runs of the same experiment: the seed, where it was written, how it was watched.
 NOT_PART_OF_THE_EXPERIMENT = frozenset(
@@ -27,11 +28,27 @@ NOT_PART_OF_THE_EXPERIMENT = frozenset(
 FOLLOWS_FROM_THE_DATA = frozenset(f"model.init_args.{name}" for name in ("num_classes", "in_channels", "image_size"))
 
 
-class Labels(NamedTuple):
-    """Under what the W&B logger files a run."""
+class Filing(NamedTuple):
+    """Group and tags that the W&B logger files a run under."""
 
-    group: str | None
-    tags: tuple[str, ...]
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Runs of one of the `groups` that have all of the `tags`; an empty list asks for nothing."""
+
+    groups: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def includes(self, filing: Filing) -> bool:
+        """Whether a run with this group and these tags is wanted."""
+        return (not self.groups or filing.group in self.groups) and set(self.tags) <= set(filing.tags)
+
+    def __str__(self) -> str:
+        wanted = [" or ".join(f"group {group}" for group in self.groups), *(f"tag {tag}" for tag in self.tags)]
+        return " and ".join(part for part in wanted if part)
 
 
 def parse_configuration(text: str, run_name: str) -> Mapping[str, str]:
@@ -47,7 +64,7 @@ def parse_configuration(text: str, run_name: str) -> Mapping[str, str]:
     return _parse(_without_names(text, run_name))[0]
 
 
-def wandb_labels(text: str, run_name: str, data: str | None, architecture: str | None) -> Labels:
+def wandb_filing(text: str, run_name: str, data: str | None, architecture: str | None) -> Filing:
     """Group and tags of a run, those that the command line fills in where its config leaves them open.
 
     Args:
@@ -60,7 +77,7 @@ def wandb_labels(text: str, run_name: str, data: str | None, architecture: str |
         ValueError: If the text is not a YAML mapping.
     """
     group, tags = _parse(_without_names(text, run_name))[1]
-    return Labels(group or data, tags or tuple(name for name in (data, architecture) if name))
+    return Filing(group or data, tags or tuple(name for name in (data, architecture) if name))
 
 
 def _without_names(text: str, run_name: str) -> str:
@@ -71,15 +88,10 @@ def _without_names(text: str, run_name: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> tuple[Mapping[str, str], Labels]:
-    try:
-        tree = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError("config.yaml is not valid YAML") from error
-    if not isinstance(tree, Mapping):
-        raise ValueError("config.yaml is not a mapping")
-    return leaves, _logger_labels(tree)
+def _parse(text: str) -> tuple[Mapping[str, str], Filing]:
+    tree = parse_config(text)
+    leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
+    return leaves, _logger_filing(tree)
 
 
 def _leaves(node: Any, path: tuple[str, ...]) -> Iterable[tuple[str, str]]:
@@ -101,7 +113,7 @@ def _leaf(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _logger_labels(tree: Mapping[str, Any]) -> Labels:
+def _logger_filing(tree: Mapping[str, Any]) -> Filing:
     trainer = tree.get("trainer")
     loggers = trainer.get("logger") if isinstance(trainer, Mapping) else None
     for logger in loggers if isinstance(loggers, list) else [loggers]:
@@ -111,5 +123,5 @@ def _logger_labels(tree: Mapping[str, Any]) -> Labels:
         if isinstance(settings, Mapping):
             group, tags = settings.get("group"), settings.get("tags")
             names = [str(tag) for tag in tags] if isinstance(tags, list) else []
-            return Labels(None if group is None else str(group), tuple(names))
-    return Labels(None, ())
+            return Filing(None if group is None else str(group), tuple(names))
+    return Filing()

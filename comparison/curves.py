@@ -1,18 +1,27 @@
 """Learning curves: what a run logged, reduced to one point a validation, and several seeds joined into one band."""
 
-import csv
-import io
 import math
 import statistics
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-POSITION_COLUMNS = ("epoch", "step", "images_seen")
-ACCURACY_COLUMN = "val/acc1"
-LOSS_COLUMN = "train/loss"
+from records.layout import METRICS
+from records.metrics import ACCURACY, LOSS, POSITION, Metrics, metrics_of, read_metrics
 
+COLUMNS = (
+    *("train/acc1", ACCURACY, LOSS, "val/loss", "train/color_selectivity"),
+    *("gradients/first_layer", "gradients/last_layer", "gradients/first_to_last"),
+)
+"""What the page reads besides the learning curves."""
+END_OF_TRAINING = 0.1
+
+ByEpoch = dict[float, list[float]]
+RunMetrics = dict[str, ByEpoch]
+"""Finite values of each column that a run has, by the point of the learning curve that follows: epochs trained."""
 Point = TypeVar("Point")
 
 
@@ -59,22 +68,7 @@ def read_curve(path: Path) -> tuple[CurvePoint, ...]:
     Raises:
         ValueError: If the file is missing, empty, torn or not a table of numbers.
     """
-    if not path.is_file():
-        raise ValueError(f"{path.name} is missing")
-    try:
-        text = path.read_bytes().decode("utf-8")
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} cannot be read ({error})") from error
-    if not rows:
-        raise ValueError(f"{path.name} is empty")
-    if not text.endswith("\n"):  # a file torn in the middle of a line has lost its last line feed
-        raise ValueError(f"{path.name} ends in the middle of a line")
-    header = rows[0]
-    for column in (*POSITION_COLUMNS, ACCURACY_COLUMN):
-        if column not in header:
-            raise ValueError(f"{path.name} has no column {column}")
-    return _points(header, rows[1:], path.name)
+    return _points(read_metrics(path, (*POSITION, ACCURACY)))
 
 
 def curve_of(rows: Iterable[Mapping[str, object]], name: str) -> tuple[CurvePoint, ...]:
@@ -87,9 +81,7 @@ def curve_of(rows: Iterable[Mapping[str, object]], name: str) -> tuple[CurvePoin
     Raises:
         ValueError: If a row holds something else than numbers.
     """
-    header = [*POSITION_COLUMNS, ACCURACY_COLUMN, LOSS_COLUMN]
-    cells = ([_cell(row.get(column)) for column in header] for row in rows)
-    return _points(header, cells, name)
+    return _points(metrics_of(rows, (*POSITION, ACCURACY, LOSS), name))
 
 
 def best_point(curve: Sequence[CurvePoint]) -> CurvePoint | None:
@@ -98,16 +90,15 @@ def best_point(curve: Sequence[CurvePoint]) -> CurvePoint | None:
     return max(measured, key=lambda point: point.accuracy or 0.0, default=None)
 
 
-def _points(header: list[str], rows: Iterable[list[str]], name: str) -> tuple[CurvePoint, ...]:
-    epoch_at, step_at, images_at, accuracy_at = (header.index(c) for c in (*POSITION_COLUMNS, ACCURACY_COLUMN))
-    loss_at = header.index(LOSS_COLUMN) if LOSS_COLUMN in header else None
+def _points(metrics: Metrics) -> tuple[CurvePoint, ...]:
+    name, header = metrics.name, metrics.columns
+    epoch_at, step_at, images_at, accuracy_at = (header.index(column) for column in (*POSITION, ACCURACY))
+    loss_at = header.index(LOSS) if LOSS in header else None
     last_steps: dict[int, int] = {}
     accuracies: dict[tuple[int, int], float] = {}
     losses: dict[int, list[tuple[int, float]]] = {}
     images_per_step = 0.0
-    for line, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ValueError(f"line {line} of {name} has {len(row)} cells instead of {len(header)}")
+    for line, row in enumerate(metrics.rows, start=2):
         if not row[epoch_at]:  # logged between epochs, such as a learning rate
             continue
         try:
@@ -189,15 +180,59 @@ def join_seeds(
     return tuple(band)
 
 
+def read_by_epoch(directory: Path) -> RunMetrics:
+    """The `COLUMNS` of a run's metrics.csv; nothing where there is none.
+
+    Raises:
+        ValueError: It cannot be read, or holds something else than numbers.
+    """
+    path = directory / METRICS
+    if not path.exists():
+        return {}
+    metrics = read_metrics(path, ("epoch", "step"))
+    numbers = {column: metrics.numbers(column) for column in ("epoch", "step", *COLUMNS) if column in metrics.columns}
+    last_steps: dict[int, int] = {}
+    validations: set[tuple[int, int]] = set()
+    nothing = [None] * len(metrics.rows)
+    for epoch, step, accuracy in zip(numbers["epoch"], numbers["step"], numbers.get(ACCURACY, nothing), strict=True):
+        if epoch is not None and step is not None:
+            last_steps[int(epoch)] = max(last_steps.get(int(epoch), 0), int(step))
+            if accuracy is not None:
+                validations.add((int(epoch), int(step)))
+    # What is logged within an epoch has a step and no epoch.
+    points = [(step, trained) for trained, _, step in moments(last_steps, validations)]
+    found: RunMetrics = {}
+    for column in COLUMNS:
+        by_epoch: ByEpoch = defaultdict(list)
+        for step, value in zip(numbers["step"], numbers.get(column, nothing), strict=True):
+            if step is None or value is None or not math.isfinite(value):
+                continue
+            if (at := bisect_left(points, (step,))) < len(points):
+                by_epoch[points[at][1]].append(value)
+        if by_epoch:
+            found[column] = dict(by_epoch)
+    return found
+
+
+def at_the_end(by_epoch: ByEpoch) -> float | None:
+    """Mean over the last tenth of the epochs, one point of the learning curve at least; single batches are noisy."""
+    if not by_epoch:
+        return None
+    before = (1 - END_OF_TRAINING) * max(by_epoch)
+    return statistics.fmean(value for epoch, values in by_epoch.items() if epoch > before for value in values)
+
+
+def mean_at_the_end(runs: Sequence[RunMetrics], column: str) -> float | None:
+    """Mean over the seeds of a column at the end of the training; None where no run has it."""
+    values = [value for run in runs if (value := at_the_end(run.get(column, {}))) is not None]
+    return statistics.fmean(values) if values else None
+
+
 def thin(points: Sequence[Point], limit: int) -> list[Point]:
     """At most `limit` points, evenly spaced, with the first and the last."""
     if len(points) <= limit:
         return list(points)
     return [points[round(i * (len(points) - 1) / (limit - 1))] for i in range(limit)]
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -2,21 +2,32 @@
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from comparison.generators.reading import read_generators
-from comparison.generators.records import GeneratorRun
-from comparison.labels import distinguish
+from comparison.configuration import Selection
 from comparison.runs import Run, UnreadableRun
 from comparison.sources.csv_files import CsvFile
 from comparison.sources.reading import EVERYTHING, read_runs
-from comparison.sources.selection import Selection
-from comparison.statistics import Estimate, estimate_accuracy
+from comparison.statistics import Estimate, estimate
+from records.record import printable
 
-MOST_TELLING_SECTIONS = ("model", "data", "trainer")
+DIFFERENCES_IN_A_LABEL = 2
+# What tells two configurations of one architecture apart, from what tells most; a GAN's as a reader of papers would.
+MOST_TELLING = ("model", "data", "trainer")
+OBJECTIVE = "model.init_args.objective"  # its values say what they are
+MOST_TELLING_OF_GANS = (
+    OBJECTIVE,
+    *(f"model.init_args.{name}" for name in ("conditional", "labels_per_class", "feature_matching")),
+    *(f"model.init_args.{name}" for name in ("gradient_penalty", "weight_clip", "r1", "network_options")),
+    *("trainer.max_epochs", "trainer.limit_train_batches", "data.init_args.batch_size"),
+    *("model.init_args.generator_optimizer", "model.init_args.discriminator_optimizer", "model", "data", "trainer"),
+)
+# They draw, measure and save, and change nothing of a GAN's training.
+NOT_TELLING_OF_GANS = ("trainer.callbacks.", "trainer.limit_val_batches", "trainer.limit_test_batches", "throughput.")
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Comparison:
     groups: dict[str, list[Group]]
     left_out: list[Run]
     unreadable: list[UnreadableRun]
-    generators: dict[str, list[GeneratorRun]] = field(default_factory=dict)
+    gans: dict[str, list[Run]] = field(default_factory=dict)
 
     @property
     def excluded(self) -> list[Run | UnreadableRun]:
@@ -83,11 +94,10 @@ def compare(
     Raises:
         ValueError: If there is nothing at a path, or a server cannot be asked.
     """
-    paths = list(paths)
     runs, unreadable = read_runs(paths, selection, csv_files)
-    generators, damaged = read_generators(paths, selection)
-    left_out = [run for run in runs if run.problem is not None]
-    return Comparison(group_runs(runs), left_out, [*unreadable, *damaged], generators)
+    classifiers = [run for run in runs if not run.is_gan]
+    left_out = [run for run in classifiers if run.problem is not None]
+    return Comparison(group_runs(classifiers), left_out, unreadable, label_gans(run for run in runs if run.is_gan))
 
 
 def group_runs(runs: Iterable[Run]) -> dict[str, list[Group]]:
@@ -109,25 +119,68 @@ def group_runs(runs: Iterable[Run]) -> dict[str, list[Group]]:
     }
 
 
-def _group(architecture: str, same: Sequence[Run]) -> Group:
-    newest_first = sorted(same, key=lambda run: (run.started or "", run.directory.name), reverse=True)
+def label_gans(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Name the GANs of each data set: their networks, what sets them apart from others of the same, and the seed.
+
+    Returns:
+        The runs by data set, in the order of their labels, each of which is unique. Unlike the runs of a group, each
+        stands for itself, for its samples cannot be averaged.
+    """
+    by_data: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for run in sorted(runs, key=lambda run: (run.data.name, run.architecture, run.directory.as_posix())):
+        by_data[run.data.name][run.architecture].append(run)
+    return {
+        data: sorted(
+            (run for same in by_networks.values() for run in _label_same_networks(same)), key=lambda run: run.label
+        )
+        for data, by_networks in by_data.items()
+    }
+
+
+def newest_of_each_seed(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
+    """Of several runs with one seed the newest, by seed; and the others, which do not count."""
     seeds: set[int] = set()
-    runs: list[Run] = []
+    newest: list[Run] = []
     repeats: list[Run] = []
-    for run in newest_first:
-        (repeats if run.seed in seeds else runs).append(run)
+    for run in sorted(runs, key=lambda run: (run.started or "", run.directory.name), reverse=True):
+        (repeats if run.seed in seeds else newest).append(run)
         if run.seed is not None:
             seeds.add(run.seed)
-    runs.sort(key=lambda run: (run.seed is None, run.seed))
+    return sorted(newest, key=lambda run: (run.seed is None, run.seed)), repeats
+
+
+def _label_same_networks(same: Sequence[Run]) -> Iterable[Run]:
+    experiments = [
+        {path: value for path, value in run.configuration.items() if not path.startswith(NOT_TELLING_OF_GANS)}
+        for run in same
+    ]
+    differences = distinguish(experiments, MOST_TELLING_OF_GANS, (OBJECTIVE,))
+    by_label: dict[str, list[Run]] = defaultdict(list)
+    for run, difference in zip(same, differences, strict=True):
+        by_label[_with_difference(run.architecture, difference)].append(run)
+    for label, alike in by_label.items():
+        several = len({run.seed for run in alike}) > 1
+        seeds = [f", seed {run.seed}" if several and run.seed is not None else "" for run in alike]
+        number: Counter[str] = Counter()
+        for run, seed in zip(alike, seeds, strict=True):
+            number[seed] += 1
+            more = f"{seed} #{number[seed]}" if seeds.count(seed) > 1 else seed
+            yield replace(run, experiment=label, label=label + more)
+
+
+def _with_difference(architecture: str, difference: str) -> str:
+    return f"{architecture} ({difference})" if difference else architecture
+
+
+def _group(architecture: str, same: Sequence[Run]) -> Group:
+    runs, repeats = newest_of_each_seed(same)
     last = [run.last_accuracy for run in runs if run.last_accuracy is not None]
     return Group(
         label=architecture,
         architecture=architecture,
         runs=tuple(runs),
         repeats=tuple(repeats),
-        best=estimate_accuracy(
-            [run.best_accuracy for run in runs if run.best_accuracy is not None], runs[0].data.val_images
-        ),
+        best=estimate([run.best_accuracy for run in runs if run.best_accuracy is not None], runs[0].data.val_images),
         last=sum(last) / len(last) if last else None,
     )
 
@@ -143,12 +196,69 @@ def _label(groups: Sequence[Group]) -> list[Group]:
         by_architecture[group.architecture].append(group)
     labeled = []
     for same in by_architecture.values():
-        differences = distinguish([group.example.configuration for group in same], MOST_TELLING_SECTIONS)
-        labels = [
-            f"{group.architecture} ({difference})" if difference else group.architecture
-            for group, difference in zip(same, differences, strict=True)
-        ]
+        differences = distinguish([group.example.configuration for group in same], MOST_TELLING)
+        labels = [_with_difference(group.architecture, words) for group, words in zip(same, differences, strict=True)]
         for number, (group, label) in enumerate(zip(same, labels, strict=True), start=1):
             ambiguous = labels.count(label) > 1
             labeled.append(replace(group, label=f"{label} #{number}" if ambiguous else label))
     return labeled
+
+
+def distinguish(
+    configurations: Sequence[Mapping[str, str]], most_telling: Sequence[str], self_evident: Sequence[str] = ()
+) -> list[str]:
+    """In what each configuration differs from the others, such as `objective hinge, lr 0.1, …`; empty if in nothing.
+
+    No more differences are named than tell the configurations apart, and two at most; `…` stands for others.
+
+    Args:
+        configurations: As `path: value`.
+        most_telling: Paths, or beginnings of paths, from what tells most; others come behind.
+        self_evident: Paths whose values need no name.
+    """
+    paths = {path for configuration in configurations for path in configuration}
+    differing = [path for path in paths if len({configuration.get(path) for configuration in configurations}) > 1]
+    # What one of them does not know comes from another version of the code more often than from the experiment.
+    differing.sort(key=lambda path: (any(path not in c for c in configurations), _rank(path, most_telling), path))
+    shown = differing[: _enough(configurations, differing)]
+    more = ["…"] * (len(differing) > len(shown))
+    return [
+        ", ".join([_in_words(path, c.get(path, "absent"), path in self_evident) for path in shown] + more)
+        for c in configurations
+    ]
+
+
+def _enough(configurations: Sequence[Mapping[str, str]], differing: Sequence[str]) -> int:
+    """How many of the differences tell the configurations apart as well as all do, within what a label has room for."""
+
+    def kinds(paths: Sequence[str]) -> int:
+        return len({tuple(configuration.get(path) for path in paths) for configuration in configurations})
+
+    counts = range(min(DIFFERENCES_IN_A_LABEL, len(differing)))
+    return next((n for n in counts if kinds(differing[:n]) == kinds(differing)), DIFFERENCES_IN_A_LABEL)
+
+
+def _rank(path: str, most_telling: Sequence[str]) -> int:
+    found = [rank for rank, section in enumerate(most_telling) if f"{path}.".startswith(f"{section}.")]
+    return min(found, default=len(most_telling))
+
+
+def _in_words(path: str, value: str, self_evident: bool) -> str:
+    if self_evident:
+        return _short_value(value).replace("_", " ")
+    return f"{_short_key(path)} {_short_value(value)}"
+
+
+def _short_key(path: str) -> str:
+    """The last name in a path: `lr` of `model.init_args.optimizer.init_args.lr`."""
+    names = [name for name in path.split(".") if not name.isdigit() and name not in ("class_path", "init_args")]
+    return printable(names[-1] if names else path)
+
+
+def _short_value(value: str) -> str:
+    if re.fullmatch(r"-?\d+\.\d+(e-?\d+)?", value):
+        return f"{float(value):.6g}"
+    if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
+        value = value.rpartition(".")[2]
+    value = printable(value)
+    return value if len(value) <= 24 else f"{value[:23]}…"

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from comparison.groups import Group
+from comparison.runs import Run
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,13 @@ FAMILIES = {
     "googlenet": Family("#661d5b", "#a4619b", 22),
     "resnet": Family("#1363ae", "#5f8afb", 50),
 }
+# The colors that are furthest apart, one for each pair of a GAN's networks.
+FAMILIES_OF_GANS = {
+    "dcgan": FAMILIES["resnet"],
+    "mlp": FAMILIES["zfnet"],
+    "resnet": FAMILIES["vgg"],
+    "improved": FAMILIES["googlenet"],
+}
 OTHERS = (
     Family("#4d5358", "#c1c7cd", 20),
     Family("#8c6d31", "#c9a95c", 20),
@@ -42,31 +49,33 @@ DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12
 
 @dataclass(frozen=True)
 class SeriesStyle:
-    """How a group is drawn everywhere: its color in both modes, and its dash among groups of the same color."""
+    """How a group or a GAN is drawn everywhere: its color in both modes, and its dash among those of the same color."""
 
     light: str
     dark: str
     dash: tuple[int, ...]
 
 
-def series_styles(groups: Sequence[Group]) -> list[SeriesStyle]:
-    """One style per group; the color depends on the architecture alone, deeper members of a family being stronger."""
-    unknown = sorted({group.architecture for group in groups if _known_family(group.architecture) is None})
+def series_styles(runs: Sequence[Run]) -> list[SeriesStyle]:
+    """One style a run; the color depends on the architecture alone, deeper members of a family being stronger."""
+    unknown = sorted({run.architecture for run in runs if _known_family(run) is None})
     drawn: dict[str, int] = {}
     styles = []
-    for group in groups:
-        name = group.architecture
-        family = _known_family(name) or OTHERS[unknown.index(name) % len(OTHERS)]
-        shade = _shade(group.example.depth, family)
-        dash = DASHES[drawn.get(name, 0) % len(DASHES)]
-        drawn[name] = drawn.get(name, 0) + 1
+    for run in runs:
+        name = run.architecture
+        family = _known_family(run) or OTHERS[unknown.index(name) % len(OTHERS)]
+        shade = 0.0 if run.is_gan else _shade(run.depth, family)
+        number = drawn[name] = drawn.get(name, -1) + 1
         # Deeper means further from the background: toward black on a light page, toward white on a dark one.
-        styles.append(SeriesStyle(_mix(family.light, -shade), _mix(family.dark, 0.5 * shade), dash))
+        light, dark = _mix(family.light, -shade), _mix(family.dark, 0.5 * shade)
+        styles.append(SeriesStyle(light, dark, DASHES[number % len(DASHES)]))
     return styles
 
 
-def _known_family(architecture: str) -> Family | None:
-    name = architecture.lower()
+def _known_family(run: Run) -> Family | None:
+    if run.is_gan:
+        return FAMILIES_OF_GANS.get(run.architecture)
+    name = run.architecture.lower()
     return next((family for prefix, family in FAMILIES.items() if name.startswith(prefix)), None)
 
 

@@ -1,4 +1,4 @@
-"""Uncertainty of an accuracy: over the images it was measured on, and over the seeds it was trained with."""
+"""Uncertainty of a figure: over the images it was measured on, and over the seeds that were trained."""
 
 import math
 import statistics
@@ -10,10 +10,11 @@ NORMAL_QUANTILE_95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Estimate:
-    """An accuracy with its uncertainty, all as fractions in [0, 1].
+    """A figure with its uncertainty.
 
-    With one seed, `low` and `high` are the Wilson 95 % interval over the images and `standard_deviation` is None.
-    With several, they are the mean minus and plus one sample standard deviation over the seeds.
+    With one seed, `low` and `high` of an accuracy are the Wilson 95 % interval over the images and
+    `standard_deviation` is None. With several, they are the mean minus and plus one sample standard deviation over the
+    seeds.
     """
 
     mean: float
@@ -52,17 +53,19 @@ def wilson_interval(proportion: float, count: int, quantile: float = NORMAL_QUAN
     return max(0.0, min(center - half_width, proportion)), min(1.0, max(center + half_width, proportion))
 
 
-def estimate_accuracy(accuracies: Sequence[float], images: int) -> Estimate:
-    """Mean accuracy of one configuration, with the uncertainty that its number of seeds allows to state.
+def estimate(figures: Sequence[float], images: int | None = None) -> Estimate:
+    """Mean figure of one configuration, with the uncertainty that its number of seeds allows to state.
 
     Args:
-        accuracies: One accuracy per seed, as fractions.
-        images: Number of images on which each was measured.
+        figures: One for each seed.
+        images: Number of images on which each was measured, if they are accuracies, as fractions.
     """
-    mean = statistics.fmean(accuracies)
-    if len(accuracies) == 1:
-        low, high = wilson_interval(mean, images)
+    mean = statistics.fmean(figures)
+    if len(figures) == 1:
+        low, high = wilson_interval(mean, images) if images is not None else (mean, mean)
         return Estimate(mean, low, high, seeds=1, standard_deviation=None)
-    deviation = statistics.stdev(accuracies)
-    low, high = max(0.0, mean - deviation), min(1.0, mean + deviation)
-    return Estimate(mean, low, high, seeds=len(accuracies), standard_deviation=deviation)
+    deviation = statistics.stdev(figures)
+    low, high = mean - deviation, mean + deviation
+    if images is not None:
+        low, high = max(0.0, low), min(1.0, high)
+    return Estimate(mean, low, high, seeds=len(figures), standard_deviation=deviation)

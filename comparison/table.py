@@ -5,17 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comparison.fairness import fairness_notes, general_notes
-from comparison.generators.long_table import long_table
-from comparison.generators.text import markdown_tables, text_tables
+from comparison.gan_table import csv_of_figures, markdown_tables, text_tables
 from comparison.groups import Comparison, Group
-from comparison.runs import Run
+from comparison.runs import DataSet, Run
 from comparison.statistics import Estimate
-from comparison.summary import printable
 from comparison.text_layout import aligned, comma_separated, literal, markdown
-from comparison.training_flops import mean_training_flops, training_flops
 from comparison.units import ABSENT, human_count, human_duration, human_percent, human_rate
+from records.record import printable
 
 TEXT_WIDTH = 116
+OPERATIONS_PER_MULTIPLY_ADD = 2
+PASSES = 3  # forward; backward to the inputs and to the weights, each as large as forward
+EXPLANATION_OF_FLOPS = (
+    "Training FLOPs: 2 × multiply-adds × 3 (forward, and backward twice as much) × training images × epochs; "
+    "auxiliary heads and validation are not counted."
+)
 HEADINGS = (
     "architecture",
     "conv\nparams",
@@ -72,7 +76,12 @@ class Row:
     @property
     def training_flops(self) -> float | None:
         """Operations of the training, as a mean over the seeds."""
-        return mean_training_flops(self.group) if self.group else training_flops(self.run)
+        known = [
+            flops
+            for run in (self.group.runs if self.group else (self.run,))
+            if (flops := training_flops(run)) is not None
+        ]
+        return sum(known) / len(known) if known else None
 
     def cells(self) -> list[str]:
         """The cells under `HEADINGS`, in human units."""
@@ -117,10 +126,22 @@ class Row:
         ]
 
 
+def training_flops(run: Run) -> float | None:
+    """What a training costs in floating-point operations, counted and not measured; None if that is not known."""
+    if run.multiply_adds is None or run.epochs is None:
+        return None
+    return float(OPERATIONS_PER_MULTIPLY_ADD * PASSES * run.multiply_adds * run.data.train_images * run.epochs)
+
+
+def rows_of(groups: Sequence[Group], left_out: Sequence[Run]) -> list[Row]:
+    """Rows of one data set: groups in their order, then the runs that do not count."""
+    return [*(Row(group.example, group) for group in groups), *(Row(run, None) for run in left_out)]
+
+
 def table_rows(comparison: Comparison, data_set: str) -> list[Row]:
     """The rows of one data set: groups from the most accurate down, then the runs that do not count."""
-    groups = [Row(group.example, group) for group in comparison.groups.get(data_set, [])]
-    return groups + [Row(run, None) for run in comparison.left_out if run.data.name == data_set]
+    left_out = [run for run in comparison.left_out if run.data.name == data_set]
+    return rows_of(comparison.groups.get(data_set, []), left_out)
 
 
 def uncertainty(estimate: Estimate) -> str:
@@ -161,7 +182,7 @@ def text_table(comparison: Comparison) -> str:
             lines += ["", _wrapped(explain_uncertainty(groups))]
         lines += [_wrapped(f"Note: {note}") for note in fairness_notes(groups)]
         blocks.append("\n".join(lines))
-    for data_set, runs in comparison.generators.items():
+    for data_set, runs in comparison.gans.items():
         *tables, sentence = text_tables(data_set, runs)
         blocks.append("\n\n".join([*tables, _wrapped(sentence)]))
     tail = [_wrapped(f"Note: {note}") for note in general_notes(comparison)]
@@ -179,26 +200,29 @@ def markdown_table(comparison: Comparison) -> str:
         remarks = [explain_uncertainty(groups)] if groups else []
         remarks += fairness_notes(groups)
         blocks.append("\n".join([*lines, *(f"\n{literal(remark)}" for remark in remarks)]))
-    blocks += ["\n\n".join(markdown_tables(data_set, runs)) for data_set, runs in comparison.generators.items()]
+    blocks += ["\n\n".join(markdown_tables(data_set, runs)) for data_set, runs in comparison.gans.items()]
     remarks = [*general_notes(comparison), *(f"Left out: {line}" for line in left_out_lines(comparison))]
     return "\n\n".join([*blocks, *map(literal, remarks)])
 
 
 def csv_table(comparison: Comparison) -> str:
     """Raw numbers for other tools: one line a group or uncounted run; where there are only GANs, one a figure."""
-    if comparison.generators and not comparison.data_sets:
-        return long_table(comparison.generators)
+    if comparison.gans and not comparison.data_sets:
+        return csv_of_figures(comparison.gans)
     rows = [row.raw_cells() for data_set in comparison.data_sets for row in table_rows(comparison, data_set)]
     return comma_separated(CSV_HEADINGS, rows)
 
 
 def data_set_line(comparison: Comparison, data_set: str) -> str:
     """One line on the data: name, sizes, and which split selected the best epoch."""
-    run = table_rows(comparison, data_set)[0].run
-    data = run.data
+    return f"{data_set}: {about_data(table_rows(comparison, data_set)[0].run.data)}"
+
+
+def about_data(data: DataSet) -> str:
+    """Sizes of a data set, and which split selected the best epoch."""
     return (
-        f"{data.name}: {data.train_images:,} training and {data.val_images:,} validation images, "
-        f"best epoch selected on {data.selection_split}"
+        f"{data.train_images:,} training and {data.val_images:,} validation images, best epoch selected on "
+        f"{data.selection_split}"
     )
 
 

@@ -1,6 +1,9 @@
-"""Numbers as people read them: 0.27 M, 40.6 M, 98.61 %, 10.2 min."""
+"""Numbers and names as people read them: 0.27 M, 40.6 M, 98.61 %, 10.2 min; a, b and c."""
+
+from collections.abc import Iterable
 
 ABSENT = "–"
+FLOP_UNITS = ((1e6, "k"), (1e9, "M"), (1e12, "G"), (1e15, "T"), (1e18, "P"), (1e21, "E"), (1e24, "Z"))
 
 
 def human_count(count: float | None) -> str:
@@ -47,6 +50,20 @@ def count_of(number: int, noun: str) -> str:
 def human_epochs(epochs: float) -> str:
     """Epochs that were trained, the last of them perhaps in part: 10, 0.25."""
     return f"{round(epochs, 2):g}"
+
+
+def human_flops(flops: float | None) -> str:
+    """Floating-point operations with three significant digits: 2.92 P."""
+    if flops is None:
+        return ABSENT
+    limit, suffix = next((unit for unit in FLOP_UNITS if flops < 0.9995 * unit[0]), FLOP_UNITS[-1])
+    return f"{1000 * flops / limit:#.3g}".removesuffix(".") + f" {suffix}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names as a sentence lists them: a, b and c."""
+    *most, last = list(names) or [ABSENT]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _three_digits(number: float) -> str:

@@ -12,25 +12,25 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from callbacks import EpochProgressBar, StepSeed, Throughput
-from experiment.checkpoint_io import VerifiedCheckpointIO, load_verified, newest_verified, remove_partial_files
-from experiment.preflight import check_launch
-from experiment.processor import warn_of_slow_bfloat16
-from experiment.quiet import silence_unhelpful_messages
-from experiment.resume import (
-    CHECKPOINTS,
+from experiment.checkpoints import (
+    VerifiedCheckpointIO,
     checkpoint_to_evaluate,
     checkpoint_to_resume,
     differences,
+    load_verified,
+    newest_verified,
     with_config_of_resumed_run,
 )
-from experiment.run_directory import DEFAULT_ROOT, create_unused, new_run_directory
-from experiment.run_record import RunRecord, recorded_wandb_id
+from experiment.preflight import check_launch, warn_of_slow_bfloat16
+from experiment.run_record import DEFAULT_ROOT, RunRecord, create_unused, new_run_directory, recorded_wandb_id
 from experiment.start_weights import load_start_weights
 from experiment.trusted_imports import trust_known_modules
-from experiment.usage_errors import ExperimentArgumentParser
+from experiment.usage_errors import ExperimentArgumentParser, silence_unhelpful_messages
 from experiment.wandb_logger import ResilientWandbLogger
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
+from records.files import remove_parts
+from records.layout import CHECKPOINTS
 
 COMMANDS = {
     "fit": "Train a network, and validate it after each epoch.",
@@ -178,7 +178,7 @@ class ExperimentCLI(LightningCLI):
             checkpoint = newest_verified(folder) if automatic else checkpoint_to_resume(directory)
             if getattr(rank_zero_only, "rank", 0) == 0:
                 folder.mkdir(parents=True, exist_ok=True)
-                remove_partial_files(folder)
+                remove_parts(folder)
             if checkpoint is not None:
                 rank_zero_info(f"Going on with {directory} from {checkpoint.name}.")
                 self._load(checkpoint)

@@ -1,7 +1,5 @@
 """The metrics of a run as one CSV file that a resumed run continues."""
 
-import csv
-import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +10,8 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-LEADING_COLUMNS = ("epoch", "step", "images_seen")
+from records.layout import METRICS
+from records.metrics import POSITION, append_row, flush_rows, read_metrics, write_metrics
 
 Row = dict[str, Any]
 
@@ -68,7 +67,7 @@ class ResumableCSVLogger(Logger):
     @property
     def metrics_path(self) -> Path:
         """The CSV file."""
-        return Path(self._save_dir or ".") / "metrics.csv"
+        return Path(self._save_dir or ".") / METRICS
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -89,16 +88,13 @@ class ResumableCSVLogger(Logger):
             self._discard_replaced(row)
         if new_columns := [name for name in row if name not in self._columns]:
             self._columns += new_columns
-            _write(self.metrics_path, self._columns, _read(self.metrics_path)[1])
-        with self.metrics_path.open("a", newline="") as file:
-            csv.DictWriter(file, self._columns).writerow(row)
+            write_metrics(self.metrics_path, self._columns, _read(self.metrics_path)[1])
+        append_row(self.metrics_path, self._columns, row)
 
     @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Force the rows to the disk: a checkpoint must not outlive the metrics that led to it."""
-        if self.metrics_path.exists():
-            with self.metrics_path.open("a") as file:
-                os.fsync(file.fileno())
+        flush_rows(self.metrics_path)
 
     def _open(self, first_step: int) -> list[str]:
         """Start the file, or continue that of the interrupted run from ``first_step``; return its columns."""
@@ -107,8 +103,8 @@ class ResumableCSVLogger(Logger):
         if kept:
             self._resumed_step = first_step
             self._replaceable = [_filled(row) for row in kept if int(row["step"]) == first_step]
-        columns = columns or list(LEADING_COLUMNS)
-        _write(self.metrics_path, columns, kept)
+        columns = columns or list(POSITION)
+        write_metrics(self.metrics_path, columns, kept)
         return columns
 
     def _discard_replaced(self, new_row: Row) -> None:
@@ -119,12 +115,12 @@ class ResumableCSVLogger(Logger):
         self._replaceable.remove(filled)
         columns, rows = _read(self.metrics_path)
         replaced = next(row for row in rows if int(row["step"]) == self._resumed_step and _filled(row) == filled)
-        _write(self.metrics_path, columns, [row for row in rows if row is not replaced])
+        write_metrics(self.metrics_path, columns, [row for row in rows if row is not replaced])
 
 
 def _plain(name: str, value: Any) -> Any:
     value = value.item() if isinstance(value, Tensor) else value
-    return int(value) if name in LEADING_COLUMNS else value
+    return int(value) if name in POSITION else value
 
 
 def _filled(row: Row) -> frozenset[str]:
@@ -136,20 +132,5 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
     """Columns and rows of a metrics file without the line that a killed writer left half written."""
     if not path.exists():
         return [], []
-    with path.open(newline="") as file:
-        complete_lines = [line for line in file if line.endswith("\n")]
-    reader = csv.DictReader(complete_lines)
-    return list(reader.fieldnames or []), list(reader)
-
-
-def _write(path: Path, columns: list[str], rows: list[Row]) -> None:
-    """Replace the file as a whole: a reader, or a kill, meets either the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    metrics = read_metrics(path, growing=True)
+    return list(metrics.columns), [dict(zip(metrics.columns, row, strict=True)) for row in metrics.rows]

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-import yaml
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 import datamodules
 from callbacks import TestTimeAugmentation
-from callbacks.json_record import write_record
 from callbacks.test_time.views import PROTOCOLS, ProtocolName
+from experiment.checkpoints import checkpoint_to_evaluate
 from experiment.ensemble_summary import Answers, summarize, table
 from experiment.export import read_run
-from experiment.quiet import silence_unhelpful_messages
-from experiment.resume import CONFIG, checkpoint_to_evaluate
 from experiment.run_record import git_state, hardware
-from experiment.usage_errors import one_line_for_usage_errors
+from experiment.usage_errors import one_line_for_usage_errors, silence_unhelpful_messages
 from lightning_modules import ImageClassifier
+from records.checkpoints import run_of
+from records.config import arguments_of, class_name, read_config
+from records.files import UnreadableError, write_json
+from records.layout import CONFIG
 
 FOLDER = Path("runs/ensembles")
 
@@ -192,11 +193,11 @@ def _checkpoint(run: Path) -> Path:
 
 def _config(checkpoint: Path) -> dict[str, Any]:
     """The run's config, as far as it names data of this project."""
-    file = checkpoint.parent.parent / CONFIG
+    file = run_of(checkpoint) / CONFIG
     try:
-        config = yaml.safe_load(file.read_text())
-        name = config["data"]["class_path"].rpartition(".")[2]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        config = read_config(run_of(checkpoint))
+        name = class_name(config.get("data"))
+    except UnreadableError:
         raise ValueError(
             f"There is no {file} that names the data: give a run's directory, or a checkpoint in one."
         ) from None
@@ -205,27 +206,21 @@ def _config(checkpoint: Path) -> dict[str, Any]:
     return config
 
 
-def _data_set(config: dict[str, Any]) -> str:
-    return config["data"]["class_path"].rpartition(".")[2]
-
-
 def _data(config: dict[str, Any], root: str | None) -> LightningDataModule:
-    arguments = dict(config["data"].get("init_args") or {})
+    arguments = arguments_of(config["data"])
     if root is not None and "root" in arguments:
         arguments["root"] = root
-    return getattr(datamodules, _data_set(config))(**arguments)
+    return getattr(datamodules, class_name(config["data"]))(**arguments)
 
 
 def _check_same_data(runs: Sequence[Path], configs: Sequence[dict[str, Any]], split: str) -> None:
     settings = ("val_size", "split_seed") if split == "val" else ()
     for run, config in zip(runs, configs, strict=True):
-        if _data_set(config) != _data_set(configs[0]):
-            raise ValueError(
-                f"{run} was trained on {_data_set(config)}, {runs[0]} on {_data_set(configs[0])}: "
-                "give runs on the same data."
-            )
+        data, of_first = class_name(config["data"]), class_name(configs[0]["data"])
+        if data != of_first:
+            raise ValueError(f"{run} was trained on {data}, {runs[0]} on {of_first}: give runs on the same data.")
         for name in settings:
-            own, first = ((of["data"].get("init_args") or {}).get(name) for of in (config, configs[0]))
+            own, first = (arguments_of(of["data"]).get(name) for of in (config, configs[0]))
             if own != first:
                 raise ValueError(
                     f"{run} has data.{name}={own}, {runs[0]} {first}, so one was trained on validation images of the "
@@ -245,7 +240,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 def _write(summary: dict[str, Any], output: Path) -> None:
     try:
-        write_record(output, summary, indent=2)
+        write_json(output, summary, indent=2)
     except OSError as error:
         raise ValueError(f"{output} cannot be written ({error.strerror}): name another file with --output.") from None
 

@@ -32,15 +32,15 @@ def explain(message: str, options: Mapping[str, Any], owner: type | None = None)
         owner: The class whose options they are, if the parser is that of one class.
 
     Returns:
-        One line, which begins with the name of the option if one is to blame.
+        One line, which begins with the name of the option if one is to blame; the whole message where none of the
+        rules below knows it.
     """
     if MARK in message:
         key = re.search(r'Parser key "([^"]+)"', message)
         return (f"{key[1]}." if key else "") + message.split(MARK)[1]
     for pattern, explained in (
         (r"unrecognized arguments: (?P<word>\S+)", lambda m: _unknown_word(m["word"], options)),
-        (r"does not accept option '(?P<key>.+)'", lambda m: _unknown_option(m["key"], options, owner)),
-        (r"Option '(?P<key>.+)' is not accepted", lambda m: _unknown_option(m["key"], options, owner)),
+        (r"option '(?P<key>[^']+)'", lambda m: _unknown_option(m["key"], options, owner)),
         (r"arguments are required: (?P<keys>.+)", lambda m: _missing(m["keys"].split(", "), owner)),
         (r"invalid choice: '(?P<word>.*)' \(choose from (?P<names>.+)\)", lambda m: _unknown_command(**m.groupdict())),
         (r"one of \{(.+)\}, but it was not", lambda m: f"no command is given: {_either(m[1].split(','))}"),
@@ -51,15 +51,15 @@ def explain(message: str, options: Mapping[str, Any], owner: type | None = None)
         (r"Unexpected config: ", lambda m: "a config holds options, such as `trainer:`"),
         (r'(?:Parser key "|--)([^" ]+?)(?:\.help:|")', lambda m: _wrong_value(m[1], message, options.get(m[1]))),
     ):  # fmt: skip
-        if match := re.search(pattern, message):
+        if match := re.search(pattern, message, re.IGNORECASE):  # its next release may begin with a capital letter
             return explained(match)
-    return next(iter(faults(message)), _flat(message))
+    return _flat(message)
 
 
 def faults(message: str) -> list[str]:
     """The lines of a nested message that say what is wrong, not what else would have been right."""
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-    return [line for line in lines if line and not re.match(BOILERPLATE, line)]
+    return [line for line in lines if line and not re.match(BOILERPLATE, line, re.IGNORECASE)]
 
 
 def _unknown_word(word: str, options: Iterable[str]) -> str:

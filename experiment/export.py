@@ -2,7 +2,6 @@
 
 import argparse
 import inspect
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -10,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 import datamodules
-from experiment.checkpoint_io import load_verified
+from experiment.checkpoints import checkpoint_to_evaluate, load_verified
 from experiment.pretrained import PretrainedClassifier
-from experiment.resume import CHECKPOINTS, CONFIG, checkpoint_to_evaluate
-from experiment.run_directory import SUMMARY
 from experiment.usage_errors import one_line_for_usage_errors
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
+from records.checkpoints import run_of
+from records.config import class_name, read_config
+from records.files import UnreadableError
+from records.layout import CHECKPOINTS, CONFIG
+from records.record import fraction
+from records.summary import Data, Summary, read_summary
 
 FORMATS = ("safetensors", "torch_export")
 TOLERANCE = 1e-4
@@ -93,20 +95,20 @@ def read_run(run: Path) -> PretrainedClassifier:
         ValueError: There is no such checkpoint, or it cannot be said which network it holds.
     """
     checkpoint = _checkpoint(run)
-    directory = run if run.is_dir() else checkpoint.parent.parent
-    config = _config(directory / CONFIG)
+    directory = run if run.is_dir() else run_of(checkpoint)
+    config = _config(directory)
     content = load_verified(checkpoint)
     if not isinstance(content.get("hyper_parameters"), dict) or not isinstance(content.get("state_dict"), dict):
         raise ValueError(f"{checkpoint} is no checkpoint of a network of this project: give another file of the run.")
-    name = str(config["model"]["class_path"]).rpartition(".")[2]
-    of_training = inspect.signature(ImageClassifier.__init__).parameters.keys() - {*FROM_DATA}
-    summary = _summary(directory / SUMMARY)
+    name = class_name(config["model"])
+    of_training = inspect.signature(ImageClassifier.__init__).parameters.keys() - set(FROM_DATA)
+    summary = _summary(directory)
     pretrained = PretrainedClassifier(
         name,
         {key: value for key, value in content["hyper_parameters"].items() if key not in of_training},
         architecture=content.get("architecture"),
         training=training_record(summary, content, config),
-        **_data_facts(config.get("data") or {}, summary.get("data") or {}),
+        **_data_facts(config.get("data"), summary.data),
     )
     state = {key: value for key, value in content["state_dict"].items() if not key.startswith("auxiliary_heads.")}
     try:
@@ -118,28 +120,28 @@ def read_run(run: Path) -> PretrainedClassifier:
     return pretrained
 
 
-def training_record(summary: dict[str, Any], checkpoint: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def training_record(summary: Summary, checkpoint: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """What a model card tells of the run: its data, length, seed, and the accuracy of this very checkpoint if known."""
-    data, git = summary.get("data") or {}, summary.get("git") or {}
-    split = data.get("selection_split", "val")
+    data, git = summary.data, summary.git
+    split = data.selection_split or "val"
+    steps = checkpoint.get("global_step")
     record = {
-        "data": data.get("name"),
+        "data": data.name,
         "split": split,
-        "images": data.get(f"{split}_images"),
-        "steps": checkpoint.get("global_step"),
+        "images": getattr(data, f"{split}_images", None),
+        "steps": steps,
         "epochs": checkpoint.get("epoch", -1) + 1,
         "seed": config.get("seed_everything"),
-        "precision": summary.get("precision"),
-        "commit": f"{git['commit']}{' with changes' if git.get('dirty') else ''}" if git.get("commit") else None,
+        "precision": summary.precision,
+        "commit": f"{git.commit}{' with changes' if git.dirty else ''}" if git and git.commit else None,
     }
-    best = (summary.get("best") or {}).get("val/acc1") or {}
-    metrics = summary.get("metrics") or {}
-    if best and best["step"] == record["steps"]:
-        record |= {"acc1": best["value"], "selected": True}
-    elif summary.get("steps") == record["steps"]:
-        record |= {"acc1": metrics.get("val/acc1")}
-    if summary.get("steps") == record["steps"]:
-        record |= {"acc5": metrics.get("val/acc5")}
+    best = summary.best_of("val/acc1")
+    if best.step is not None and best.step == steps:
+        record |= {"acc1": summary.best_accuracy, "selected": True}
+    elif summary.steps == steps:
+        record |= {"acc1": summary.last_accuracy}
+    if summary.steps == steps:
+        record |= {"acc5": fraction(summary.metrics.get("val/acc5"))}
     return {key: value for key, value in record.items() if value is not None}
 
 
@@ -185,30 +187,31 @@ def _checkpoint(run: Path) -> Path:
         ) from None
 
 
-def _config(file: Path) -> dict[str, Any]:
+def _config(directory: Path) -> dict[str, Any]:
     try:
-        config = yaml.safe_load(file.read_text())
-        config["model"]["class_path"]
+        config = read_config(directory)
+        class_name(config.get("model"))
         return config
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+    except UnreadableError:
         raise ValueError(
-            f"There is no {file} that names the network: give a run's directory, or a checkpoint in one."
+            f"There is no {directory / CONFIG} that names the network: give a run's directory, or a checkpoint in one."
         ) from None
 
 
-def _summary(file: Path) -> dict[str, Any]:
+def _summary(directory: Path) -> Summary:
     try:
-        summary = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return summary if isinstance(summary, dict) else {}
+        return read_summary(directory)
+    except UnreadableError:
+        return Summary()
 
 
-def _data_facts(data: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
+def _data_facts(part: Any, data: Data) -> dict[str, Any]:
     """Class names, mean and std of the run's data, as far as they are known."""
-    name = str(data.get("class_path")).rpartition(".")[2]
-    data_set = getattr(datamodules, name) if name in datamodules.__all__ else None
-    facts = {key: description.get(key) or getattr(data_set, key, None) for key in ("class_names", "mean", "std")}
+    try:
+        data_set = getattr(datamodules, name) if (name := class_name(part)) in datamodules.__all__ else None
+    except UnreadableError:
+        data_set = None
+    facts = {key: getattr(data, key) or getattr(data_set, key, None) for key in ("class_names", "mean", "std")}
     return {key: list(value) for key, value in facts.items() if isinstance(value, list | tuple)}
 
 

@@ -1,4 +1,7 @@
-"""How the processes of a job were started, checked before anything is built: the usual mistakes end in silence."""
+"""How a job was started, and on what: the usual mistakes would end in silence, or take ten times as long.
+
+As a program, it says in which precision this processor computes fastest: `python -m experiment.preflight`.
+"""
 
 import os
 import socket
@@ -7,8 +10,12 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.utilities import rank_zero_warn
 
 INTERACTIVE = ("bash", "interactive")  # SLURM job names under which Lightning does not look at SLURM's variables
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")  # half the time of float32 with either
 
 
 def check_launch(trainer: Namespace, environment: Mapping[str, str] = os.environ) -> None:
@@ -114,3 +121,25 @@ def _check_interface(environment: Mapping[str, str]) -> None:
                 f"GLOO_SOCKET_IFNAME names the interface {wanted}, which {socket.gethostname()} does not have: choose "
                 f"among {', '.join(sorted(names))}."
             )
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor is known to compute bfloat16 faster than float32: x86 with AVX-512 BF16 or AMX."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # PyTorch 2.11
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in BFLOAT16_INSTRUCTIONS)
+
+
+def warn_of_slow_bfloat16(trainer: Trainer) -> None:
+    """Warn if the Trainer computes in bfloat16 on a processor that is not known to have instructions for it."""
+    on_processor = isinstance(trainer.accelerator, CPUAccelerator)
+    if on_processor and str(trainer.precision).startswith("bf16") and not has_bfloat16():
+        rank_zero_warn(
+            f"This processor is not known to have instructions for bfloat16, without which {trainer.precision} takes "
+            "up to ten times as long as --trainer.precision 32-true."
+        )
+
+
+if __name__ == "__main__":
+    print("bf16-mixed" if has_bfloat16() else "32-true")

@@ -1,8 +1,8 @@
-"""What a run writes of itself: `config.yaml`, its whole resolved config, and `summary.json`, what came out."""
+"""The directory of a run, and what the run writes of itself: its whole resolved config, and what came out."""
 
-import json
 import os
 import platform
+import re
 import subprocess
 import time
 from dataclasses import asdict
@@ -20,18 +20,20 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from callbacks.json_record import write_record
 from callbacks.scaling.ddp_scaling import accumulated_batches
 from callbacks.scaling.throughput import Throughput
-from experiment.run_directory import SUMMARY
 from experiment.wandb_logger import ResilientWandbLogger
 from lightning_modules.classifier import ImageClassifier
 from lightning_modules.gan import GAN
 from lightning_modules.model_card import count_parameters, model_card
+from records.config import write_config
+from records.files import UnreadableError
+from records.layout import SUMMARY
+from records.metrics import BETTER
+from records.summary import COMPLETED, FAILED, INTERRUPTED, RUNNING, Best, Summary, read_summary, write_summary
 
-FORMAT = 1
+DEFAULT_ROOT = Path("runs")
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "wandb")
-BEST = {"val/acc1": max, "val/acc5": max, "val/loss": min}
 COMMANDS = {TrainerFn.FITTING: "fit", TrainerFn.VALIDATING: "validate", TrainerFn.TESTING: "test"}
 
 
@@ -45,58 +47,56 @@ class RunRecord(SaveConfigCallback):
     def __init__(self, parser: LightningArgumentParser, config: Namespace, directory: Path) -> None:
         super().__init__(parser, config, save_to_log_dir=False)
         self.directory = directory
-        self.record: dict[str, Any] = {}
+        self.opening: dict[str, Any] = {}
+        self.summary = Summary()
         self.best: dict[str, dict[str, float]] = {}
         self.earlier_seconds = 0.0
         self._start = time.perf_counter()
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the config; an earlier one of the same run that differs is kept under another name."""
-        text = self.parser.dump(self.config, skip_unset=False)
-        path = self.directory / self.config_filename
-        if path.exists() and path.read_text() != text:
-            path.rename(create_unused_file(path))
-        path.write_text(text)
+        write_config(self.directory, self.parser.dump(self.config, skip_unset=False))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write what is known before the first step."""
         super().setup(trainer, pl_module, stage)
         if trainer.is_global_zero:
-            opening = self._opening(trainer, pl_module)
+            self.opening = self._opening(trainer, pl_module)
+            known = Summary(**self.opening).plain()
             config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False, skip_link_targets=False))
             for logger in _wandb_loggers(trainer):
-                logger.record_config({"config": config, **opening})
-                logger.record_summary({"model": opening["model"]})
-            self.record = opening
-            self._write(trainer, status="running")
+                logger.record_config({"config": config, **known})
+                logger.record_summary({"model": known["model"]})
+            self._write(trainer, RUNNING)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the best values so far."""
         if trainer.sanity_checking:
             return
-        for name, better in BEST.items():
+        for name, better in BETTER.items():
             if name in trainer.callback_metrics:
                 value = float(trainer.callback_metrics[name])
-                if name not in self.best or better(value, self.best[name]["value"]) != self.best[name]["value"]:
+                earlier = self.best[name]["value"] if name in self.best else None
+                if earlier is None or {"max": max, "min": min}[better](value, earlier) != earlier:
                     self.best[name] = {"value": value, "epoch": trainer.current_epoch, "step": trainer.global_step}
-        self._write(trainer, status="running")
+        self._write(trainer, RUNNING)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put what only the record measures into the loggers' summaries."""
-        self._write(trainer, status="running")
+        self._write(trainer, RUNNING)
         for logger in _wandb_loggers(trainer):
-            logger.record_summary({name: self.record.get(name) for name in ("images_per_second", "wall_time_seconds")})
+            logger.record_summary(self.summary.model_dump(include={"images_per_second", "wall_time_seconds"}))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Note what ended the run."""
         interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
         error = None if interrupted else f"{type(exception).__name__}: {exception}".splitlines()[0]
-        self._write(trainer, status="interrupted" if interrupted else "failed", error=error)
+        self._write(trainer, INTERRUPTED if interrupted else FAILED, error)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Note the end, if nothing went wrong."""
-        if self.record.get("status") == "running":
-            self._write(trainer, status="completed")
+        if self.summary.status == RUNNING:
+            self._write(trainer, COMPLETED)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run carries on."""
@@ -125,7 +125,6 @@ class RunRecord(SaveConfigCallback):
         assert trainer.state.fn is not None
         batch_size = getattr(data, "batch_size", None)
         return {
-            "format": FORMAT,
             "command": COMMANDS.get(trainer.state.fn, "predict"),
             "model": model,
             "data": data.description() if data is not None and hasattr(data, "description") else None,
@@ -146,19 +145,20 @@ class RunRecord(SaveConfigCallback):
             return
         speeds = [callback.run.images_per_second for callback in trainer.callbacks if isinstance(callback, Throughput)]  # type: ignore[attr-defined]
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.record |= {
-            "status": status,
-            "error": error,
-            "epochs": trainer.fit_loop.epoch_progress.current.completed,
-            "steps": trainer.global_step,
-            "images_seen": int(metrics.get("images_seen", 0)),
-            "metrics": metrics,
-            "best": self.best,
-            "images_per_second": next((speed for speed in speeds if speed), None),
-            "wall_time_seconds": self._seconds(),
-            "finished": None if status == "running" else _now(),
-        }
-        write_record(self.directory / SUMMARY, self.record, indent=2)
+        self.summary = Summary(
+            **self.opening,
+            status=status,
+            error=error,
+            epochs=trainer.fit_loop.epoch_progress.current.completed,
+            steps=trainer.global_step,
+            images_seen=int(metrics.get("images_seen", 0)),
+            metrics=metrics,
+            best={name: Best.model_validate(best) for name, best in self.best.items()},
+            images_per_second=next((speed for speed in speeds if speed), None),
+            wall_time_seconds=self._seconds(),
+            finished=None if status == RUNNING else _now(),
+        )
+        write_summary(self.directory, self.summary)
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self._start
@@ -171,17 +171,46 @@ def _wandb_loggers(trainer: Trainer) -> list[ResilientWandbLogger]:
 def recorded_wandb_id(directory: Path) -> str | None:
     """Id of the W&B run that an earlier part of the run in `directory` belongs to, if there is one."""
     try:
-        return json.loads((directory / SUMMARY).read_text())["wandb_id"]
-    except (OSError, ValueError, KeyError):
+        return read_summary(directory).wandb_id
+    except UnreadableError:
         return None
 
 
-def create_unused_file(path: Path) -> Path:
-    """`path` with the first number behind its stem that no file has."""
+def new_run_directory(root: Path, data: str, architecture: str, command: str, now: datetime) -> Path:
+    """Create `root/data/architecture/date_time`, with the command's name behind it unless that is fit.
+
+    A second run of the same second gets a number. Returns the directory.
+    """
+    suffix = "" if command == "fit" else f"-{command}"
+    name = f"{now:%Y-%m-%d_%H-%M-%S}{suffix}"
+    return create_unused(root / slug(data) / slug(architecture) / name)
+
+
+def create_unused(wanted: Path) -> Path:
+    """Take `wanted`, or `wanted-2`, `wanted-3`, … if something is in it. Returns the directory.
+
+    Raises:
+        ValueError: The directory cannot be created or written to.
+    """
     number = 1
-    while (candidate := path.with_stem(f"{path.stem}-{number}")).exists():
+    while True:
+        candidate = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        try:
+            candidate.mkdir(parents=True, exist_ok=True)
+            if not any(candidate.iterdir()):
+                # The first file takes the directory: of two runs that start at once, only one can create it.
+                (candidate / SUMMARY).touch(exist_ok=False)
+                return candidate
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise ValueError(f"The run directory {candidate} cannot be written to ({error.strerror}).") from error
         number += 1
-    return candidate
+
+
+def slug(name: str) -> str:
+    """`name` as a folder's name: lower case, and a hyphen for whatever is not a letter, digit, dot or underscore."""
+    return re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "unnamed"
 
 
 def hardware(num_nodes: int) -> dict[str, Any]:

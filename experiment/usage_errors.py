@@ -1,7 +1,9 @@
-"""A command line that answers a mistake with one line instead of a page of usage or traceback."""
+"""A command line that answers a mistake with one line, and keeps to itself what no user of it needs to know."""
 
+import logging
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,12 @@ from lightning.pytorch.cli import LightningArgumentParser
 from experiment.explanations import MARK, explain, faults
 
 ROOT = Path(__file__).resolve().parent.parent
+UNHELPFUL_WARNINGS = (
+    r".*treespec, LeafSpec.*",  # Lightning 2.6.6 calls what torch 2.15 deprecates
+    r".*does not have many workers.*",  # batches come from memory
+    r".*Checkpoint directory .* exists and is not empty.*",  # that is what resuming means
+    r".*The dirpath has changed from .*",  # an evaluation writes to a directory of its own
+)
 
 
 class ExperimentArgumentParser(LightningArgumentParser):
@@ -87,6 +95,17 @@ def one_line(exception: BaseException) -> str:
         One line.
     """
     return next(iter(faults(str(exception)) or str(exception).splitlines()), type(exception).__name__)
+
+
+def silence_unhelpful_messages() -> None:
+    """Keep messages of libraries that tell a user nothing from the terminal; all others stay."""
+    for message in UNHELPFUL_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "💡 Tip" not in record.getMessage()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

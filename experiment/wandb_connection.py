@@ -80,7 +80,7 @@ def has_key(url: str) -> bool:
     Returns:
         False for a key that is not one, too.
     """
-    try:
+    try:  # wandb.login() would say so in the terminal, and write to the user's settings
         return wbauth.authenticate_session(host=url, source="", prompt=False, update_session=False) is not None
     except AuthenticationError:
         return False

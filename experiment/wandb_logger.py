@@ -2,7 +2,9 @@
 
 import math
 import os
+import secrets
 import shutil
+import string
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,11 +14,11 @@ import wandb
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
-from wandb.sdk import wandb_init, wandb_setup
-from wandb.sdk.lib import runid
-from wandb.sdk.wandb_run import Run
+from wandb.sdk import wandb_setup
 
 from experiment.wandb_connection import Mode, choose_mode, has_key, server_problem
+from records.layout import METRICS, WANDB
+from records.metrics import BETTER
 
 START_SECONDS = 5.0
 OFFLINE_START_SECONDS = 2.0
@@ -25,7 +27,6 @@ FLUSH_SECONDS = 2.0
 
 STEP_AXIS = "images_seen"
 METRIC_GROUPS = ("train/*", "val/*", "test/*", "throughput/*", "gradients/*", "scaling/*", "pictures/*", "lr-*")
-BEST_IS: dict[str, Literal["max", "min"]] = {"val/acc1": "max", "val/acc5": "max", "val/loss": "min"}
 
 # wandb-core reports its own errors to the server: with one that never answers, that holds up the exit for 22 s.
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -42,7 +43,7 @@ def better_values(best: Mapping[str, float], metrics: Mapping[str, float]) -> di
         New best values by metric; empty if nothing improved. NaN is never the best.
     """
     improved = {}
-    for name, direction in BEST_IS.items():
+    for name, direction in BETTER.items():
         value = float(metrics.get(name, math.nan))
         sign = 1 if direction == "max" else -1
         if not math.isnan(value) and (name not in best or sign * value > sign * best[name]):
@@ -91,33 +92,42 @@ class ResilientWandbLogger(WandbLogger):
         # Lightning is not told of `offline`: it refuses log_model with it, and exports WANDB_MODE to later runs.
         super().__init__(
             project=project,
-            group=group,
-            tags=tags,
-            job_type=job_type,
-            name=name,
-            id=id or os.environ.get("WANDB_RUN_ID") or runid.generate_id(),
             log_model=log_model,
-            resume="allow" if id else None,
         )
-        self._id_given = bool(id or os.environ.get("WANDB_RUN_ID"))
-        del self._wandb_init["anonymous"]  # wandb warns of it whatever its value
         self.save_dir = save_dir
+        self._uploads = bool(log_model)
         self._offline_requested = offline
+        self._id_given = bool(id or os.environ.get("WANDB_RUN_ID"))
         self._best: dict[str, float] = {}
+        self._run_id = id or os.environ.get("WANDB_RUN_ID") or new_run_id()
+        self._options: dict[str, Any] = {  # of wandb.init
+            "project": project,
+            "group": group,
+            "tags": tags,
+            "job_type": job_type,
+            "name": name,
+            "id": self._run_id,
+            "resume": "allow" if id else None,
+        }
 
     @property
     def save_dir(self) -> str | None:
         """Directory of the run; the current directory if it was never given."""
-        return self._save_dir
+        return self._directory
 
     @save_dir.setter
     def save_dir(self, directory: str | None) -> None:
-        self._save_dir = self._wandb_init["dir"] = directory
+        self._directory = directory
 
     @property
     def run_id(self) -> str:
         """Id of the run: give it as ``id`` to continue the run."""
-        return str(self._id)
+        return self._run_id
+
+    @property
+    def version(self) -> str:
+        """Id of the run."""
+        return self.run_id
 
     def fill_in(self, group: str, tags: list[str], name: str, id: str | None) -> None:
         """Set what the config left open; to be called before the run starts.
@@ -129,20 +139,20 @@ class ResilientWandbLogger(WandbLogger):
             id: Id of the run to continue, or None.
         """
         for option, value in {"group": group, "tags": tags, "name": name}.items():
-            if not self._wandb_init.get(option):
-                self._wandb_init[option] = value
+            if not self._options[option]:
+                self._options[option] = value
         if id is not None and not self._id_given:
-            self._id = id
-            self._wandb_init.update(id=id, resume="allow")  # without, W&B would begin the run of this id anew
+            self._run_id = id
+            self._options.update(id=id, resume="allow")  # without, W&B would begin the run of this id anew
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> Run:
+    def experiment(self) -> wandb.Run:
         """The wandb run, started on first use; on other ranks a stand-in that ignores every call."""
         if self._experiment is None:
             attach_id = getattr(self, "_attach_id", None)
-            self._experiment = wandb_init._attach(attach_id) if attach_id else self._start()
-        return cast(Run, self._experiment)
+            self._experiment = wandb.attach(attach_id) if attach_id else self._start()  # type: ignore[attr-defined]
+        return cast(wandb.Run, self._experiment)
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
@@ -179,25 +189,27 @@ class ResilientWandbLogger(WandbLogger):
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
         """Upload the checkpoint if ``log_model`` asks for it."""
-        self._guard(lambda: super(ResilientWandbLogger, self).after_save_checkpoint(checkpoint_callback))
+        if self._uploads:
+            self._guard(lambda: super(ResilientWandbLogger, self).after_save_checkpoint(checkpoint_callback))
 
     def finalize(self, status: str) -> None:
         """Upload the checkpoints that ``log_model`` asks for."""
-        self._guard(lambda: super(ResilientWandbLogger, self).finalize(status))
+        if self._uploads:
+            self._guard(lambda: super(ResilientWandbLogger, self).finalize(status))
 
     def _guard(self, action: Callable[[], object]) -> None:
         """Run ``action``; if wandb itself fails, go on without it."""
         try:
             action()
         except Exception as error:
-            rank_zero_warn(f"W&B stopped logging ({_first_line(error)}); the metrics are in the run's metrics.csv.")
-            self._log_model = False
+            rank_zero_warn(f"W&B stopped logging ({_first_line(error)}); the metrics are in the run's {METRICS}.")
+            self._uploads = False
             self._experiment = wandb.init(mode="disabled")
 
-    def _start(self) -> Run:
+    def _start(self) -> wandb.Run:
         """Start the run: in the best mode that works, within ``START_SECONDS``."""
         started = time.monotonic()
-        settings = wandb_setup.singleton().settings
+        settings = wandb_setup.singleton().settings  # wandb.setup() would start its service, wanted or not
         mode, reason = choose_mode(
             settings.mode,
             self._offline_requested,
@@ -215,24 +227,25 @@ class ResilientWandbLogger(WandbLogger):
             return wandb.init(mode="disabled")
         return self._start_offline(str(reason))
 
-    def _start_offline(self, reason: str) -> Run:
-        if self._wandb_init["resume"]:
-            group = self._wandb_init["group"] or self.run_id
-            self._wandb_init.update(id=runid.generate_id(), resume=None, group=group)
+    def _start_offline(self, reason: str) -> wandb.Run:
+        if self._options["resume"]:
+            group = self._options["group"] or self.run_id
+            self._options.update(id=new_run_id(), resume=None, group=group)
         try:
             run = self._init("offline", START_SECONDS)
         except Exception as error:
             rank_zero_warn(f"W&B is off, it could not start even offline: {_first_line(error)}.")
             return wandb.init(mode="disabled")
         rank_zero_info(f"W&B is offline ({reason}); upload later with: wandb sync {Path(run.dir).parent}")
-        if self._log_model:
+        if self._uploads:
             rank_zero_warn("log_model is ignored: an offline W&B run uploads no checkpoints.")
-            self._log_model = False
+            self._uploads = False
         return run
 
-    def _init(self, mode: Mode, init_timeout: float) -> Run:
+    def _init(self, mode: Mode, init_timeout: float) -> wandb.Run:
         run = wandb.init(
-            **self._wandb_init,
+            **self._options,
+            dir=self.save_dir,
             mode=mode,
             reinit="create_new",
             settings=wandb.Settings(
@@ -247,7 +260,7 @@ class ResilientWandbLogger(WandbLogger):
         for group in METRIC_GROUPS:
             run.define_metric(group, step_metric=STEP_AXIS, step_sync=True)
         # Not define_metric(summary="max"): it makes a mapping of the summary's val/acc1, which no chart finds.
-        earlier = {name: run.summary.get(best_key(name)) for name in BEST_IS}  # of a run that is continued
+        earlier = {name: run.summary.get(best_key(name)) for name in BETTER}  # of a run that is continued
         self._best = {name: float(value) for name, value in earlier.items() if value is not None}
         if mode != "offline":
             rank_zero_info(f"W&B run: {run.url}")
@@ -255,10 +268,15 @@ class ResilientWandbLogger(WandbLogger):
 
     def _abandon_failed_start(self) -> None:
         """Free the way for an offline start: wandb still holds the id, and would upload the empty folder some day."""
-        for folder in Path(self.save_dir or ".", "wandb").glob(f"run-*-{self.run_id}"):
+        for folder in Path(self.save_dir or ".", WANDB).glob(f"run-*-{self.run_id}"):
             shutil.rmtree(folder, ignore_errors=True)
-        if not self._wandb_init["resume"]:
-            self._id = self._wandb_init["id"] = runid.generate_id()
+        if not self._options["resume"]:
+            self._run_id = self._options["id"] = new_run_id()
+
+
+def new_run_id() -> str:
+    """An id as wandb gives them: eight random lower-case letters and digits."""
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from comparison.command_line import exit_status
 from human_test.answers import read_answers
 from human_test.score import pooled, report
+from records.checkpoints import run_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def make(options: argparse.Namespace) -> None:
     from human_test.trial import human_test  # noqa: PLC0415
 
     config = run_images.config_of(options.run)
-    output = options.output or run_images.directory_of(options.run) / f"human_test-{options.seed}.html"
+    output = options.output or run_of(options.run) / f"human_test-{options.seed}.html"
     if output.exists():
         # People's votes belong to the page as it is.
         raise ValueError(f"{output} exists: name another file with --output.")

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 import datamodules
-from experiment.checkpoint_io import load_verified
-from experiment.resume import checkpoint_to_evaluate
+from experiment.checkpoints import checkpoint_to_evaluate, load_verified
 from lightning_modules.gan.module import GAN
+from records.checkpoints import run_of
 from records.config import arguments_of, class_name, read_config
 from records.files import UnreadableError
 from records.layout import CONFIG
@@ -25,9 +25,9 @@ def config_of(run: Path) -> dict[str, Any]:
     """
     if not run.exists():
         raise ValueError(f"There is no run {run}: give the directory of a GAN's run, or a checkpoint in one.")
-    file = directory_of(run) / CONFIG
+    file = run_of(run) / CONFIG
     try:
-        config = read_config(directory_of(run))
+        config = read_config(run_of(run))
         model, data = (class_name(config.get(part)) for part in ("model", "data"))
     except UnreadableError:
         raise ValueError(
@@ -39,11 +39,6 @@ def config_of(run: Path) -> dict[str, Any]:
     if data not in datamodules.__all__:
         raise ValueError(f"{file} names data {data}, which this project does not have: give another run.")
     return config
-
-
-def directory_of(run: Path) -> Path:
-    """The directory of a run that is given by it or by one of its checkpoints."""
-    return run if run.is_dir() else run.parent.parent
 
 
 def model_name(config: dict[str, Any]) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comparison.statistics import wilson_interval
-from comparison.summary import printable
 from comparison.text_layout import aligned
 from human_test.answers import Answers
 from human_test.protocol import PUBLISHED
+from records.record import printable
 
 TEXT_WIDTH = 116
 HEADINGS = ("", "votes", "right", "95 % interval", "real taken\nfor real", "fake taken\nfor fake", "seconds\na vote")

@@ -71,9 +71,9 @@ def read_metrics(path: Path, needed: Iterable[str] = (), growing: bool = False) 
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise UnreadableError(f"{path.name} cannot be read ({error})") from error
-    if not rows:
+    if not rows and not growing:
         raise UnreadableError(f"{path.name} is empty")
-    columns = tuple(rows.pop(0))
+    columns = tuple(rows.pop(0)) if rows else ()
     for column in needed:
         if column not in columns:
             raise UnreadableError(f"{path.name} has no column {column}")

@@ -57,7 +57,7 @@ class Record(Part):
 
     def plain(self) -> dict[str, Any]:
         """Plain values as the file holds them: those that were given, under the names of the file."""
-        return self.model_dump(by_alias=True, exclude_unset=True) | {"format": self.format}
+        return {"format": self.format} | self.model_dump(by_alias=True, exclude_unset=True)
 
 
 @lru_cache(4096)  # the names of classes and networks come again in each run

@@ -26,7 +26,7 @@ class Parameters(Part):
 class Model(Part):
     """The network; of a GAN, `parameters` are those of the generator, and accuracy and multiply-adds are unknown."""
 
-    class_path: Text = Field(None, alias="class")
+    class_path: Text = Field(default=None, validation_alias="class", serialization_alias="class")
     architecture: Text = None
     parameters: Annotated[Parameters, OrEmpty] = Parameters()
     auxiliary_parameters: Whole = None

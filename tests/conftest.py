@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,27 @@ tqdm.set_lock(threading.RLock())
 tqdm.monitor_interval = 0  # and no thread that could hold it when a test forks
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal out slow tests one by one and first, the slowest in front; quick ones file by file.
+
+    A test that trains by the command line is slow. Tests that share a costly fixture name a group of theirs.
+    """
+    groups, seconds = {}, Counter[str]()
+    for item in items:
+        if "run_main" in getattr(item, "fixturenames", ()) and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.slow)
+        slow, group = item.get_closest_marker("slow"), item.get_closest_marker("xdist_group")
+        if group is None and slow is None:
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+            group = item.get_closest_marker("xdist_group")
+        groups[item] = group.args[0] if group else item.nodeid
+        if slow:
+            seconds[groups[item]] += slow.args[0] if slow.args else 2
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: (-seconds[groups[item]], groups[item]))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with real images: cifar-10-batches-py, MNIST/raw and imagenet-sample."""
@@ -35,6 +57,20 @@ def shared_data() -> Path:
     with FileLock(folder.with_suffix(".lock")):  # another worker may be at it
         subprocess.run([sys.executable, str(unpack), str(folder)], check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a few real images under the same names; they are committed, in tests/sample_images."""
+    from tests.sample_data import write_all
+
+    return write_all(tmp_path_factory.mktemp("sample") / "data")
+
+
+@pytest.fixture(params=["sample", "shared"])
+def real_images(request: pytest.FixtureRequest) -> Path:
+    """Each of the two folders."""
+    return request.getfixturevalue(f"{request.param}_data")
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import datamodules
 from architectures.networks import build
-from datamodules import CIFAR10, MNIST, ImageBatch
-from datamodules.in_memory import Split
+from datamodules import CIFAR10, ImageBatch
+from datamodules.in_memory import InMemoryDataModule, Split
 from tests.datamodules.photographs.made_photographs import write_shards
 
 ROOT = Path(__file__).parents[1]
@@ -25,15 +26,21 @@ OVERLAYS.append(Path("configs/cluster/large_batch.yaml"))  # the others of its f
 
 @pytest.fixture
 def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random images in the place of the files of CIFAR and MNIST."""
+    """Random images in the place of the files of every data set in memory that would fetch some."""
 
-    def read(data: CIFAR10) -> tuple[Split, Split, bool]:
+    def read(data: InMemoryDataModule) -> tuple[Split, Split, bool]:
         shape = (data.in_channels, data.image_size, data.image_size)
         labels = torch.arange(600) % data.num_classes
         split = Split(torch.randint(256, (600, *shape), dtype=torch.uint8), labels)
         return split, split, False
 
-    for data_class in (CIFAR10, MNIST):
+    fetching = [
+        data_class
+        for data_class in (getattr(datamodules, name) for name in datamodules.__all__)
+        if issubclass(data_class, InMemoryDataModule) and data_class.prepare_data is not InMemoryDataModule.prepare_data
+    ]
+    assert CIFAR10 in fetching
+    for data_class in fetching:
         monkeypatch.setattr(data_class, "read", read)
         monkeypatch.setattr(data_class, "prepare_data", lambda _: None)
 

@@ -4,8 +4,11 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from experiment.processor import has_bfloat16
+import pytest
+
+from experiment.preflight import has_bfloat16
 
 CSV = ["--trainer.logger", "experiment.csv_logger.ResumableCSVLogger", "--trainer.enable_progress_bar", "false"]
 
@@ -19,15 +22,30 @@ def test_resnet20_learns_the_digits(run_main: Callable[..., None], tmp_path: Pat
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["best"]["val/acc1"]["value"] >= 0.97
 
 
-def test_resnet20_learns_photographs(run_main: Callable[..., None], tmp_path: Path, shared_data: Path) -> None:
+def learn_photographs(run_main: Callable[..., None], folder: Path, *options: object) -> dict[str, Any]:
+    """One epoch on CIFAR-10's files; the loss has to fall. Returns the summary."""
     words = configs("base", "data/cifar10", "model/resnet20", "experiment/ten_epochs")
-    steps = ["--trainer.max_epochs", 1, "--trainer.limit_train_batches", 250, "--trainer.limit_val_batches", 4]
     precision = ["--trainer.precision", "bf16-mixed" if has_bfloat16() else "32-true"]
-    data = ["--data.root", shared_data, "--data.verify", "false"]
-    run_main("fit", *words, *CSV, *steps, *precision, *data, "--run_dir", "run")
-    with (tmp_path / "run" / "metrics.csv").open() as file:
+    steps = ["--trainer.max_epochs", 1, "--trainer.limit_val_batches", 4, "--data.verify", "false"]
+    run_main("fit", *words, *CSV, *steps, *precision, *options, "--run_dir", "run")
+    with (folder / "run" / "metrics.csv").open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    return json.loads((folder / "run" / "summary.json").read_text())
+
+
+@pytest.mark.slow(15)
+def test_resnet20_learns_photographs(run_main: Callable[..., None], tmp_path: Path, shared_data: Path) -> None:
+    summary = learn_photographs(run_main, tmp_path, "--trainer.limit_train_batches", 250, "--data.root", shared_data)
+    assert summary["metrics"]["val/acc1"] > 0.35  # chance is 0.1
+    assert summary["data"]["verified"] is False
+
+
+@pytest.mark.slow(5)
+def test_resnet20_learns_which_part_of_a_photograph_it_sees(
+    run_main: Callable[..., None], tmp_path: Path, sample_data: Path
+) -> None:
+    few = ["--trainer.max_epochs", 3, "--data.batch_size", 64, "--data.val_size", 500, "--trainer.log_every_n_steps", 5]
+    summary = learn_photographs(run_main, tmp_path, *few, "--data.root", sample_data)
     assert summary["metrics"]["val/acc1"] > 0.35  # chance is 0.1
     assert summary["data"]["verified"] is False

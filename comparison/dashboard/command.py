@@ -47,8 +47,7 @@ def dashboard(options: argparse.Namespace) -> None:
 def content(entity: str, project: str, group: str | None) -> dict[str, Any]:
     """Workspace and report as the client library would send them, but for the number of the project."""
     # Late imports: the table of runs needs neither of them.
-    from comparison.dashboard.report import build_report  # noqa: PLC0415
-    from comparison.dashboard.workspace import build_workspace  # noqa: PLC0415
+    from comparison.dashboard.pages import build_report, build_workspace  # noqa: PLC0415
 
     models = {
         "workspace": build_workspace(entity, project, group)._to_model(),
@@ -70,8 +69,7 @@ def save(entity: str, project: str, group: str | None) -> list[str]:
     """Send workspace and report, each as a new one. Returns their addresses."""
     import wandb  # noqa: PLC0415
 
-    from comparison.dashboard.report import build_report  # noqa: PLC0415
-    from comparison.dashboard.workspace import build_workspace  # noqa: PLC0415
+    from comparison.dashboard.pages import build_report, build_workspace  # noqa: PLC0415
     from experiment.wandb_connection import has_key, server_problem  # noqa: PLC0415
 
     server = wandb.setup().settings.base_url

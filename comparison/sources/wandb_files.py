@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from comparison.configuration import Labels
+from comparison.configuration import Filing
 from comparison.runs import WANDB_FILE, UnreadableRun
-from comparison.sources.wandb_record import WandbRecord
+from comparison.sources.wandb_run import WandbRun
 
 READING_SECONDS = 300.0
 
 Entry = dict[str, Any]
 
 
-def read_wandb_files(paths: Sequence[Path]) -> tuple[list[WandbRecord], list[UnreadableRun]]:
+def read_wandb_files(paths: Sequence[Path]) -> tuple[list[WandbRun], list[UnreadableRun]]:
     """Read W&B files; what is whole of a truncated one makes a run that did not end.
 
     Raises:
@@ -30,47 +30,47 @@ def read_wandb_files(paths: Sequence[Path]) -> tuple[list[WandbRecord], list[Unr
         return [], []
     program = _reading_program()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(lambda path: _record_or_problem(program, path), paths))
+        results = list(pool.map(lambda path: _run_or_problem(program, path), paths))
     return (
-        [result for result in results if isinstance(result, WandbRecord)],
+        [result for result in results if isinstance(result, WandbRun)],
         [result for result in results if isinstance(result, UnreadableRun)],
     )
 
 
-def join_parts(records: Iterable[WandbRecord]) -> list[WandbRecord]:
+def join_parts(logged: Iterable[WandbRun]) -> list[WandbRun]:
     """Put runs together that were killed and resumed offline, which leaves a W&B file of each part.
 
     Parts have the directory of the run and the whole experiment in common. Of steps that were taken again, the later
     part counts; how it ended, and how long it took, is for the last part to say.
     """
-    runs: list[list[WandbRecord]] = []
-    latest: dict[object, list[WandbRecord]] = {}
+    runs: list[list[WandbRun]] = []
+    latest: dict[object, list[WandbRun]] = {}
     # Of several copies of a file the one that says most counts.
-    whole = {(record.id, record.started): record for record in sorted(records, key=lambda record: len(record.rows))}
-    for record in sorted(whole.values(), key=lambda record: record.started):
-        experiment = json.dumps([record.config.get("seed"), *sorted(record.experiment.items())])
-        key = (record.directory, experiment) if record.directory else record.place
+    whole = {(run.id, run.started): run for run in sorted(logged, key=lambda run: len(run.rows))}
+    for run in sorted(whole.values(), key=lambda run: run.started):
+        experiment = json.dumps([run.config.get("seed"), *sorted(run.experiment.items())])
+        key = (run.directory, experiment) if run.directory else run.path
         parts = latest.get(key)
-        if parts is None or (parts[-1].status == "completed" and parts[-1].id != record.id):
+        if parts is None or (parts[-1].status == "completed" and parts[-1].id != run.id):
             parts = latest[key] = []
             runs.append(parts)
-        parts.append(record)
+        parts.append(run)
     return [_joined(parts) for parts in runs]
 
 
-def _joined(parts: Sequence[WandbRecord]) -> WandbRecord:
+def _joined(parts: Sequence[WandbRun]) -> WandbRun:
     *earlier, last = parts
     rows = list(last.rows)
-    for record in reversed(earlier):
+    for run in reversed(earlier):
         taken_again = min(_steps(rows), default=math.inf)
-        rows = [row for row in record.rows if min(_steps([row]), default=-1.0) < taken_again] + rows
+        rows = [row for row in run.rows if min(_steps([row]), default=-1.0) < taken_again] + rows
     config = {**last.config, "started": parts[0].config.get("started")}
     return replace(
         last,
         rows=rows,
         config=config,
-        damage=next((record.damage for record in parts if record.damage), None),
-        other_ids=tuple({record.id for record in earlier} - {last.id}),
+        damage=next((run.damage for run in parts if run.damage), None),
+        other_ids=tuple({run.id for run in earlier} - {last.id}),
     )
 
 
@@ -87,12 +87,12 @@ def _reading_program() -> str:
     return str(program)
 
 
-def _record_or_problem(program: str, path: Path) -> WandbRecord | UnreadableRun:
+def _run_or_problem(program: str, path: Path) -> WandbRun | UnreadableRun:
     try:
         entries, remark = _entries(program, path)
-        record = _record(path, entries, remark)
-        _ = record.experiment  # damage shows here, where it is of this file alone
-        return record
+        run = _logged(path, entries, remark)
+        _ = run.experiment  # damage shows here, where it is of this file alone
+        return run
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         problem = str(error) if isinstance(error, ValueError) else "its entries are not those of a W&B run"
         return UnreadableRun(path, problem)
@@ -117,7 +117,7 @@ def _reason(remark: str) -> str:
     return remark.removeprefix("Error: ")[:120]
 
 
-def _record(path: Path, entries: Iterable[Entry], remark: str) -> WandbRecord:
+def _logged(path: Path, entries: Iterable[Entry], remark: str) -> WandbRun:
     run: Entry = {}
     config: Entry = {}
     summary: Entry = {}
@@ -142,11 +142,11 @@ def _record(path: Path, entries: Iterable[Entry], remark: str) -> WandbRecord:
     if not run:
         raise ValueError("the file breaks off before it names its run")
     damage = "part of the W&B file is corrupt" if "corrupt" in remark else None
-    return WandbRecord(
-        place=path,
+    return WandbRun(
+        path=path,
         source=WANDB_FILE,
         id=run["run_id"],
-        labels=Labels(run.get("run_group"), tuple(run.get("tags", ()))),
+        filing=Filing(run.get("run_group"), tuple(run.get("tags", ()))),
         config=config,
         summary=summary,
         rows=rows,

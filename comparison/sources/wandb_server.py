@@ -5,12 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from comparison.configuration import Labels
-from comparison.curves import ACCURACY_COLUMN, LOSS_COLUMN, POSITION_COLUMNS
+from comparison.configuration import Filing, Selection
 from comparison.runs import WANDB_SERVER, UnreadableRun
-from comparison.sources.places import PROJECT_PREFIX
-from comparison.sources.selection import Selection
-from comparison.sources.wandb_record import WandbRecord
+from comparison.sources.paths import PROJECT_PREFIX
+from comparison.sources.wandb_run import WandbRun
+from records.metrics import ACCURACY, LOSS, POSITION
 
 REQUESTS_AT_A_TIME = 8
 STATUSES = {"finished": "completed", "killed": "interrupted", "crashed": "failed"}  # others are called the same
@@ -20,7 +19,7 @@ MakeApi = Callable[[], Any]
 
 def read_project(
     address: str, selection: Selection, make_api: MakeApi | None = None
-) -> tuple[list[WandbRecord], list[UnreadableRun]]:
+) -> tuple[list[WandbRun], list[UnreadableRun]]:
     """Read the runs of a project that are wanted, and name those that cannot be had.
 
     Args:
@@ -42,9 +41,9 @@ def read_project(
         reason = _first_line(error)
         raise ValueError(f"{address} cannot be read ({reason}): check its spelling and your access.") from error
     with ThreadPoolExecutor(REQUESTS_AT_A_TIME) as pool:
-        results = list(pool.map(lambda run: _record_or_problem(run, names), found))
+        results = list(pool.map(lambda run: _run_or_problem(run, names), found))
     return (
-        [result for result in results if isinstance(result, WandbRecord)],
+        [result for result in results if isinstance(result, WandbRun)],
         [result for result in results if isinstance(result, UnreadableRun)],
     )
 
@@ -79,27 +78,27 @@ def _filters(selection: Selection) -> dict[str, Any]:
     return {"$and": wanted} if wanted else {}
 
 
-def _record_or_problem(run: Any, names: list[str]) -> WandbRecord | UnreadableRun:
-    place = Path(f"{PROJECT_PREFIX}{'/'.join(names)}/{run.id}")
+def _run_or_problem(run: Any, names: list[str]) -> WandbRun | UnreadableRun:
+    path = Path(f"{PROJECT_PREFIX}{'/'.join(names)}/{run.id}")
     try:
-        return _record(run, place)
+        return _logged(run, path)
     except Exception as error:  # one run that cannot be had must not cost the others
-        return UnreadableRun(place, f"the server does not give its history ({_first_line(error)})")
+        return UnreadableRun(path, f"the server does not give its history ({_first_line(error)})")
 
 
-def _record(run: Any, place: Path) -> WandbRecord:
+def _logged(run: Any, path: Path) -> WandbRun:
     status = STATUSES.get(run.state, str(run.state))
     rows = [
         dict(row)
-        for column in (LOSS_COLUMN, ACCURACY_COLUMN)
+        for column in (LOSS, ACCURACY)
         # Only rows that have all of the keys come back, so each column is asked for by itself.
-        for row in run.scan_history(keys=[*POSITION_COLUMNS, column], use_cache=status == "completed")
+        for row in run.scan_history(keys=[*POSITION, column], use_cache=status == "completed")
     ]
-    return WandbRecord(
-        place=place,
+    return WandbRun(
+        path=path,
         source=WANDB_SERVER,
         id=run.id,
-        labels=Labels(run.group, tuple(run.tags or ())),
+        filing=Filing(run.group, tuple(run.tags or ())),
         config=dict(run.config),
         summary=dict(run.summary_metrics or {}),
         rows=rows,

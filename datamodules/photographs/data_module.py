@@ -169,13 +169,14 @@ class PhotographDataModule(ImageDataModule):
         """Open the index of each split, and hold out training photographs if asked to."""
         self._verified = self.copy.manifest.verified
         train, val = self.copy.split("train", self.verify), self.copy.split("val", self.verify)
-        kept = None
+        rows = None
         selection = self._source(val)
         if self.val_size:
-            kept, held_out = self._held_out(len(train.records))
+            rows, held_out = self._hold_out(len(train.records))
             selection = self._source(train, held_out)
-        source = self._source(train, kept)
-        counts = np.bincount(train.records["label"][slice(None) if kept is None else kept], minlength=self.num_classes)
+        source = self._source(train, rows)
+        # A class without a photograph would never be learned, and nothing else would say so.
+        counts = np.bincount(train.records["label"][slice(None) if rows is None else rows], minlength=self.num_classes)
         if not counts.all():
             missing = ", ".join(self.copy.manifest.classes[label].wnid for label in np.flatnonzero(counts == 0)[:3])
             raise ValueError(f"There are no training photographs of {missing}: prepare {self.root} again.")
@@ -191,6 +192,7 @@ class PhotographDataModule(ImageDataModule):
         images, keys, seed, epoch = batch.images, batch.indices, self.seed, batch.epoch
         if self.color_noise and (self.color_noise_epochs is None or epoch < self.color_noise_epochs):
             images = add_color_noise(images, keys, seed=seed, epoch=epoch, reading=self.color_noise, mean=self.mean)
+        # Noise is in levels of the pixels; erasing fills with 0, which is the mean only once images are normalized.
         images = self.normalized(images)
         if self.random_erasing:
             images = erase(images, keys, seed=seed, epoch=epoch, probability=self.random_erasing)
@@ -243,7 +245,7 @@ class PhotographDataModule(ImageDataModule):
         )
         return PhotographSource(split, rows, decoding, self._threads, sides=lambda: self.evaluation_sides)
 
-    def _held_out(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def _hold_out(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the training photographs kept and held out, by a permutation that depends on `split_seed` alone."""
         if self.val_size >= count:
             raise ValueError(

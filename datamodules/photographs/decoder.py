@@ -36,21 +36,21 @@ class BrokenImageError(ValueError):
     """A file is no complete image of a kind that is read here."""
 
 
-def decode(data: bytes, least_height: int = 0, least_width: int = 0) -> Pixels:
+def decode(data: bytes, min_height: int = 0, min_width: int = 0) -> Pixels:
     """Decode a photograph in color.
 
     Args:
         data: The file: JPEG of any kind, or whatever PIL reads of PNG.
-        least_height: Lowest height that will do; 0 for the whole image, exactly as PIL decodes it.
-        least_width: Lowest width that will do, likewise.
+        min_height: Smallest height that will do; 0 for the whole image, exactly as PIL decodes it.
+        min_width: Smallest width that will do, likewise.
 
     Returns:
-        Shape (H, W, 3). With lowest sizes given, valid until this thread decodes its next image.
+        Shape (H, W, 3). With smallest sizes given, valid until this thread decodes its next image.
 
     Raises:
         BrokenImageError: The file cannot be decoded.
     """
-    fast = bool(least_height)
+    fast = bool(min_height)
     try:
         height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
         _check_size(width, height)
@@ -58,8 +58,8 @@ def decode(data: bytes, least_height: int = 0, least_width: int = 0) -> Pixels:
             return simplejpeg.decode_jpeg(
                 data,
                 fastupsample=fast,
-                min_height=least_height,
-                min_width=least_width,
+                min_height=min_height,
+                min_width=min_width,
                 buffer=_buffer(3 * height * width) if fast else None,
             )
     except BrokenImageError:
@@ -111,8 +111,8 @@ def fast_view(data: bytes, box: Box, into: Pixels, mirrored: bool, stored_size: 
     goal_height, goal_width = into.shape[:2]
     left, top, width, height = box
     scale = next((scale for scale in SCALES if width >= scale * goal_width and height >= scale * goal_height), 1)
-    least_width, least_height = (-(-length // scale) for length in stored_size)
-    pixels = decode(data, least_height, least_width)
+    min_width, min_height = (-(-length // scale) for length in stored_size)
+    pixels = decode(data, min_height, min_width)
     across, down = pixels.shape[1] / stored_size[0], pixels.shape[0] / stored_size[1]
     first_column, first_row = round(left * across), round(top * down)
     part = pixels[

@@ -1,4 +1,4 @@
-"""What a prepared copy of ImageNet holds: its manifest, and an index of its images that is mapped, not loaded.
+"""What a prepared copy of photographs holds: its manifest, and an index of its images that is mapped, not loaded.
 
     ROOT/manifest.json       format, layout, classes in the order of their labels, counts, hashes, what was odd
     ROOT/train.npy val.npy   one `RECORD` for each image, in the order of their names
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -25,7 +26,7 @@ RECORD = np.dtype(
         ("offset", "<u8"),  # first byte of the image in it; 0 in a tree
         ("size", "<u4"),  # bytes
         ("crc32", "<u4"),  # of these bytes, as zlib counts it
-        ("label", "<i4"),  # place of the class in the manifest
+        ("label", "<i4"),  # number of the class in the manifest
         ("width", "<u4"),  # pixels
         ("height", "<u4"),
         ("name", "S32"),  # name of the published file, such as n01440764_10026.JPEG
@@ -143,15 +144,13 @@ def manifest_from_json(text: str, where: str) -> Manifest:
             raise ValueError(
                 f"{where} has format {content['format']}, this version of the project reads {FORMAT}: prepare it again."
             )
-        splits = {
-            name: SplitEntry(**{**entry, "shards": tuple(Shard(**shard) for shard in entry["shards"])})
-            for name, entry in content.pop("splits").items()
-        }
-        classes = tuple(ImageClass(entry["wnid"], tuple(entry["names"])) for entry in content.pop("classes"))
-        odd = tuple(Odd(**entry) for entry in content.pop("odd"))
-        return Manifest(classes=classes, splits=splits, odd=odd, **content)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{where} is not the manifest of a prepared data set ({error!r}): prepare it again.") from None
+        return TypeAdapter(Manifest).validate_python(content)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        problem = repr(error)
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    raise ValueError(f"{where} is not the manifest of a prepared data set ({problem}): prepare it again.")
 
 
 def read_manifest(root: Path) -> Manifest:

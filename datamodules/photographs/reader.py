@@ -1,20 +1,99 @@
-"""A prepared copy of ImageNet, opened: the bytes of any photograph by its place in a split."""
+"""A prepared copy, opened: the bytes of any photograph by its row in a split."""
 
 import hashlib
 import os
 import zlib
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import fsspec
 import numpy as np
 import numpy.typing as npt
+from fsspec.spec import AbstractFileSystem
 
 from datamodules.photographs.decoder import BrokenImageError
 from datamodules.photographs.index import MANIFEST, RECORD, Manifest, SplitEntry, manifest_from_json
-from datamodules.photographs.store import Store, store_at
 from records.files import write_whole
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "landmark-image-networks"
+
+
+class Store:
+    """Files under a folder of this machine, read in any order, from several threads at once.
+
+    Shards stay open, files that are read whole do not.
+
+    Args:
+        root: The folder.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = str(root)
+        self._open: dict[str, int] = {}
+        self._lock = Lock()
+
+    def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
+        """Part of a file, or all of it.
+
+        Args:
+            path: From the root, with forward slashes.
+            offset: First byte.
+            size: How many; None for all that follow.
+
+        Raises:
+            OSError: The file is not there or cannot be read.
+        """
+        if size is None:
+            with open(f"{self.root}/{path}", "rb", buffering=0) as file:
+                file.seek(offset)
+                return file.read()
+        return os.pread(self._descriptor(path), size, offset)
+
+    def _descriptor(self, path: str) -> int:
+        descriptor = self._open.get(path)
+        if descriptor is None:
+            with self._lock:
+                descriptor = self._open.get(path)
+                if descriptor is None:
+                    descriptor = self._open[path] = os.open(f"{self.root}/{path}", os.O_RDONLY)
+        return descriptor
+
+    def __del__(self) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)
+
+
+class RemoteStore(Store):
+    """Files behind a URL, each read by a request of its own.
+
+    Args:
+        root: Such as s3://bucket/imagenet; its library, here s3fs, must be installed.
+
+    Raises:
+        ValueError: The library for such URLs is missing.
+    """
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        try:
+            self._files: AbstractFileSystem
+            self._files, self._base = fsspec.core.url_to_fs(root)
+        except (ImportError, ValueError) as error:
+            raise ValueError(
+                f"{root} cannot be opened ({error}): install the library that fsspec wants, such as s3fs for s3://."
+            ) from None
+
+    def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
+        """As of `Store`."""
+        end = None if size is None else offset + size
+        content: bytes = self._files.cat_file(f"{self._base}/{path}", start=offset, end=end)
+        return content
+
+
+def store_at(root: str) -> Store:
+    """The store for a folder, or for a URL that fsspec reads, such as s3://bucket/imagenet."""
+    return RemoteStore(root) if "://" in root else Store(Path(root).expanduser())
 
 
 class PreparedSplit:
@@ -64,7 +143,7 @@ class PreparedSplit:
 
 
 class PreparedCopy:
-    """A prepared copy of ImageNet.
+    """A prepared copy of photographs.
 
     Args:
         root: Its folder, or its URL.

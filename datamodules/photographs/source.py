@@ -19,7 +19,7 @@ from datamodules.photographs.reader import PreparedSplit
 from datamodules.photographs.views import CentralCrop, TrainingView, Views, WholeImage
 
 Rows = npt.NDArray[np.int64]
-AT_ONCE = 16  # photographs of one task of a thread: few enough to share a batch, enough not to wait for tasks
+PHOTOGRAPHS_PER_TASK = 16  # few enough that threads share a batch, enough not to wait for tasks
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ class PhotographSource:
         self.skipped: set[str] = set()
 
     def rows_of(self, indices: Tensor) -> Rows:
-        """Places in the split of images by their indices, of whatever repetition. Shape (B,)."""
-        places = indices.numpy() % self.size
-        return places if self.rows is None else self.rows[places]
+        """Rows of the split of images by their indices, of whatever repetition. Shape (B,)."""
+        positions = indices.numpy() % self.size
+        return positions if self.rows is None else self.rows[positions]
 
     def batches(self, requests: Iterable[tuple[Tensor, int | None]]) -> Iterator[ImageBatch]:
         """A batch for each request, in their order, decoded ahead.
@@ -102,6 +102,7 @@ class PhotographSource:
         begun: deque[_Begun] = deque()
         try:
             while True:
+                # Batches are begun before the first is waited for, so that threads decode while the device trains.
                 while len(begun) <= self.ahead and (request := next(waiting, None)) is not None:
                     begun.append(self._begin(*request))
                 if not begun:
@@ -109,7 +110,7 @@ class PhotographSource:
                 for task in begun[0].tasks:
                     task.result()
                 yield begun.popleft().batch
-        finally:
+        finally:  # also where the loader is left in mid-epoch
             for batch in begun:
                 for task in batch.tasks:
                     task.cancel()
@@ -130,32 +131,36 @@ class PhotographSource:
             views = self._views(rows, indices, epoch)
             decode = partial(self._decode_views, rows, indices, epoch, views, labels, pixels)
         executor = self.executor()
-        tasks = [executor.submit(decode, slice(start, start + AT_ONCE)) for start in range(0, len(rows), AT_ONCE)]
+        tasks = [
+            executor.submit(decode, slice(start, start + PHOTOGRAPHS_PER_TASK))
+            for start in range(0, len(rows), PHOTOGRAPHS_PER_TASK)
+        ]
         return _Begun(ImageBatch(images, labels, indices, epoch), tasks)
 
     def _views(self, rows: Rows, indices: Tensor, epoch: int | None) -> Views:
         widths, heights = self.split.records["width"][rows], self.split.records["height"][rows]
-        how = self.decoding
+        decoding = self.decoding
         if epoch is None:
-            return Views(how.evaluation_view.boxes(widths, heights), np.zeros(len(rows), bool))
-        views = how.training_view.views(
-            widths, heights, indices.numpy(), size=how.training_size, seed=how.seed, epoch=epoch
+            return Views(decoding.evaluation_view.boxes(widths, heights), np.zeros(len(rows), bool))
+        views = decoding.training_view.views(
+            widths, heights, indices.numpy(), size=decoding.training_size, seed=decoding.seed, epoch=epoch
         )
-        return views if how.mirror else views._replace(flips=np.zeros_like(views.flips))
+        return views if decoding.mirror else views._replace(flips=np.zeros_like(views.flips))
 
     def _decode_views(
         self, rows: Rows, indices: Tensor, epoch: int | None, views: Views, labels: Tensor, pixels: Tensor, part: slice
     ) -> None:
-        for place in range(len(rows))[part]:
-            row, image = int(rows[place]), pixels[place].numpy()
+        for position in range(len(rows))[part]:
+            row, image = int(rows[position]), pixels[position].numpy()
             try:
-                self._decode_view(row, views.boxes[place].tolist(), bool(views.flips[place]), image, epoch)
+                self._decode_view(row, views.boxes[position].tolist(), bool(views.flips[position]), image, epoch)
             except BrokenImageError as error:
                 self._skip_or_raise(row, error)
-                labels[place] = -1
+                # Evaluation leaves it out of every metric; training must have a full batch, so another one comes in.
+                labels[position] = -1
                 image[:] = 0
                 if epoch is not None:
-                    labels[place] = self._decode_next(row, image, epoch)
+                    labels[position] = self._decode_next(row, image, epoch)
         if epoch is not None and self.decoding.augment is not None:
             images = pixels[part].permute(0, 3, 1, 2)
             images.copy_(self.decoding.augment(images, indices[part], epoch))
@@ -182,8 +187,8 @@ class PhotographSource:
         raise ValueError(f"None of the {count} photographs of {self.split.name} can be decoded: prepare them again.")
 
     def _decode_whole(self, rows: Rows, labels: Tensor, images: dict[int, list[Tensor | None]], part: slice) -> None:
-        for place in range(len(rows))[part]:
-            row = int(rows[place])
+        for position in range(len(rows))[part]:
+            row = int(rows[position])
             stored = np.array(self._stored_size(row))[:, None]
             try:
                 data = self.split.read(row)
@@ -191,12 +196,12 @@ class PhotographSource:
                     rule = WholeImage(side)
                     box, size = rule.boxes(*stored)[0].tolist(), rule.sizes(*stored)[0].tolist()
                     view = exact_view(data, tuple(box), tuple(size))
-                    whole[place] = torch.from_numpy(view.copy()).permute(2, 0, 1)
+                    whole[position] = torch.from_numpy(view.copy()).permute(2, 0, 1)
             except BrokenImageError as error:
                 self._skip_or_raise(row, error)
-                labels[place] = -1
+                labels[position] = -1
                 for side, whole in images.items():
-                    whole[place] = torch.zeros(3, side, side, dtype=torch.uint8)
+                    whole[position] = torch.zeros(3, side, side, dtype=torch.uint8)
 
     def _stored_size(self, row: int) -> tuple[int, int]:
         record = self.split.records[row]

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.counter_random import Stream, random_booleans, random_integers
-from datamodules.photographs.augmentation.rectangles import check_ranges, first_of, random_sides
+from datamodules.photographs.augmentation.rectangles import check_ranges, first_fitting, random_sides
 
 Integers = NDArray[np.integer[Any]]
 Boxes = NDArray[np.float64]
@@ -137,9 +137,9 @@ class FixedTenCrops:
         _check_window("FixedTenCrops", size, self.square)
         images, keys = _Resized(widths, heights, self.square), _tensor(indices)
         room = self.square - size
-        place = random_integers(5, seed, epoch, Stream.FIXED_CROP, keys).numpy()
-        left = np.array([0, room, 0, room, _middle(room)])[place]
-        top = np.array([0, 0, room, room, _middle(room)])[place]
+        corner = random_integers(5, seed, epoch, Stream.FIXED_CROP, keys).numpy()
+        left = np.array([0, room, 0, room, _middle(room)])[corner]
+        top = np.array([0, 0, room, room, _middle(room)])[corner]
         return Views(images.in_square(left, top, size), _flips(seed, epoch, keys))
 
 
@@ -214,7 +214,7 @@ class RandomResizedCrop:
             dtype=torch.float64,
         )
         fits = (across > 0) & (across <= width[:, None]) & (down > 0) & (down <= height[:, None])
-        across, down = (side.long() for side in first_of(fits, across, down))
+        across, down = (side.long() for side in first_fitting(fits, across, down))
         left = random_integers(width - across + 1, seed, epoch, Stream.CROP_X, keys)
         top = random_integers(height - down + 1, seed, epoch, Stream.CROP_Y, keys)
 

@@ -1,15 +1,24 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from comparison.charts.accuracy_cost import MOST_LABELS, PLOT_SIZE, cost_chart, pareto_front
-from comparison.charts.label_placement import LINE_HEIGHT, PLACES, place_labels
-from comparison.charts.learning_curves import accuracy_curves, loss_curves, time_unit
-from comparison.charts.parts import log_ticks
 from comparison.groups import compare
-from comparison.palette import FAMILIES, series_styles
+from comparison.palette import FAMILIES
+from comparison.questions import make_section
+from comparison.questions.accuracy_cost import (
+    LINE_HEIGHT,
+    MOST_LABELS,
+    PLOT_SIZE,
+    POSITIONS,
+    cost_chart,
+    pareto_front,
+    position_labels,
+)
+from comparison.questions.charts import log_ticks, time_unit
+from comparison.questions.learning_curves import accuracy_curves, loss_curves
 
 MakeRun = Callable[..., Path]
 
@@ -40,17 +49,17 @@ def test_pareto_front_is_what_nothing_beats() -> None:
 
 
 def test_labels_do_not_hide_each_other() -> None:
-    places = place_labels([(120.0, 120.0)] * 12, ["ResNet-20"] * 12, [], PLOT_SIZE)
-    assert places[0] == PLACES[0]
-    assert places[-1] is None  # no room left: silent
-    placed = [place for place in places if place is not None]
+    positions = position_labels([(120.0, 120.0)] * 12, ["ResNet-20"] * 12, [], PLOT_SIZE)
+    assert positions[0] == POSITIONS[0]
+    assert positions[-1] is None  # no room left: silent
+    placed = [position for position in positions if position is not None]
     for (side, _, down), (other_side, _, other_down) in itertools.combinations(placed, 2):
         assert side != other_side or abs(down - other_down) >= LINE_HEIGHT
 
 
 def test_a_label_evades_an_interval() -> None:
     bar_on_the_right = (120.0, 0.0, 122.0, 240.0)
-    assert place_labels([(100.0, 100.0)], ["AlexNet"], [bar_on_the_right], PLOT_SIZE) == [PLACES[1]]
+    assert position_labels([(100.0, 100.0)], ["AlexNet"], [bar_on_the_right], PLOT_SIZE) == [POSITIONS[1]]
 
 
 def test_an_architecture_has_its_color_in_any_company(tmp_path: Path, make_run: MakeRun) -> None:
@@ -60,7 +69,7 @@ def test_an_architecture_has_its_color_in_any_company(tmp_path: Path, make_run: 
     colors = []
     for folder in ("alone", "company"):
         groups = compare([tmp_path / folder]).groups["digits"]
-        styles = dict(zip([group.label for group in groups], series_styles(groups), strict=True))
+        styles = {series.label: series for series in make_section("digits", groups).series}
         colors.append((styles["ResNet-20"].light, styles["ResNet-20"].dark))
         assert len({style.light for style in styles.values()}) == len(styles)
     assert colors[0] == colors[1]
@@ -83,13 +92,19 @@ def test_accuracies_are_drawn_by_their_error(tmp_path: Path, make_run: MakeRun) 
     for seed in (1, 2):
         make_run(tmp_path, "ResNet-20", seed, epochs=4)
     groups = compare([tmp_path]).groups["digits"]
-    rows = accuracy_curves(groups, series_styles(groups))["datasets"]["rows"]
+    series = make_section("digits", groups).series
+    rows = accuracy_curves(groups, series)["datasets"]["rows"]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     for row in rows:
         assert row["y_low"] <= row["y"] <= row["y_high"]
         assert float(row["value"].removesuffix(" %")) == pytest.approx(100 * (1 - row["y"]), abs=0.02)
     assert time_unit(groups)[0] == "s"
-    assert len(loss_curves(groups, series_styles(groups))["datasets"]["rows"]) == 4
+    assert len(loss_curves(groups, series)["datasets"]["rows"]) == 4
+
+
+def cost_chart_of(runs: Path, cost: str) -> dict[str, Any] | None:
+    groups = compare([runs]).groups["digits"]
+    return cost_chart(groups, make_section("digits", groups).series, cost)
 
 
 def test_a_perfect_accuracy_fits_on_a_logarithmic_scale(tmp_path: Path, make_run: MakeRun) -> None:
@@ -97,21 +112,21 @@ def test_a_perfect_accuracy_fits_on_a_logarithmic_scale(tmp_path: Path, make_run
         summary["best"]["val/acc1"]["value"] = 1.0
 
     make_run(tmp_path, change=perfect)
-    chart = cost_chart(compare([tmp_path]).groups["digits"], "parameters")
+    chart = cost_chart_of(tmp_path, "parameters")
     assert chart is not None
     assert chart["datasets"]["rows"][0]["y"] == 0.5 / 360
 
 
 def test_an_unknown_cost_leaves_its_chart_out(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path, change=lambda summary: summary["model"].update(multiply_adds=None))
-    assert cost_chart(compare([tmp_path]).groups["digits"], "multiply_adds") is None
+    assert cost_chart_of(tmp_path, "multiply_adds") is None
 
 
 def test_among_many_points_only_the_front_is_labeled(tmp_path: Path, make_run: MakeRun) -> None:
     for number in range(MOST_LABELS + 1):
         make_run(tmp_path, learning_rate=0.01 * (number + 1), epochs=2, accuracy=0.9 - 0.01 * number)
     make_run(tmp_path, "AlexNet", epochs=2, accuracy=0.2)
-    chart = cost_chart(compare([tmp_path]).groups["digits"], "multiply_adds")
+    chart = cost_chart_of(tmp_path, "multiply_adds")
     assert chart is not None
     rows = chart["datasets"]["rows"]
     assert {row["label"] for row in rows if row["place"] is not None} == {row["label"] for row in rows if row["front"]}

@@ -88,7 +88,7 @@ def test_runs_are_grouped_and_evaluations_left_out(tmp_path: Path) -> None:
 
 @needs_extra
 def test_panels_of_the_report_fill_rows_and_do_not_overlap() -> None:
-    from comparison.dashboard.report import WIDTH, build_report
+    from comparison.dashboard.pages import WIDTH, build_report
 
     for block in build_report(ENTITY, PROJECT, None, link=False).blocks:
         taken: set[tuple[int, int]] = set()

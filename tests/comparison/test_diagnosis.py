@@ -12,16 +12,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from comparison.charts.album import BYTES_OF_A_PICTURE, Album
-from comparison.charts.class_errors import CLASSES, class_errors_of, errors_answer, hardest_classes, read_class_errors
-from comparison.charts.gradient_flow import gradient_answer, gradient_norms, gradient_ratios
-from comparison.charts.gradient_layers import layer_norms_answer, layer_norms_of, read_layer_norms
-from comparison.charts.measurements import at_the_end, measurements_of, read_measurements
-from comparison.charts.training_gap import error_gaps, gap_answer, loss_gaps
-from comparison.charts.two_points import TwoNumbers
+from comparison.curves import at_the_end, read_by_epoch
 from comparison.groups import compare
 from comparison.page import write_page
-from comparison.sections import MOST_IN_A_FIGURE
+from comparison.pictures import BYTES_OF_A_PICTURE, PictureBudget
+from comparison.questions import MOST_IN_A_FIGURE, Section, make_section
+from comparison.questions.charts import TwoNumbers
+from comparison.questions.class_errors import (
+    CLASSES,
+    class_errors_of,
+    errors_answer,
+    errors_of_run,
+    hardest_classes,
+)
+from comparison.questions.gradients import (
+    ends_answer,
+    gradient_norms,
+    gradient_ratios,
+    layer_norms_of,
+    layers_answer,
+    norms_at_the_end,
+)
+from comparison.questions.training_gap import error_gaps, gap_answer, loss_gaps
 
 MakeRun = Callable[..., Path]
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -52,6 +64,10 @@ def write_layers(directory: Path, rows: list[list[float]], **changes: Any) -> No
     (directory / "gradient_flow.json").write_text(json.dumps(record | changes))
 
 
+def section_of(runs: Path) -> Section:
+    return make_section("digits", compare([runs]).groups["digits"])
+
+
 def save(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     picture.save(path)
@@ -59,32 +75,31 @@ def save(picture: Image.Image, path: Path) -> None:
 
 def test_measurements_are_by_epoch_also_where_only_a_step_is_logged(tmp_path: Path) -> None:
     write_metrics(tmp_path, ratio=0.25)
-    measured = read_measurements(tmp_path / "metrics.csv")
+    measured = read_by_epoch(tmp_path)
     assert measured["gradients/first_to_last"] == {1: [0.25], 2: [0.25]}
     assert measured["val/acc1"] == {1: [0.5], 2: [0.9]}
     assert at_the_end(measured["val/acc1"]) == 0.9
     assert at_the_end({epoch: [float(epoch)] for epoch in range(1, 41)}) == 38.5
     assert at_the_end({0.5: [1.0], 1.0: [2.0]}) == 2.0
-    assert read_measurements(tmp_path / "absent.csv") == {}
+    assert read_by_epoch(tmp_path / "absent") == {}
     (tmp_path / "metrics.csv").write_text("epoch,step,val/acc1\n0,1,good\n")
     with pytest.raises(ValueError, match="holds something else than numbers"):
-        read_measurements(tmp_path / "metrics.csv")
+        read_by_epoch(tmp_path)
 
 
 def test_measurements_are_by_validation_where_an_epoch_has_several(tmp_path: Path) -> None:
     rows = "0,1,2.0,\n0,4,,0.5\n0,6,1.5,\n0,9,1.0,\n0,9,,0.7\n"
     (tmp_path / "metrics.csv").write_text("epoch,step,train/loss,val/acc1\n" + rows)
-    measured = read_measurements(tmp_path / "metrics.csv")
+    measured = read_by_epoch(tmp_path)
     assert measured == {"train/loss": {0.5: [2.0], 1: [1.5, 1.0]}, "val/acc1": {0.5: [0.5], 1: [0.7]}}
 
 
 def test_gaps_are_those_of_the_end(tmp_path: Path, make_run: MakeRun) -> None:
     write_metrics(make_run(tmp_path, "ResNet-20", accuracy=0.99), training_error=0.02)
     write_metrics(make_run(tmp_path, "AlexNet", accuracy=0.9), training_error=0.2)
-    groups = compare([tmp_path]).groups["digits"]
-    measured, problems = measurements_of(groups)
-    assert problems == []
-    errors, losses = error_gaps(groups, measured), loss_gaps(groups, measured)
+    section = section_of(tmp_path)
+    errors, losses = error_gaps(section.groups, section.metrics), loss_gaps(section.groups, section.metrics)
+    assert section.unread == []
     assert [(gap.label, round(gap.first, 3), round(gap.second, 3)) for gap in errors] == [
         ("ResNet-20", 0.02, 0.1),
         ("AlexNet", 0.2, 0.1),
@@ -107,12 +122,13 @@ def test_gradient_ratios_are_geometric_means_over_the_seeds(tmp_path: Path, make
     for seed, ratio in ((1, 0.1), (2, 0.4)):
         write_metrics(make_run(tmp_path, seed=seed), ratio=ratio)
     make_run(tmp_path, "AlexNet")  # without the callback
-    groups = compare([tmp_path]).groups["digits"]
-    measured, _ = measurements_of(groups)
-    rows = gradient_ratios(groups, measured)
+    section = section_of(tmp_path)
+    rows = gradient_ratios(section.groups, section.metrics)
     assert [(row["label"], row["epoch"], row["y"]) for row in rows] == [("ResNet-20", 1, 0.2), ("ResNet-20", 2, 0.2)]
     assert (rows[0]["y_low"], rows[0]["y_high"]) == (0.1, 0.4)
-    assert gradient_answer(gradient_norms(groups, measured)).startswith("In ResNet-20, its norm is 0.25 times ")
+    assert ends_answer(gradient_norms(section.groups, section.metrics)).startswith(
+        "In ResNet-20, its norm is 0.25 times "
+    )
 
 
 def test_norms_by_layer_are_geometric_means_of_the_end_and_over_the_seeds(tmp_path: Path, make_run: MakeRun) -> None:
@@ -122,37 +138,39 @@ def test_norms_by_layer_are_geometric_means_of_the_end_and_over_the_seeds(tmp_pa
             directory, [[9.0, 9.0, 9.0], *[[first, 0.0, 4.0]] * 8, [first / 2, 0.0, 4.0], [first * 2, 0.0, 4.0]]
         )
     make_run(tmp_path, "AlexNet")
-    (group,), problems = layer_norms_of(compare([tmp_path]).groups["digits"])
-    assert not problems
+    section = section_of(tmp_path)
+    (group,) = layer_norms_of(section)
+    assert not section.unread
     assert group.label == "ResNet-20"
     assert group.norms == {"conv1": pytest.approx((0.5, 1.0, 2.0)), "fc": pytest.approx((4.0, 4.0, 4.0))}
-    assert layer_norms_answer([group]) == "In ResNet-20, the largest norm of a layer is 4 times the smallest."
+    assert layers_answer([group]) == "In ResNet-20, the largest norm of a layer is 4 times the smallest."
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"format": 2}, "is of format 2, which this version cannot read"),
-        ({"steps": []}, "cannot be read"),
-        ({"steps": [10]}, "cannot be read"),
-        ({"layers": ["conv1"]}, "cannot be read"),
-        ({"gradient": [["a", 1, 1], ["b", 1, 1]]}, "cannot be read"),
-        ({"gradient": None}, "cannot be read"),
-        ({"steps": [10, 1e999]}, "cannot be read"),
+        ({"format": 2}, "has format 2; this version reads 1"),
+        ({"steps": []}, "is damaged"),
+        ({"steps": [10]}, "is damaged"),
+        ({"layers": ["conv1"]}, "is damaged"),
+        ({"gradient": [["a", 1, 1], ["b", 1, 1]]}, "is damaged"),
+        ({"gradient": None}, "is damaged"),
+        ({"steps": [10, 1e999]}, "is damaged"),
     ],
 )
 def test_damaged_norms_by_layer_are_refused(changes: dict[str, Any], problem: str, tmp_path: Path) -> None:
     write_layers(tmp_path, [[1.0, 1.0, 1.0]] * 2, **changes)
     with pytest.raises(ValueError, match=re.escape(f"gradient_flow.json {problem}")):
-        read_layer_norms(tmp_path)
+        norms_at_the_end(tmp_path)
 
 
 def test_class_errors_are_means_over_the_seeds(tmp_path: Path, make_run: MakeRun) -> None:
     write_errors(make_run(tmp_path, seed=1), [[0, 0, 8], [0, 1, 2], [1, 1, 5]], ["cat", "dog"])
     write_errors(make_run(tmp_path, seed=2), [[0, 0, 10], [1, 0, 1], [1, 1, 4]], ["cat", "dog"])
     make_run(tmp_path, seed=3)
-    ((errors,), problems) = class_errors_of(compare([tmp_path]).groups["digits"])
-    assert problems == []
+    section = section_of(tmp_path)
+    (errors,) = class_errors_of(section)
+    assert section.unread == []
     assert errors.error("cat") == pytest.approx(0.1)
     assert errors.error("dog") == pytest.approx(0.1)
     assert errors.confused() == [(("cat", "dog"), 1.5)]
@@ -163,7 +181,7 @@ def test_of_many_classes_the_hardest_are_shown(tmp_path: Path, make_run: MakeRun
     counts = [[label, label, 100 - label % 50] for label in range(100)]
     counts += [[label, 0, label % 50] for label in range(1, 100) if label % 50]
     write_errors(make_run(tmp_path), counts)
-    (errors, _) = class_errors_of(compare([tmp_path]).groups["digits"])
+    errors = class_errors_of(section_of(tmp_path))
     names = hardest_classes(errors)
     assert len(names) == CLASSES
     assert names[:2] == ["49", "99"]
@@ -175,36 +193,36 @@ def test_of_many_classes_the_hardest_are_shown(tmp_path: Path, make_run: MakeRun
 def test_damaged_class_errors_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "class_errors.json").write_text(text)
     with pytest.raises(ValueError, match=r"class_errors\.json"):
-        read_class_errors(tmp_path)
+        errors_of_run(tmp_path)
 
 
 def test_errors_of_test_images_are_not_those_of_validation(tmp_path: Path) -> None:
     write_errors(tmp_path, [[0, 1, 1]], split="test")
-    assert read_class_errors(tmp_path) is None
-    assert read_class_errors(tmp_path / "absent") is None
+    assert errors_of_run(tmp_path) is None
+    assert errors_of_run(tmp_path / "absent") is None
 
 
-def test_an_album_is_bounded(tmp_path: Path) -> None:
+def test_pictures_of_a_page_are_bounded(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
     save(Image.fromarray(noise), tmp_path / "noise.png")
-    album = Album(most=BYTES_OF_A_PICTURE + 50_000)
-    embedded = album.picture(tmp_path / "noise.png")
+    pictures = PictureBudget(most=BYTES_OF_A_PICTURE + 50_000)
+    embedded = pictures.embed(tmp_path / "noise.png")
     assert embedded is not None
     data = base64.b64decode(embedded.address.partition(",")[2])
     assert len(data) <= BYTES_OF_A_PICTURE
     assert Image.open(io.BytesIO(data)).size == (480, 480)
-    assert all(album.picture(tmp_path / "noise.png") is None or album.left >= 0 for _ in range(5))
-    assert album.picture(tmp_path / "noise.png") is None
+    assert all(pictures.embed(tmp_path / "noise.png") is None or pictures.left >= 0 for _ in range(5))
+    assert pictures.embed(tmp_path / "noise.png") is None
 
 
 def test_pictures_that_are_damaged_are_refused(tmp_path: Path) -> None:
     save(Image.new("RGB", (64, 64)), tmp_path / "good.png")
     (tmp_path / "torn.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
     with pytest.raises(ValueError, match=r"torn\.png cannot be read"):
-        Album().picture(tmp_path / "torn.png")
+        PictureBudget().embed(tmp_path / "torn.png")
     with pytest.raises(ValueError, match="not the picture"):
-        Album().parts(tmp_path / "good.png", [(0, 0, 65, 10)])
-    (part,) = Album().parts(tmp_path / "good.png", [(0, 0, 10, 20)])
+        PictureBudget().embed_parts(tmp_path / "good.png", [(0, 0, 65, 10)])
+    (part,) = PictureBudget().embed_parts(tmp_path / "good.png", [(0, 0, 10, 20)])
     assert part is not None
     assert (part.width, part.height) == (10, 20)
 
@@ -231,7 +249,7 @@ def test_the_page_answers_what_the_runs_can_answer(tmp_path: Path, make_run: Mak
         "What do the first layers look for?",
         "taken for dog with 98%",
         'alt="Filters of the first layer of ResNet-20"',
-        "class_errors.json cannot be read",
+        "class_errors.json is not valid JSON",
     ):
         assert text in html
     assert "○ first layer, ● last layer" not in html  # which the chart by layer shows, too
@@ -248,7 +266,7 @@ def test_runs_that_left_nothing_more_get_no_empty_questions(tmp_path: Path, make
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Which classes does each get wrong?" not in html
     assert "Does the gradient reach the first layer?" not in html
-    assert "Left out of these figures" not in html
+    assert "left out of these figures" not in html
 
 
 def test_no_figure_has_more_lines_than_can_be_told_apart(tmp_path: Path, make_run: MakeRun) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from comparison.groups import compare
 from comparison.page import inline_json, write_page
+from comparison.questions.most_accurate import finding
 from comparison.table import text_table
-from comparison.wording import finding
 
 MakeRun = Callable[..., Path]
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from comparison.groups import compare
 from comparison.sources.reading import read_runs
 
 MakeRun = Callable[..., Path]
@@ -27,7 +28,10 @@ def test_a_run_is_read_whole(tmp_path: Path, make_run: MakeRun) -> None:
 
 def test_a_gan_has_no_accuracy_to_compare(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path, change=lambda summary: summary["model"].update({"class": "lightning_modules.gan.module.GAN"}))
-    assert read_runs([tmp_path]) == ([], [])  # `read_generators` reads it
+    (run,), unreadable = read_runs([tmp_path])
+    assert (unreadable, run.is_gan, run.best_accuracy is None) == ([], True, False)
+    comparison = compare([tmp_path])
+    assert (comparison.groups, comparison.left_out, comparison.unreadable) == ({}, [], [])
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
@@ -100,7 +104,7 @@ def test_a_run_that_does_not_count_says_why(
         ("config.yaml", b"a: !!python/object/apply:os.getcwd []\n", "config.yaml is not valid YAML"),
         ("config.yaml", b"- 1\n", "config.yaml is not a mapping"),
         ("config.yaml", b"a: &again [*again]\n", "config.yaml is not valid YAML"),
-        ("config.yaml", b"\xff\xfe", "config.yaml cannot be read"),
+        ("config.yaml", b"\xff\xfe", "config.yaml cannot be read (it is not a text in UTF-8)"),
     ],
 )
 def test_a_damaged_file_beside_the_summary_is_named(

@@ -5,16 +5,15 @@ from pathlib import Path
 import pytest
 
 from comparison.__main__ import main
-from comparison.configuration import Labels, wandb_labels
-from comparison.sources.places import find_places
+from comparison.configuration import Filing, Selection, wandb_filing
+from comparison.sources.paths import find_run_paths
 from comparison.sources.reading import read_runs
-from comparison.sources.selection import Selection
 
 MakeRun = Callable[..., Path]
 LOGGER = "trainer:\n  logger:\n  - class_path: experiment.wandb_logger.ResilientWandbLogger\n    init_args:\n"
 
 
-def with_labels(directory: Path, group: str, *tags: str) -> Path:
+def with_filing(directory: Path, group: str, *tags: str) -> Path:
     """The run with these settings of its W&B logger."""
     lines = [f"      group: {group}\n      tags:\n", *(f"      - {tag}\n" for tag in tags)]
     (directory / "config.yaml").write_text(LOGGER + "".join(lines))
@@ -26,13 +25,13 @@ def test_run_directories_are_found_once_and_never_inside_one(tmp_path: Path, mak
     for inner in ("wandb/run-1/files", "checkpoints/old"):
         (directory / inner).mkdir(parents=True)
         (directory / inner / "config.yaml").write_text("a: 1\n")
-    assert find_places([tmp_path, directory, tmp_path / "digits"]).directories == [directory]
+    assert find_run_paths([tmp_path, directory, tmp_path / "digits"]).directories == [directory]
 
 
 def test_a_stray_file_hides_no_runs(tmp_path: Path, make_run: MakeRun) -> None:
     (tmp_path / "config.yaml").write_text("a: 1\n")
     directory = make_run(tmp_path)
-    assert find_places([tmp_path]).directories == [tmp_path, directory]
+    assert find_run_paths([tmp_path]).directories == [tmp_path, directory]
 
 
 def test_a_wandb_file_belongs_to_its_run_directory(tmp_path: Path, make_run: MakeRun) -> None:
@@ -43,9 +42,9 @@ def test_a_wandb_file_belongs_to_its_run_directory(tmp_path: Path, make_run: Mak
     alone = tmp_path / "copied" / "run-y.wandb"
     alone.parent.mkdir()
     alone.touch()
-    found = find_places([tmp_path, offline / "run-x.wandb", alone])
+    found = find_run_paths([tmp_path, offline / "run-x.wandb", alone])
     assert (found.directories, found.wandb_files) == ([directory], [alone])
-    assert find_places([offline]).wandb_files == [offline / "run-x.wandb"]
+    assert find_run_paths([offline]).wandb_files == [offline / "run-x.wandb"]
 
 
 def test_without_a_summary_the_wandb_file_speaks_for_the_run(tmp_path: Path, make_run: MakeRun) -> None:
@@ -54,7 +53,7 @@ def test_without_a_summary_the_wandb_file_speaks_for_the_run(tmp_path: Path, mak
     file = directory / "wandb" / "offline-run-1-x" / "run-x.wandb"
     file.parent.mkdir(parents=True)
     file.touch()
-    found = find_places([tmp_path])
+    found = find_run_paths([tmp_path])
     assert (found.directories, found.wandb_files) == ([], [file])
 
 
@@ -72,13 +71,13 @@ def test_patterns_that_no_shell_expanded(
 
 def test_a_folder_may_be_called_like_a_pattern(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path / "runs[1]")
-    assert len(find_places([tmp_path / "runs[1]"]).directories) == 1
+    assert len(find_run_paths([tmp_path / "runs[1]"]).directories) == 1
 
 
 @pytest.mark.parametrize("path", ["nowhere", "runs/*/nothing"])
 def test_a_path_that_leads_nowhere_is_named(path: str) -> None:
     with pytest.raises(ValueError, match="does not exist: train something first"):
-        find_places([path])
+        find_run_paths([path])
 
 
 @pytest.mark.parametrize(
@@ -95,8 +94,8 @@ def test_a_path_that_leads_nowhere_is_named(path: str) -> None:
 def test_runs_are_chosen_by_group_and_tag(
     tmp_path: Path, make_run: MakeRun, selection: Selection, expected: set[int]
 ) -> None:
-    with_labels(make_run(tmp_path, seed=1), "ablation", "narrow")
-    with_labels(make_run(tmp_path, seed=2), "ablation", "wide")
+    with_filing(make_run(tmp_path, seed=1), "ablation", "narrow")
+    with_filing(make_run(tmp_path, seed=2), "ablation", "wide")
     make_run(tmp_path, seed=3)  # what the command line gives to a run without settings
     assert {run.seed for run in read_runs([tmp_path], selection)[0]} == expected
 
@@ -108,12 +107,12 @@ def test_runs_that_are_not_wanted_are_not_named_either(tmp_path: Path, make_run:
 
 def test_labels_are_those_of_the_logger_among_several() -> None:
     text = "trainer:\n  logger:\n  - class_path: CSVLogger\n  - class_path: WandbLogger\n    init_args: {group: g}\n"
-    assert wandb_labels(text, "run", "digits", "NiN") == Labels("g", ("digits", "NiN"))
+    assert wandb_filing(text, "run", "digits", "NiN") == Filing("g", ("digits", "NiN"))
 
 
 @pytest.mark.parametrize("logger", ["false", "true", "[1]", "{class_path: WandbLogger}", "null"])
 def test_any_logger_setting_is_survived(logger: str) -> None:
-    assert wandb_labels(f"trainer:\n  logger: {logger}\n", "run", "digits", None) == Labels("digits", ("digits",))
+    assert wandb_filing(f"trainer:\n  logger: {logger}\n", "run", "digits", None) == Filing("digits", ("digits",))
 
 
 def test_options_reach_the_table(
@@ -134,4 +133,4 @@ def test_options_reach_the_table(
 def test_a_run_is_read_once_through_a_link(tmp_path: Path, make_run: MakeRun) -> None:
     directory = make_run(tmp_path / "runs")
     (tmp_path / "latest").symlink_to(directory, target_is_directory=True)
-    assert find_places([tmp_path / "runs", tmp_path / "latest"]).directories == [directory]
+    assert find_run_paths([tmp_path / "runs", tmp_path / "latest"]).directories == [directory]

@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from comparison.configuration import Labels
+from comparison.configuration import Filing, Selection
 from comparison.groups import compare
 from comparison.runs import WANDB_FILE, Run
 from comparison.sources.reading import read_runs
-from comparison.sources.selection import Selection
 from comparison.sources.wandb_files import join_parts
-from comparison.sources.wandb_record import WandbRecord, run_of
+from comparison.sources.wandb_run import WandbRun, run_of
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ("base.yaml", "data/digits.yaml", "model/resnet20.yaml", "quickstart.yaml")
@@ -125,23 +124,23 @@ def test_what_is_no_wandb_file_is_named(tmp_path: Path, content: bytes, problem:
     assert unreadable.problem.startswith(problem)
 
 
-def record(**changes: Any) -> WandbRecord:
+def wandb_run(**changes: Any) -> WandbRun:
     """A run of this project, as short as it can be."""
     card = {"architecture": "NIN", "parameters": {"conv": 1, "fc": 0, "total": 1}}
     data = {"name": "digits", "train_images": 320, "val_images": 80, "selection_split": "val"}
     config = {"format": 1, "command": "fit", "model": card, "data": data, "seed": 1, "started": "monday"}
     config |= {"config": {"trainer": {"max_epochs": 3}}}
     plain: dict[str, Any] = {"id": "a", "config": config, "summary": {}, "rows": [], "status": "completed"}
-    plain |= {"place": Path("a.wandb"), "source": WANDB_FILE, "labels": Labels("digits", ()), "directory": "runs/1"}
-    return WandbRecord(**(plain | changes))
+    plain |= {"path": Path("a.wandb"), "source": WANDB_FILE, "filing": Filing("digits", ()), "directory": "runs/1"}
+    return WandbRun(**(plain | changes))
 
 
 def row(epoch: int, accuracy: float) -> dict[str, float]:
     return {"epoch": epoch, "step": 10 * epoch + 9, "images_seen": 320 * (epoch + 1), "val/acc1": accuracy}
 
 
-KILLED = record(status="running", rows=[row(0, 0.3), row(1, 0.9), row(2, 0.1)], started="1")
-RESUMED = record(id="b", rows=[row(2, 0.6), row(3, 0.7)], started="2", summary={"wall_time_seconds": 50.0})
+KILLED = wandb_run(status="running", rows=[row(0, 0.3), row(1, 0.9), row(2, 0.1)], started="1")
+RESUMED = wandb_run(id="b", rows=[row(2, 0.6), row(3, 0.7)], started="2", summary={"wall_time_seconds": 50.0})
 
 
 def test_parts_of_a_resumed_run_are_one_run() -> None:
@@ -161,7 +160,7 @@ def test_parts_of_a_resumed_run_are_one_run() -> None:
         replace(RESUMED, config={**RESUMED.config, "config": {"trainer": {"max_epochs": 4}}}),
     ],
 )
-def test_other_runs_are_not_parts(other: WandbRecord) -> None:
+def test_other_runs_are_not_parts(other: WandbRun) -> None:
     assert len(join_parts([KILLED, other])) == 2
 
 
@@ -180,15 +179,15 @@ def test_a_repetition_is_no_part() -> None:
 )
 def test_a_run_that_is_none_of_this_project_is_named(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        run_of(record(**changes), Selection())
+        run_of(wandb_run(**changes), Selection())
 
 
 def test_fields_that_wandb_was_not_told_are_none() -> None:
-    run = run_of(record(rows=[row(0, 0.5)]), Selection())
+    run = run_of(wandb_run(rows=[row(0, 0.5)]), Selection())
     assert run is not None
     assert (run.multiply_adds, run.precision, run.wall_time_seconds, run.commit) == (None, None, None, None)
     assert run.hardware == "not recorded"
 
 
 def test_only_training_is_compared() -> None:
-    assert run_of(record(config={"format": 1, "command": "test"}), Selection()) is None
+    assert run_of(wandb_run(config={"format": 1, "command": "test"}), Selection()) is None

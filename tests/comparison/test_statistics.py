@@ -1,6 +1,6 @@
 import pytest
 
-from comparison.statistics import estimate_accuracy, wilson_interval
+from comparison.statistics import estimate, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -28,18 +28,24 @@ def test_wilson_interval_refuses_what_is_no_proportion(proportion: float, count:
 
 
 def test_one_seed_has_the_interval_over_images() -> None:
-    estimate = estimate_accuracy([0.98], images=10_000)
-    assert (estimate.low, estimate.high) == wilson_interval(0.98, 10_000)
-    assert (estimate.seeds, estimate.standard_deviation) == (1, None)
+    result = estimate([0.98], images=10_000)
+    assert (result.low, result.high) == wilson_interval(0.98, 10_000)
+    assert (result.seeds, result.standard_deviation) == (1, None)
 
 
 def test_several_seeds_have_the_sample_standard_deviation() -> None:
-    estimate = estimate_accuracy([0.90, 0.92, 0.94], images=10_000)
-    assert estimate.mean == pytest.approx(0.92)
-    assert estimate.standard_deviation == pytest.approx(0.02)  # divided by n - 1
-    assert (estimate.low, estimate.high) == (pytest.approx(0.90), pytest.approx(0.94))
-    assert estimate.seeds == 3
+    result = estimate([0.90, 0.92, 0.94], images=10_000)
+    assert result.mean == pytest.approx(0.92)
+    assert result.standard_deviation == pytest.approx(0.02)  # divided by n - 1
+    assert (result.low, result.high) == (pytest.approx(0.90), pytest.approx(0.94))
+    assert result.seeds == 3
 
 
 def test_spread_over_seeds_stays_a_fraction() -> None:
-    assert estimate_accuracy([1.0, 0.9], images=10).high == 1.0
+    assert estimate([1.0, 0.9], images=10).high == 1.0
+
+
+def test_figures_that_are_no_fractions_have_no_bounds() -> None:
+    assert estimate([3.0, 5.0]).low == pytest.approx(4 - 2**0.5)
+    assert estimate([-0.1, 0.1]).low == pytest.approx(-(0.02**0.5))
+    assert estimate([3.0]).low == estimate([3.0]).high == 3.0

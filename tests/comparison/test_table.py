@@ -7,7 +7,7 @@ import pytest
 from comparison.fairness import fairness_notes, general_notes, shared_conditions
 from comparison.groups import compare
 from comparison.table import csv_table, error_with_uncertainty, markdown_table, text_table
-from comparison.training_flops import human_flops
+from comparison.units import human_flops
 
 MakeRun = Callable[..., Path]
 

@@ -210,3 +210,18 @@ def test_real_photographs(shared_data: Path) -> None:
     std, mean = torch.std_mean(torch.cat((train.images, val.images)).float() / 255, dim=(0, 2, 3))
     assert mean.tolist() == pytest.approx(data.mean, abs=3e-4)
     assert std.tolist() == pytest.approx(data.std, abs=2e-3)  # re-encoding took some of the contrast
+
+
+def test_real_photographs_of_the_sample(sample_data: Path) -> None:
+    data = CIFAR10(root=str(sample_data), verify=False, val_size=500)
+    data.prepare_data()
+    data.setup()
+    description = data.description()
+    assert (description["train_images"], description["val_images"], description["test_images"]) == (2500, 500, 600)
+    assert (description["selection_split"], description["verified"]) == ("val", False)
+    train, val, test = (data._splits[name] for name in ("train", "val", "test"))
+    assert (torch.bincount(train.labels) + torch.bincount(val.labels)).tolist() == [300] * 10
+    assert torch.bincount(test.labels).tolist() == [60] * 10
+    std, mean = torch.std_mean(torch.cat((train.images, val.images)).float() / 255, dim=(0, 2, 3))
+    assert mean.tolist() == pytest.approx(data.mean, abs=0.15)
+    assert std.tolist() == pytest.approx(data.std, abs=0.15)

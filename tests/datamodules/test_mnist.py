@@ -151,3 +151,18 @@ def test_real_digits(shared_data: Path) -> None:
     std, mean = torch.std_mean(torch.cat((train.images, val.images)).float() / 255)
     assert mean.item() == pytest.approx(data.mean[0], abs=5e-5)
     assert std.item() == pytest.approx(data.std[0], abs=5e-5)
+
+
+def test_real_digits_of_the_sample(sample_data: Path) -> None:
+    data = MNIST(root=str(sample_data), verify=False, val_size=50)
+    data.prepare_data()
+    data.setup()
+    description = data.description()
+    assert (description["train_images"], description["val_images"], description["test_images"]) == (250, 50, 100)
+    assert (description["selection_split"], description["verified"]) == ("val", False)
+    train, val, test = (data._splits[name] for name in ("train", "val", "test"))
+    assert (torch.bincount(train.labels) + torch.bincount(val.labels)).tolist() == [30] * 10
+    assert torch.bincount(test.labels).tolist() == [10] * 10
+    std, mean = torch.std_mean(torch.cat((train.images, val.images)).float() / 255)
+    assert mean.item() == pytest.approx(data.mean[0], abs=0.1)
+    assert std.item() == pytest.approx(data.std[0], abs=0.1)

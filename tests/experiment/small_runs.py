@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from experiment.checkpoint_io import newest_verified
+from experiment.checkpoints import newest_verified
 from lightning_modules.classifier import ImageClassifier
 from tests.forked import run_main_on_ranks
 

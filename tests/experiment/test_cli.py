@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from experiment.resume import differences, with_config_of_resumed_run
+from experiment.checkpoints import differences, with_config_of_resumed_run
 from main import main
 
 FAST = [

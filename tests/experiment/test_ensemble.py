@@ -13,7 +13,7 @@ from torch import Tensor
 
 from callbacks.test_time.paired_gain import paired_gain
 from datamodules import Digits, ImageBatch
-from experiment.checkpoint_io import VerifiedCheckpointIO
+from experiment.checkpoints import VerifiedCheckpointIO
 from experiment.ensemble import main
 from experiment.ensemble_summary import Answers, gain_over_mean, summarize, table
 from lightning_modules import VGG, ImageClassifier, ResNet

@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import nn
 
-from experiment.checkpoint_io import VerifiedCheckpointIO
+from experiment.checkpoints import VerifiedCheckpointIO
 from experiment.export import ExportError, compare, export, main, read_run
 from experiment.pretrained import PretrainedClassifier, build
 from experiment.start_weights import load_start_weights
@@ -53,6 +53,7 @@ def run(tmp_path: Path, network: ImageClassifier) -> Path:
         seed_everything=5,
     )
     summary = {
+        "format": 1,
         "data": {"name": "digits", "selection_split": "val", "val_images": 297, "mean": [0.25], "std": [0.5]},
         "steps": 40,
         "best": {"val/acc1": {"value": 0.9, "epoch": 2, "step": 30}},

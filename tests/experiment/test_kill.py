@@ -17,7 +17,7 @@ from tests.experiment.small_runs import (
     write_config,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(12)
 
 
 @pytest.mark.parametrize(

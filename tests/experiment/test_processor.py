@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from experiment.processor import has_bfloat16, warn_of_slow_bfloat16
+from experiment.preflight import has_bfloat16, warn_of_slow_bfloat16
 
 
 def processor(monkeypatch: pytest.MonkeyPatch, **capabilities: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiment.run_directory import create_unused, new_run_directory, slug
+from experiment.run_record import create_unused, new_run_directory, slug
 
 NOW = datetime(2026, 1, 2, 3, 4, 5)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiment.checkpoint_io import newest_verified
+from experiment.checkpoints import newest_verified
 from tests.experiment.small_runs import (
     STEPS_PER_EPOCH,
     assert_identical,
@@ -17,7 +17,7 @@ from tests.experiment.small_runs import (
     write_config,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(6)
 
 
 @pytest.mark.parametrize(

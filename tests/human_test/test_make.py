@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from datamodules import Digits
-from experiment.checkpoint_io import VerifiedCheckpointIO
+from experiment.checkpoints import VerifiedCheckpointIO
 from human_test import run_images
 from human_test.__main__ import main
 from human_test.protocol import masked

@@ -65,6 +65,12 @@ def test_a_summary_bears_any_value_anywhere(value: Any) -> None:
     assert summary.best_accuracy == (value if value in (0.5,) and not isinstance(value, bool) else None)
 
 
+def test_the_format_comes_first(tmp_path: Path) -> None:
+    write_summary(tmp_path, Summary(command="fit", seed=42))
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"format": 1, "command": "fit", "seed": 42}
+    assert next(iter(Summary(command="fit").plain())) == "format"
+
+
 def test_values_of_another_kind_are_none() -> None:
     summary = Summary.of(
         {
@@ -257,6 +263,8 @@ def test_damaged_metrics_are_named(tmp_path: Path, text: str, problem: str) -> N
 def test_half_a_line_of_a_growing_file_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,loss\n1,2\n3")
     assert read_metrics(tmp_path / "metrics.csv", growing=True).rows == [["1", "2"]]
+    (tmp_path / "metrics.csv").write_text("step,lo")
+    assert read_metrics(tmp_path / "metrics.csv", growing=True)[1:] == ((), [])
 
 
 def test_a_config_that_differs_is_kept(tmp_path: Path) -> None:

@@ -60,16 +60,7 @@ def list_members(path: Path, checksum: Checksum | None, *, of_classes: bool) -> 
 
 
 def check_digest(path: Path, digest: str, checksum: Checksum) -> None:
-    """Refuse an archive that is not the published one.
-
-    Args:
-        path: The archive.
-        digest: What it has.
-        checksum: What it must have.
-
-    Raises:
-        ValueError: They differ.
-    """
+    """Refuse an archive, with a ValueError, whose digest is not that of the published one."""
     if not checksum.matches(digest):
         raise ValueError(
             f"{path} is not the published archive ({checksum.algorithm} {digest}, expected {checksum.digest}): "

@@ -80,11 +80,13 @@ def convert(data: bytes, encoding: Encoding) -> Stored:
     """
     if not data:
         raise BrokenImageError("it has no bytes")
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         image = _open(data)
-        odd = [*_what(image, data)]
-        if _has_bad_exif(image) or ("exif" in image.info and any(warning.category is UserWarning for warning in said)):
+        odd = [*_oddities(image, data)]
+        if _has_bad_exif(image) or (
+            "exif" in image.info and any(warning.category is UserWarning for warning in caught)
+        ):
             odd.append("exif")
     if image.format in JPEG and image.mode in ("L", "RGB"):
         try:
@@ -109,7 +111,7 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
-def _what(image: Image.Image, data: bytes) -> list[str]:
+def _oddities(image: Image.Image, data: bytes) -> list[str]:
     if image.format not in JPEG:
         sixteen_bits = image.format == "PNG" and data[24] == 16  # the header's bit depth
         return [f"16-bit {image.format}".lower() if sixteen_bits else str(image.format).lower()]
@@ -119,7 +121,7 @@ def _what(image: Image.Image, data: bytes) -> list[str]:
 def _has_bad_exif(image: Image.Image) -> bool:
     try:
         image.getexif()
-    except Exception:  # as above
+    except Exception:  # a decoder that is fed any bytes may raise anything
         return True
     return False
 
@@ -141,7 +143,7 @@ def _of_odd(image: Image.Image, encoding: Encoding) -> Stored:
         pixels = _pixels(image)
     except MemoryError:
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # a decoder that is fed any bytes may raise anything
         raise BrokenImageError(f"it is truncated or damaged ({error})") from None
     size = encoding.size_of(*image.size)
     if size is None:

@@ -231,11 +231,7 @@ def errors_of_writing_to(folder: Path) -> Iterator[None]:
 class _CheckedArchives:
     """Checks archives, and keeps what one pass over 138 GB gave, so that a preparation that goes on need not repeat it.
 
-    A note holds while an archive's size and time of change stay what they were.
-
-    Args:
-        folder: Where the notes are.
-        verify: Whether the archives must have their published digest.
+    A note in the folder holds while an archive's size and time of change stay what they were.
     """
 
     def __init__(self, folder: Path, verify: bool) -> None:
@@ -243,18 +239,7 @@ class _CheckedArchives:
         self.verify = verify
 
     def check(self, path: Path, checksum: Checksum) -> str | None:
-        """Compare a small archive with its digest.
-
-        Args:
-            path: The archive.
-            checksum: The published one.
-
-        Returns:
-            The digest; None if nothing is to be verified.
-
-        Raises:
-            ValueError: It is another archive.
-        """
+        """Compare a small archive with its digest and return that; None if nothing is to be verified."""
         if not self.verify:
             return None
         try:
@@ -265,19 +250,7 @@ class _CheckedArchives:
         return found
 
     def members(self, path: Path, checksum: Checksum, *, of_classes: bool) -> tuple[Members, str | None]:
-        """Find the photographs of an archive, or remember them.
-
-        Args:
-            path: The archive.
-            checksum: The published one.
-            of_classes: Whether it is a tar of a tar for each class.
-
-        Returns:
-            One `MEMBER` for each, and the digest; None if nothing is to be verified.
-
-        Raises:
-            ValueError: It is damaged, or another archive.
-        """
+        """Find the photographs of an archive, or remember them; see `list_members`."""
         status = path.stat()
         state = {"bytes": status.st_size, "modified": status.st_mtime_ns}
         note, members_file = (self.folder / f"{path.name}{suffix}" for suffix in (".json", ".npy"))
@@ -298,7 +271,7 @@ class _CheckedArchives:
 
 
 def _labeled(members: npt.NDArray[Any], wnids: tuple[str, ...]) -> npt.NDArray[Any]:
-    """One `ORIGINAL` for each member of an archive or a tree; labels are the places of the sorted wnids."""
+    """One `ORIGINAL` for each member of an archive or a tree; labels number the sorted wnids."""
     images = np.zeros(len(members), ORIGINAL)
     for name in ("name", "offset", "size"):
         images[name] = members[name]

@@ -24,9 +24,18 @@ from tqdm import tqdm
 from datamodules.imagenet.preparation.classes import ClassChoice
 from datamodules.imagenet.preparation.conversion import Encoding
 from datamodules.imagenet.preparation.originals import Originals, Published, errors_of_writing_to
-from datamodules.imagenet.preparation.unit_writer import Job, remove_parts, stem_of, write_unit
-from datamodules.imagenet.preparation.units import NOTES, Unit, expected_bytes, finished, plan_units
-from datamodules.imagenet.preparation.workers import spread
+from datamodules.imagenet.preparation.units import (
+    NOTES,
+    Job,
+    Unit,
+    expected_bytes,
+    finished,
+    plan_units,
+    remove_parts,
+    stem_of,
+    write_unit,
+)
+from datamodules.imagenet.preparation.workers import run_in_processes
 from datamodules.photographs.index import MANIFEST, RECORD, SPLITS, Manifest, Odd, Shard, SplitEntry, read_manifest
 from records.files import write_json, write_whole
 
@@ -145,6 +154,7 @@ def _prepare(destination: Path, published: Published, options: Options, identity
             *(split, originals.images[split], options.layout, options.encoding, options.shard_megabytes * megabyte)
         )
     ]
+    # What was recorded by an earlier process is not done again.
     left = [unit for unit in units if finished(unit, destination) is None]
     _check_disk(destination, sum(int(expected_bytes(unit.images, options.encoding).sum()) for unit in left))
     if not begun:  # until here, other options may still be chosen
@@ -154,13 +164,9 @@ def _prepare(destination: Path, published: Published, options: Options, identity
     job = Job(destination, options.layout, options.encoding, wnids, originals.locations, options.skip_broken)
     total, still = (sum(len(unit.images) for unit in chosen) for chosen in (units, left))
     with tqdm(desc="photographs", total=total, initial=total - still, unit="") as progress:
-        spread(left, partial(_write, job), workers=options.workers, progress=progress)
+        run_in_processes(left, partial(write_unit, job), workers=options.workers, progress=progress)
     with errors_of_writing_to(destination):
         return _finish(destination, originals, options, units)
-
-
-def _write(job: Job, unit: Unit, after_each: Any) -> None:
-    write_unit(unit, job, after_each)
 
 
 def _identity_in(manifest: Manifest) -> dict[str, Any]:

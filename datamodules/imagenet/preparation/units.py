@@ -4,24 +4,34 @@ What is in a unit, and in which order, depends on the photographs and the option
 processes; so the result is the same bytes however often it was interrupted.
 """
 
+import hashlib
 import io
 import json
+import os
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.imagenet.preparation.conversion import Encoding
-from datamodules.photographs.index import Odd, Shard
-from records.files import write_json, write_whole
+from datamodules.imagenet.preparation.conversion import Encoding, Stored, convert
+from datamodules.imagenet.preparation.originals import errors_of_writing_to, reading
+from datamodules.photographs.decoder import BrokenImageError
+from datamodules.photographs.index import RECORD, Odd, Shard
+from records.files import PART, whole_file, write_json, write_whole
 
 NOTES = ".prepare"
 _BYTES_AT_256 = 35_000  # of a photograph at a shorter side of 256 and quality 90; 29,500 on average
 _BYTES_IN_TAR = 1_800  # two headers, a label, and padding
 _MIN_SHARD_BYTES = 8 << 20
 _MAX_SHARDS_OF_SMALL_SETS = 64
+_END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 
 
 @dataclass(frozen=True)
@@ -88,41 +98,75 @@ def plan_units(split: str, images: npt.NDArray[Any], layout: str, encoding: Enco
 
 
 def expected_bytes(images: npt.NDArray[Any], encoding: Encoding) -> npt.NDArray[np.int64]:
-    """About how much of a disk each photograph will take.
-
-    Args:
-        images: One `ORIGINAL` for each photograph.
-        encoding: What is done to ordinary images.
-    """
+    """About how many bytes of a disk each photograph, an `ORIGINAL`, will take. Shape (N,) → (N,)."""
     size = images["size"].astype(np.int64)
     if encoding.shorter_side is not None:
         size = np.minimum(size, round(_BYTES_AT_256 * (encoding.shorter_side / 256) ** 2))
     return size + _BYTES_IN_TAR
 
 
-def record(unit: Unit, facts: Finished, destination: Path) -> None:
-    """Record that a unit is finished.
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all units; travels to the worker processes.
+
+    Attributes:
+        destination: Folder of the prepared copy.
+        layout: shards or tree.
+        encoding: What is done to ordinary images.
+        wnids: Classes in the order of their labels.
+        locations: For each split, its archive or its folder.
+        skip_broken: Whether a broken image is left out instead of ending the preparation.
+    """
+
+    destination: Path
+    layout: str
+    encoding: Encoding
+    wnids: tuple[str, ...]
+    locations: dict[str, Path]
+    skip_broken: bool = False
+
+
+def write_unit(job: Job, unit: Unit, after_each: Callable[[], None]) -> None:
+    """Convert the photographs of a unit, write them, and record the unit.
 
     Args:
-        unit: Which.
-        facts: What there is to say of it.
-        destination: Folder of the prepared copy.
+        job: What is the same for all units.
+        unit: What to convert.
+        after_each: Called after each photograph; what it raises ends the unit and leaves nothing of it.
+
+    Raises:
+        ValueError: A photograph is broken, or the disk is full.
     """
-    path = destination / NOTES / unit.name
-    content = io.BytesIO()
-    np.save(content, facts.records)
-    write_whole(path.with_suffix(".npy"), content.getvalue())
-    rest = {"shard": facts.shard and asdict(facts.shard), "odd": [asdict(entry) for entry in facts.odd]}
-    write_json(path.with_suffix(".json"), rest)
+    records = np.zeros(len(unit.images), RECORD)
+    odd: list[Odd] = []
+    shard: Shard | None = None
+    with errors_of_writing_to(job.destination):
+        converted = _converted(unit, job, records, odd, after_each)
+        if job.layout == "tree":
+            with _part_of_folder(job.destination / unit.split / job.wnids[unit.images["label"][0]]) as folder:
+                for row, data in converted:
+                    (folder / unit.images["name"][row].decode()).write_bytes(data)
+        else:
+            file = f"{unit.split}/shard-{unit.number:05d}.tar"
+            with whole_file(job.destination / file) as part:
+                writer = ShardWriter(part)
+                for row, data in converted:
+                    stem = stem_of(unit.images["name"][row])
+                    records["offset"][row] = writer.add(stem, data, int(unit.images["label"][row]))
+                    records["shard"][row] = unit.number
+                writer.finish()
+                shard = Shard(file, int(np.count_nonzero(records["size"])), writer.bytes, writer.sha256)
+        _record(unit, Finished(records, shard, tuple(odd)), job.destination)
+
+
+def stem_of(name: bytes) -> str:
+    """Name of the members of a shard for a published file, without a suffix: WebDataset cuts at the first dot."""
+    text = name.decode()
+    return (text.rpartition(".")[0] or text).replace(".", "_")
 
 
 def finished(unit: Unit, destination: Path) -> Finished | None:
-    """What is recorded of a unit; None if it is not finished.
-
-    Args:
-        unit: Which.
-        destination: Folder of the prepared copy.
-    """
+    """What is recorded of a unit in the folder of a prepared copy; None if it is not finished."""
     path = destination / NOTES / unit.name
     try:
         content = json.loads(path.with_suffix(".json").read_text())
@@ -131,3 +175,116 @@ def finished(unit: Unit, destination: Path) -> Finished | None:
         return None
     shard = content["shard"] and Shard(**content["shard"])
     return Finished(records, shard, tuple(Odd(**entry) for entry in content["odd"]))
+
+
+def remove_parts(destination: Path) -> None:
+    """Remove what interrupted units left in the folder of a prepared copy."""
+    for pattern in (f"*{PART}", f"*/*{PART}"):
+        for part in destination.glob(pattern):
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
+
+
+class ShardWriter:
+    """Writes a shard from its first byte to its last, and hashes it on the way.
+
+    A plain tar of IMAGE.jpg and IMAGE.cls, as `tar` and WebDataset read it, the same bytes every time.
+
+    Args:
+        file: Where it is written to.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of what has been written."""
+        return self._digest.hexdigest()
+
+    def add(self, stem: str, data: bytes, label: int) -> int:
+        """Append a photograph and its label under one stem; returns where the JPEG begins in the shard."""
+        offset = self._member(f"{stem}.jpg", data)
+        self._member(f"{stem}.cls", str(label).encode())
+        return offset
+
+    def finish(self) -> None:
+        """Append what ends a tar."""
+        self._write(_END_OF_TAR)
+
+    def _member(self, name: str, data: bytes) -> int:
+        header = tarfile.TarInfo(name)  # time, owner and group 0: nothing that differs between two preparations
+        header.size = len(data)
+        self._write(header.tobuf(tarfile.USTAR_FORMAT))
+        offset = self.bytes
+        self._write(data)
+        self._write(bytes(-len(data) % tarfile.BLOCKSIZE))
+        return offset
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._digest.update(data)
+        self.bytes += len(data)
+
+
+def _record(unit: Unit, facts: Finished, destination: Path) -> None:
+    # The .json comes last: without it, the unit is not finished.
+    path = destination / NOTES / unit.name
+    content = io.BytesIO()
+    np.save(content, facts.records)
+    write_whole(path.with_suffix(".npy"), content.getvalue())
+    rest = {"shard": facts.shard and asdict(facts.shard), "odd": [asdict(entry) for entry in facts.odd]}
+    write_json(path.with_suffix(".json"), rest)
+
+
+def _converted(
+    unit: Unit, job: Job, records: npt.NDArray[Any], odd: list[Odd], after_each: Callable[[], None]
+) -> Iterator[tuple[int, bytes]]:
+    """Row and bytes of each photograph; fills in all of its record but where it lies."""
+    with reading(job.locations[unit.split], job.wnids) as read:
+        for row, image in enumerate(unit.images):
+            name = image["name"].decode()
+            try:
+                stored: Stored | None = convert(read(image), job.encoding)
+            except BrokenImageError as error:
+                if not job.skip_broken:
+                    raise ValueError(
+                        f"{job.locations[unit.split]}: {job.wnids[image['label']]}/{name} is broken, {error}: restore "
+                        "it, or leave such images out with --broken skip."
+                    ) from None
+                odd.append(Odd(unit.split, name, str(error), "left out"))
+                stored = None
+            if stored is not None:
+                if stored.what:
+                    odd.append(Odd(unit.split, name, stored.what, stored.action))
+                records[row] = (
+                    *(0, 0, len(stored.data), zlib.crc32(stored.data)),
+                    *(image["label"], stored.width, stored.height, image["name"]),
+                )
+                yield row, stored.data
+            after_each()
+
+
+@contextmanager
+def _part_of_folder(folder: Path) -> Iterator[Path]:
+    part = folder.with_name(folder.name + PART)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        _sync()
+        shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run that did not come to recording it
+        part.replace(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _sync() -> None:
+    """Once for a class: a million files one by one would take hours."""
+    if hasattr(os, "sync"):
+        os.sync()

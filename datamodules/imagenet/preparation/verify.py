@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from datamodules.imagenet.preparation.workers import spread
+from datamodules.imagenet.preparation.workers import run_in_processes
 from datamodules.photographs.index import RECORD, Manifest, Shard, read_manifest
 
 
@@ -51,7 +51,7 @@ def verify(root: Path, *, workers: int = 1) -> list[str]:
             parts += _parts(root, split, manifest, records)
     images = sum(len(part.records) for part in parts)
     with tqdm(desc="images", total=images, unit="") as progress:
-        for lines in spread(parts, _differences, workers=workers, progress=progress):
+        for lines in run_in_processes(parts, _differences, workers=workers, progress=progress):
             differences += lines
     return differences
 

@@ -1,4 +1,4 @@
-"""Units spread over worker processes.
+"""Units dealt out to worker processes.
 
 Processes, because decoding and encoding keep cores busy. They are forked where that is the rule, on Linux: a started
 one would import torch with the package, which costs seconds and memory in each. No thread runs yet when they begin.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -28,7 +28,7 @@ class _Stopped(Exception):  # noqa: N818
     """Another unit failed, or the user wants an end."""
 
 
-def spread(
+def run_in_processes(
     tasks: Sequence[Task],
     function: Callable[[Task, Callable[[], None]], Result],
     *,
@@ -57,7 +57,7 @@ def spread(
     first = progress.n
     with ProcessPoolExecutor(workers, context, _begin, (done, stop)) as pool:
         try:
-            futures = [pool.submit(_Work(function), task) for task in tasks]
+            futures = [pool.submit(_run, function, task) for task in tasks]
             pending: set[Future[Result]] = set(futures)
             while pending:
                 ended, pending = wait(pending, _SECONDS_BETWEEN_LOOKS, FIRST_EXCEPTION)
@@ -76,14 +76,8 @@ def spread(
             raise
 
 
-class _Work(Generic[Task, Result]):
-    """The function with the counter of its process; a closure could not travel."""
-
-    def __init__(self, function: Callable[[Task, Callable[[], None]], Result]) -> None:
-        self.function = function
-
-    def __call__(self, task: Task) -> Result:
-        return self.function(task, _count)
+def _run(function: Callable[[Task, Callable[[], None]], Result], task: Task) -> Result:
+    return function(task, _count)  # the counter of this process: a closure could not travel
 
 
 def _count() -> None:

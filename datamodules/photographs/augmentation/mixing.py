@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from datamodules.counter_random import Stream, random_booleans, random_fractions, random_integers
-from datamodules.photographs.augmentation.rectangles import inside
+from datamodules.photographs.augmentation.rectangles import rectangle_mask
 
 
 def mix(
@@ -101,4 +101,4 @@ def _outside_a_rectangle(alpha: float, indices: Tensor, height: int, width: int,
     y = random_integers(height, seed, epoch, Stream.MIXED_Y, indices)
     x = random_integers(width, seed, epoch, Stream.MIXED_X, indices)
     # What lies beyond the border is no pixel, so there is nothing to clamp.
-    return (~inside(y - half_height, x - half_width, y + half_height, x + half_width, height, width)).float()
+    return (~rectangle_mask(y - half_height, x - half_width, y + half_height, x + half_width, height, width)).float()

@@ -59,11 +59,11 @@ def erase(
         dtype=torch.float32,
     )
     fits = (down < height) & (across < width)
-    down, across = (side.long() for side in first_of(fits, down, across))
+    down, across = (side.long() for side in first_fitting(fits, down, across))
     top = random_integers(height - down + 1, seed, epoch, Stream.ERASED_Y, indices)
     left = random_integers(width - across + 1, seed, epoch, Stream.ERASED_X, indices)
     chosen = random_fractions(seed, epoch, Stream.ERASING, indices, dtype=torch.float32)[:, 0] < probability
-    erased = inside(top, left, top + down, left + across, height, width)
+    erased = rectangle_mask(top, left, top + down, left + across, height, width)
     return images.masked_fill(erased & (chosen & fits.any(dim=1))[:, None, None, None], value)
 
 
@@ -101,7 +101,7 @@ def random_sides(
     return (pixels * ratio).sqrt().round(), (pixels / ratio).sqrt().round()
 
 
-def first_of(fits: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+def first_fitting(fits: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
     """Takes the first try that fits; the first of all where none does.
 
     Shape:
@@ -125,7 +125,7 @@ def check_ranges(what: str, area: tuple[float, float], aspect: tuple[float, floa
         )
 
 
-def inside(top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, height: int, width: int) -> Tensor:
+def rectangle_mask(top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, height: int, width: int) -> Tensor:
     """Which pixels of an image lie in a rectangle.
 
     Shape:

@@ -77,40 +77,22 @@ def random_operations(indices: Tensor, *, seed: int, epoch: int) -> list[tuple[s
     return drawn
 
 
-def _shear_x(image: Tensor, strength: float, interpolation: InterpolationMode) -> Tensor:
-    return _affine(image, interpolation, shear=[math.degrees(math.atan(strength)), 0.0], center=[0, 0])
+def _sheared(x: int, y: int) -> Operate:
+    def shear(image: Tensor, strength: float, interpolation: InterpolationMode) -> Tensor:
+        angle = math.degrees(math.atan(strength))
+        sheared: Tensor = F.affine(image, 0.0, [0, 0], 1.0, [x * angle, y * angle], interpolation, center=[0, 0])
+        return sheared
+
+    return shear
 
 
-def _shear_y(image: Tensor, strength: float, interpolation: InterpolationMode) -> Tensor:
-    return _affine(image, interpolation, shear=[0.0, math.degrees(math.atan(strength))], center=[0, 0])
+def _translated(x: int, y: int) -> Operate:
+    def translate(image: Tensor, strength: float, interpolation: InterpolationMode) -> Tensor:
+        pixels = int(strength)
+        moved: Tensor = F.affine(image, 0.0, [x * pixels, y * pixels], 1.0, [0.0, 0.0], interpolation)
+        return moved
 
-
-def _translate_x(image: Tensor, strength: float, interpolation: InterpolationMode) -> Tensor:
-    return _affine(image, interpolation, translate=[int(strength), 0])
-
-
-def _translate_y(image: Tensor, strength: float, interpolation: InterpolationMode) -> Tensor:
-    return _affine(image, interpolation, translate=[0, int(strength)])
-
-
-def _affine(
-    image: Tensor,
-    interpolation: InterpolationMode,
-    *,
-    translate: list[int] | None = None,
-    shear: list[float] | None = None,
-    center: list[int] | None = None,
-) -> Tensor:
-    moved: Tensor = F.affine(
-        image,
-        angle=0.0,
-        translate=translate or [0, 0],
-        scale=1.0,
-        shear=shear or [0.0, 0.0],
-        interpolation=interpolation,
-        center=center,
-    )
-    return moved
+    return translate
 
 
 LEVELS = 31
@@ -125,10 +107,10 @@ POSTERIZED_BITS = tuple(float(round(8 - level / ((LEVELS - 1) / 6))) for level i
 
 OPERATIONS: dict[str, Operation] = {
     "Identity": Operation(lambda image, _, __: image, NONE),
-    "ShearX": Operation(_shear_x, _steps(0.0, 0.99), signed=True),
-    "ShearY": Operation(_shear_y, _steps(0.0, 0.99), signed=True),
-    "TranslateX": Operation(_translate_x, _steps(0.0, 32.0), signed=True),
-    "TranslateY": Operation(_translate_y, _steps(0.0, 32.0), signed=True),
+    "ShearX": Operation(_sheared(1, 0), _steps(0.0, 0.99), signed=True),
+    "ShearY": Operation(_sheared(0, 1), _steps(0.0, 0.99), signed=True),
+    "TranslateX": Operation(_translated(1, 0), _steps(0.0, 32.0), signed=True),
+    "TranslateY": Operation(_translated(0, 1), _steps(0.0, 32.0), signed=True),
     "Rotate": Operation(F.rotate, _steps(0.0, 135.0), signed=True),
     "Brightness": Operation(
         lambda image, more, _: F.adjust_brightness(image, 1 + more), _steps(0.0, 0.99), signed=True

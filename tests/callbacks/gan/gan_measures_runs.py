@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from datamodules import Digits
-from experiment.checkpoint_io import VerifiedCheckpointIO
+from experiment.checkpoints import VerifiedCheckpointIO
 from lightning_modules import ResNet
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from callbacks import TestTimeAugmentation
 from callbacks.test_time.paired_gain import paired_gain
 from datamodules import Digits, ImageBatch
-from experiment.checkpoint_io import VerifiedCheckpointIO
+from experiment.checkpoints import VerifiedCheckpointIO
 from lightning_modules import NIN, VGG, ImageClassifier, ResNet
 
 SIZES = ((40, 52), (60, 36), (36, 36), (40, 52), (45, 70))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from experiment.checkpoint_io import VerifiedCheckpointIO
+from experiment.checkpoints import VerifiedCheckpointIO
 from lightning_modules import ResNet
 from tests.forked import run_main_on_ranks
 

@@ -19,7 +19,7 @@ BASE = [
 def test_saves_at_the_steps_it_should(
     every_n_steps: int | None, saved: list[int], run_main: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from experiment.checkpoint_io import VerifiedCheckpointIO
+    from experiment.checkpoints import VerifiedCheckpointIO
 
     steps = []
     save = VerifiedCheckpointIO.save_checkpoint

@@ -17,7 +17,7 @@ from PIL import Image
 
 from datamodules.download import Checksum
 from datamodules.imagenet.__main__ import main
-from datamodules.imagenet.preparation import archives, originals, prepare, unit_writer
+from datamodules.imagenet.preparation import archives, originals, prepare, units
 from datamodules.imagenet.preparation.classes import NAMED
 from datamodules.photographs.index import Manifest, read_manifest
 from datamodules.photographs.reader import PreparedCopy
@@ -194,7 +194,7 @@ def test_md5_is_verified_once(
 
     monkeypatch.setattr(originals, "list_members", list_members)
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "spread", stop)
+        patch.setattr(prepare, "run_in_processes", stop)
         refused(capsys, str(tmp_path / "copy"), "--archives", str(official))
     assert read == [VAL, TRAIN]
     manifest = run(tmp_path / "copy", "--archives", str(official), "--shard_megabytes", "256")
@@ -333,10 +333,10 @@ def test_a_full_disk_in_the_middle(
             raise OSError(errno.ENOSPC, "No space left on device")
         unlimited(self, data)
 
-    unlimited = unit_writer.ShardWriter._write
+    unlimited = units.ShardWriter._write
     options = (str(tmp_path / "copy"), "--archives", str(official), "--no_verify", "--shard_megabytes", "0.05")
     with monkeypatch.context() as patch:
-        patch.setattr(unit_writer.ShardWriter, "_write", write)
+        patch.setattr(units.ShardWriter, "_write", write)
         line = refused(capsys, *options)
     assert f"The disk of {tmp_path / 'copy'} is full: free some space" in line
     assert not list((tmp_path / "copy").rglob("*.part"))
@@ -364,7 +364,7 @@ def test_a_begun_copy_goes_on_with_the_same_options_only(
 ) -> None:
     options = (str(tmp_path / "copy"), "--archives", str(official), "--no_verify")
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "spread", stop)
+        patch.setattr(prepare, "run_in_processes", stop)
         refused(capsys, *options)
     assert "begun otherwise (quality 90 → 80)" in refused(capsys, *options, "--quality", "80")
     assert main(["prepare", *options, "--workers", "2"]) == 0
@@ -377,7 +377,7 @@ def test_a_tree_that_has_changed_is_not_mixed(
 ) -> None:
     options = (str(tmp_path / "copy"), "--tree", str(tree))
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "spread", stop)
+        patch.setattr(prepare, "run_in_processes", stop)
         refused(capsys, *options)
     (tree / "val/n02000001/new.JPEG").write_bytes(odd_files.ORDINARY)
     assert "the photographs have changed" in refused(capsys, *options)
@@ -458,9 +458,10 @@ def test_show_says_what_a_copy_holds(official: Path, tmp_path: Path, capsys: pyt
     assert "kept       1 exif, 1 gray" in said
 
 
-def test_real_photographs(tmp_path: Path, shared_data: Path) -> None:
-    sample = str(shared_data / "imagenet-sample")
-    manifest = run(tmp_path / "copy", "--tree", sample, "--classes", "20", "--shorter_side", "128")
+def test_real_photographs(tmp_path: Path, real_images: Path) -> None:
+    sample = str(real_images / "imagenet-sample")
+    classes = len(list((real_images / "imagenet-sample" / "val").iterdir()))
+    manifest = run(tmp_path / "copy", "--tree", sample, "--classes", str(min(20, classes)), "--shorter_side", "128")
     copy = PreparedCopy(str(tmp_path / "copy"))
     for split in manifest.splits:
         records = copy.split(split).records

@@ -12,7 +12,7 @@ import pytest
 from tqdm import tqdm
 
 from datamodules.imagenet.__main__ import main
-from datamodules.imagenet.preparation.workers import spread
+from datamodules.imagenet.preparation.workers import run_in_processes
 from tests.datamodules.imagenet.archives_of_photographs import write_archives
 from tests.datamodules.photographs.made_photographs import jpeg, photograph
 
@@ -123,4 +123,4 @@ def end_itself(task: int, after_each: Callable[[], None]) -> int:
 
 def test_a_worker_that_is_killed_ends_it_with_a_sentence() -> None:
     with tqdm(total=2) as progress, pytest.raises(ValueError, match="fewer --workers"):
-        spread([0, 1], end_itself, workers=2, progress=progress)
+        run_in_processes([0, 1], end_itself, workers=2, progress=progress)

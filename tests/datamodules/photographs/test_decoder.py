@@ -123,9 +123,9 @@ def test_photographs_of_too_many_pixels_are_refused(monkeypatch: pytest.MonkeyPa
         decode(content.getvalue())
 
 
-def test_fast_views_of_photographs_differ_by_no_more_than_resampling(shared_data: Path) -> None:
+def test_fast_views_of_photographs_differ_by_no_more_than_resampling(real_images: Path) -> None:
     differences, by_bicubic = [], []
-    for path in sorted(shared_data.glob("imagenet-sample/val/*/*"))[:50]:
+    for path in sorted(real_images.glob("imagenet-sample/val/*/*"))[:50]:
         data = path.read_bytes()
         width, height = Image.open(path).size
         box = (width // 8, height // 8, width * 3 // 4, height * 3 // 4)

@@ -162,8 +162,8 @@ def test_central_square_is_the_whole_of_the_shorter_side() -> None:
     assert CentralSquare(256).sizes(*arguments).tolist() == [[256, 256]] * 3
 
 
-def test_central_crops_of_real_photographs_are_those_of_torchvision(shared_data: Path) -> None:
-    files = sorted(shared_data.glob("imagenet-sample/val/*/*.JPEG"))[:40]
+def test_central_crops_of_real_photographs_are_those_of_torchvision(real_images: Path) -> None:
+    files = sorted(real_images.glob("imagenet-sample/val/*/*.JPEG"))[:40]
     assert files
     for file in files:
         with Image.open(file) as opened:

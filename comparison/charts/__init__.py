@@ -1,1 +1,0 @@
-"""Figures of the comparison page, a file for each question that one answers."""

@@ -1,1 +1,0 @@
-"""GANs among the runs: their samples and measures, which no accuracy stands for."""

@@ -1,0 +1,99 @@
+"""Pictures of runs inside the page, small enough each, and not too many bytes in all."""
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+BYTES_IN_PAGE = 3_000_000
+BYTES_OF_A_PICTURE = 200_000
+BYTES_OF_A_PART = 12_000
+LONGEST_SIDE = 960
+MOST_PIXELS = 40_000_000
+JPEG_QUALITIES = (88, 70, 45)
+
+
+class Embedded(NamedTuple):
+    """A picture as the address that an `img` has, and its size in pixels."""
+
+    address: str
+    width: int
+    height: int
+
+
+class PictureBudget:
+    """Embeds pictures until the page is full; from then on, there are none.
+
+    Args:
+        most: Bytes of all pictures together, before they are written as text, which takes a third more.
+    """
+
+    def __init__(self, most: int = BYTES_IN_PAGE) -> None:
+        self.left = most
+
+    def embed(self, path: Path) -> Embedded | None:
+        """A whole picture, reduced if need be; None if the page is full.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
+        with _opened(path) as picture:
+            picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+            return self._embed(picture, BYTES_OF_A_PICTURE)
+
+    def embed_parts(self, path: Path, boxes: list[tuple[int, int, int, int]]) -> list[Embedded | None]:
+        """Parts of a picture; None for those that the page is too full for.
+
+        Args:
+            path: The picture.
+            boxes: Left, top, right and bottom edge of each part.
+
+        Raises:
+            ValueError: The picture cannot be read, or a part is not inside it.
+        """
+        with _opened(path) as picture:
+            for left, top, right, bottom in boxes:
+                if not (0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height):
+                    raise ValueError(f"{path.name} is not the picture that the run's numbers speak of")
+            return [self._embed(picture.crop(box), BYTES_OF_A_PART) for box in boxes]
+
+    def _embed(self, picture: Image.Image, most: int) -> Embedded | None:
+        kind, data = _encoded(picture, most)
+        if len(data) > self.left:
+            return None
+        self.left -= len(data)
+        return Embedded(f"data:image/{kind};base64,{base64.b64encode(data).decode()}", *picture.size)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as file:
+            if file.width * file.height > MOST_PIXELS:
+                raise ValueError(f"{path.name} has more than {MOST_PIXELS:,} pixels")
+            picture = file.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path.name} cannot be read") from error
+    yield picture
+
+
+def _encoded(picture: Image.Image, most: int) -> tuple[str, bytes]:
+    """As PNG, or as the best JPEG that is small enough, at half the size if none is."""
+    data = _saved(picture, "png", optimize=True)
+    if len(data) <= most:
+        return "png", data
+    for quality in JPEG_QUALITIES:
+        data = _saved(picture, "jpeg", quality=quality, optimize=True)
+        if len(data) <= most:
+            return "jpeg", data
+    return _encoded(picture.reduce(2), most)
+
+
+def _saved(picture: Image.Image, kind: str, **options: bool | int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format=kind, **options)
+    return file.getvalue()

@@ -1,0 +1,58 @@
+"""How was this measured? What the runs had in common, and where they differ."""
+
+from collections.abc import Iterable, Sequence
+
+from comparison.fairness import shared_conditions
+from comparison.groups import Group
+from comparison.questions import Answer, Section, html
+from comparison.units import ABSENT, count_of, listed
+
+QUESTION = "How was this measured?"
+LIST = """
+<dl>
+  {% for term, value in conditions %}
+  <dt>{{ term }}</dt><dd>{{ value }}</dd>
+  {% endfor %}
+</dl>
+"""
+
+
+def answer(section: Section) -> Answer | None:
+    """The list of conditions."""
+    return Answer(html=html(LIST, conditions=_conditions(section.groups))) if section.groups else None
+
+
+def shared_sentence(groups: Sequence[Group]) -> str:
+    """What was the same for all runs, as a sentence; empty with a single group."""
+    conditions = shared_conditions(groups) if len(groups) > 1 else []
+    lowered = [condition if condition == "PyTorch" else condition.lower() for condition in conditions]
+    return f"The same for all runs: {listed(lowered)}." if lowered else ""
+
+
+def _conditions(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """How the runs of one data set were made: each term with all the values that occur."""
+    runs = [run for group in groups for run in group.runs]
+    names = dict.fromkeys(name for run in runs for name in run.versions)
+    versions = {name: _distinct(run.versions.get(name) for run in runs) for name in names}
+    seeds = _distinct(listed([str(seed) for seed in group.seeds]) for group in groups)
+    return [
+        (
+            "Images",
+            _distinct(f"{run.data.train_images:,} training, {run.data.val_images:,} validation" for run in runs),
+        ),
+        ("Checksums", _distinct("verified" if run.data.verified else "not the official ones" for run in runs)),
+        ("Best epoch selected on", _distinct(f"{run.data.selection_split}" for run in runs)),
+        ("Runs that count", f"{len(runs)}, of {count_of(len(groups), 'configuration')}"),
+        ("Seeds", seeds),
+        ("Epochs", _distinct(run.epochs for run in runs)),
+        ("Global batch", _distinct(run.global_batch_size for run in runs)),
+        ("Precision", _distinct(run.precision for run in runs)),
+        ("Hardware", _distinct(run.hardware for run in runs)),
+        ("Versions", ", ".join(f"{name} {values}" for name, values in versions.items()) or ABSENT),
+        ("Code", _distinct(run.commit for run in runs)),
+    ]
+
+
+def _distinct(values: Iterable[object]) -> str:
+    known = dict.fromkeys(str(value) for value in values if value is not None)
+    return "; ".join(known) or ABSENT
