@@ -11,44 +11,22 @@ training    AuxiliaryLossWeighting, PolyakAveraging, StopOnNaN: the losses and t
             EpochProgressBar, LatestCheckpoint, StepSeed: in every run, to follow it, resume it and repeat it
 """
 
-from callbacks.evaluation.class_errors import ClassErrors
-from callbacks.evaluation.object_localization import ObjectLocalization
-from callbacks.gan.collapse_alarm import CollapseAlarm
-from callbacks.gan.sample_measures import SampleMeasures
-from callbacks.gan.sample_pictures import SamplePictures
-from callbacks.inside.activation_statistics import ActivationStatistics
-from callbacks.inside.class_activation_maps import ClassActivationMaps
-from callbacks.inside.first_layer_filters import FirstLayerFilters
-from callbacks.inside.gradient_flow import GradientFlow
-from callbacks.scaling.ddp_scaling import DDPScaling
-from callbacks.scaling.scaling_efficiency import ScalingEfficiency
-from callbacks.scaling.throughput import Throughput
-from callbacks.test_time.test_time_augmentation import TestTimeAugmentation
-from callbacks.training.auxiliary_loss import AuxiliaryLossWeighting
-from callbacks.training.epoch_progress_bar import EpochProgressBar
-from callbacks.training.latest_checkpoint import LatestCheckpoint
-from callbacks.training.step_seed import StepSeed
-from callbacks.training.stop_on_nan import StopOnNaN
-from callbacks.training.weight_averaging import PolyakAveraging
-
-__all__ = [
-    "ActivationStatistics",
-    "AuxiliaryLossWeighting",
-    "ClassActivationMaps",
-    "ClassErrors",
-    "CollapseAlarm",
-    "DDPScaling",
-    "EpochProgressBar",
-    "FirstLayerFilters",
-    "GradientFlow",
-    "LatestCheckpoint",
-    "ObjectLocalization",
-    "PolyakAveraging",
-    "SampleMeasures",
-    "SamplePictures",
-    "ScalingEfficiency",
-    "StepSeed",
-    "StopOnNaN",
-    "TestTimeAugmentation",
-    "Throughput",
-]
+from callbacks.evaluation.class_errors import ClassErrors as ClassErrors
+from callbacks.evaluation.object_localization import ObjectLocalization as ObjectLocalization
+from callbacks.gan.collapse_alarm import CollapseAlarm as CollapseAlarm
+from callbacks.gan.sample_measures import SampleMeasures as SampleMeasures
+from callbacks.gan.sample_pictures import SamplePictures as SamplePictures
+from callbacks.inside.activation_statistics import ActivationStatistics as ActivationStatistics
+from callbacks.inside.class_activation_maps import ClassActivationMaps as ClassActivationMaps
+from callbacks.inside.first_layer_filters import FirstLayerFilters as FirstLayerFilters
+from callbacks.inside.gradient_flow import GradientFlow as GradientFlow
+from callbacks.scaling.ddp_scaling import DDPScaling as DDPScaling
+from callbacks.scaling.scaling_efficiency import ScalingEfficiency as ScalingEfficiency
+from callbacks.scaling.throughput import Throughput as Throughput
+from callbacks.test_time.test_time_augmentation import TestTimeAugmentation as TestTimeAugmentation
+from callbacks.training.auxiliary_loss import AuxiliaryLossWeighting as AuxiliaryLossWeighting
+from callbacks.training.epoch_progress_bar import EpochProgressBar as EpochProgressBar
+from callbacks.training.latest_checkpoint import LatestCheckpoint as LatestCheckpoint
+from callbacks.training.step_seed import StepSeed as StepSeed
+from callbacks.training.stop_on_nan import StopOnNaN as StopOnNaN
+from callbacks.training.weight_averaging import PolyakAveraging as PolyakAveraging

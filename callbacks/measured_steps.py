@@ -22,8 +22,12 @@ def steps_between(every_n_steps: int | None, log_every_n_steps: int, callback: s
 
 def is_due(trainer: Trainer, every: int) -> bool:
     """Whether the Trainer is in the last batch before an update, and that update is one to be measured."""
-    loop = trainer.fit_loop
-    return not loop._should_accumulate() and (loop.epoch_loop._batches_that_stepped + 1) % every == 0
+    batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    last = trainer.is_last_batch or batches >= trainer.num_training_batches
+    updates = batches % trainer.accumulate_grad_batches == 0 or (
+        last and not trainer.strategy.handles_gradient_accumulation
+    )
+    return updates and (trainer.global_step + 1) % every == 0
 
 
 def log_at_this_step(trainer: Trainer, values: Mapping[str, float]) -> None:
@@ -34,7 +38,7 @@ def log_at_this_step(trainer: Trainer, values: Mapping[str, float]) -> None:
     if values:
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
         for logger in trainer.loggers:
-            logger.log_metrics(dict(values), step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+            logger.log_metrics(dict(values), step=trainer.global_step)
 
 
 def on_one_device(values: Iterable[Tensor]) -> Tensor:

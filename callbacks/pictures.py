@@ -1,7 +1,6 @@
 """Pictures of a run: files under `pictures/` in its directory, and images on its W&B page."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image, ImageDraw, ImageFont
 
-FOLDER = "pictures"
+from records.files import whole_file
+from records.layout import PICTURES
+
 FONT = "DejaVu Sans, Arial, sans-serif"
 INK, PAPER = "#202428", "#ffffff"
 
@@ -23,14 +24,11 @@ def publish(trainer: Trainer, name: str, picture: Image.Image) -> None:
     """Put a picture into the run's directory, in the place of an earlier one of this name, and on its W&B page."""
     if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]  # which writes nothing
         return
-    folder = Path(trainer.default_root_dir) / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{name}.png.part"
-    picture.save(partial, format="PNG", optimize=True)
-    os.replace(partial, folder / f"{name}.png")
+    with whole_file(Path(trainer.default_root_dir) / PICTURES / f"{name}.png") as file:
+        picture.save(file, format="PNG", optimize=True)
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_image(f"{FOLDER}/{name}", [picture])
+            logger.log_image(f"{PICTURES}/{name}", [picture])
 
 
 def drawn(chart: Any) -> Image.Image:

@@ -201,7 +201,7 @@ def _config(checkpoint: Path) -> dict[str, Any]:
         raise ValueError(
             f"There is no {file} that names the data: give a run's directory, or a checkpoint in one."
         ) from None
-    if name not in datamodules.__all__:
+    if name not in datamodules.data_sets():
         raise ValueError(f"{file} names data {name}, which this project does not have: leave the run out.")
     return config
 

@@ -120,7 +120,8 @@ def _wrong_value(key: str, message: str, hint: Any) -> str:
     meant = _closest(name.rsplit(".", 1)[-1], _known_classes(hint))
     alternatives = list(dict.fromkeys(_alternatives(hint)))
     if class_path and (meant or (name.replace(".", "").isidentifier() and not SCALARS.intersection(alternatives))):
-        return f"{key}: {name} is not a known class{_did_you_mean(meant)}"
+        path = "" if meant or "." in name else f": give its full path, such as my_package.my_module.{name}"
+        return f"{key}: {name} is not a known class{_did_you_mean(meant)}{path}"
     words = list(dict.fromkeys(_word(alternative) for alternative in alternatives))
     meant = _closest(value, [word for word in words if " " not in word])
     return f"{key} must be {_either(words)}, not {value}{_did_you_mean(meant)}"

@@ -208,7 +208,7 @@ def _summary(directory: Path) -> Summary:
 def _data_facts(part: Any, data: Data) -> dict[str, Any]:
     """Class names, mean and std of the run's data, as far as they are known."""
     try:
-        data_set = getattr(datamodules, name) if (name := class_name(part)) in datamodules.__all__ else None
+        data_set = datamodules.data_sets().get(class_name(part))
     except UnreadableError:
         data_set = None
     facts = {key: getattr(data, key) or getattr(data_set, key, None) for key in ("class_names", "mean", "std")}

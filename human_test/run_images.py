@@ -36,7 +36,7 @@ def config_of(run: Path) -> dict[str, Any]:
         ) from None
     if model != "GAN":
         raise ValueError(f"{run} holds {model}, which makes no images: give the run of a GAN.")
-    if data not in datamodules.__all__:
+    if data not in datamodules.data_sets():
         raise ValueError(f"{file} names data {data}, which this project does not have: give another run.")
     return config
 

@@ -14,13 +14,11 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 from torchvision.transforms.functional import to_pil_image
 
-from callbacks.json_record import write_record
 from callbacks.pictures import INK, PAPER, publish
 from lightning_modules.classifier import ImageClassifier
+from records import class_errors as record
 
-FILE = "class_errors.json"
 PICTURE = "most_confused"
-FORMAT = 1
 PAIRS = 4
 MISTAKES_OF_A_PAIR = 3
 SIDE = 128
@@ -212,16 +210,18 @@ class ClassErrors(Callback):
             picture, drawn_at = mistakes_picture(rows, _pictures(loader.split, mistakes), names)
             places = [*drawn_at]
             publish(trainer, PICTURE, picture)
-        record = {
-            "format": FORMAT,
-            "split": SPLITS[trainer.state.fn],  # type: ignore[index]
-            "epoch": trainer.current_epoch if fitting else None,
-            "images": len(outcomes.labels),
-            "class_names": list(names) if names else None,
-            "counts": counts,
-            "mistakes": [mistake._asdict() | {"place": at} for mistake, at in zip(mistakes, places, strict=True)],
-        }
-        write_record(Path(trainer.default_root_dir) / FILE, record)
+        errors = record.ClassErrors(
+            split=SPLITS[trainer.state.fn],  # type: ignore[index]
+            epoch=trainer.current_epoch if fitting else None,
+            images=len(outcomes.labels),
+            class_names=list(names) if names else None,
+            counts=counts,
+            mistakes=[
+                record.Mistake(**mistake._asdict(), place=place)
+                for mistake, place in zip(mistakes, places, strict=True)
+            ],
+        )
+        record.write_class_errors(Path(trainer.default_root_dir), errors)
 
 
 def mistakes_picture(

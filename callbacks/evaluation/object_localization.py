@@ -109,9 +109,9 @@ class ObjectLocalization(Callback):
     For networks whose logits come from the averages of their last maps (Zhou et al. 2016, §2): NIN, GoogLeNet, ResNet.
 
     Args:
-        boxes: True boxes: ILSVRC2012_bbox_val_v3.tgz, or a folder with its files.
+        boxes: Path of the true boxes: ILSVRC2012_bbox_val_v3.tgz, or a folder with its files.
         threshold: Share of a map's maximum above which a pixel belongs to the object.
-        images: How many images are drawn; 0 for none.
+        images: Number of images that are drawn; 0 for none.
 
     Raises:
         ValueError: An argument is out of its range; in `setup`: the network or the data set cannot do this; later: a

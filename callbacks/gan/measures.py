@@ -1,16 +1,119 @@
-"""The measures by name: from real images and samples to numbers, each under a name that says what it is."""
+"""The measures by name: from real images and samples to numbers, each under a name that says what it is.
+
+Inception score (Salimans et al. 2016, Improved Techniques for Training GANs, §4), of any classifier.
+
+    exp(E KL(p(y|x) ‖ p(y)))
+
+It is 1 where the classifier says the same of all images, and at most the number of classes, where it is sure of each
+image and all classes are equally frequent. p(y) is the mean over the same chunk of images.
+"""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
-from callbacks.gan.classifier_score import inception_score
-from callbacks.gan.diversity import diversity
-from callbacks.gan.frechet import frechet_distance
-from callbacks.gan.image_set import NEIGHBORS, ImageSet
-from callbacks.gan.kernel import kernel_distance
-from callbacks.gan.neighbors import density_and_coverage, precision_and_recall
-from callbacks.gan.parzen import parzen_log_likelihood
-from callbacks.gan.pixels import as_unit
+import torch
+from torch import Tensor
+
+from callbacks.gan.distances import NormalFit, frechet_distance, kernel_distance, normal_fit
+from callbacks.gan.feature_spaces import FeatureSpace
+from callbacks.gan.neighbors import density_and_coverage, precision_and_recall, squared_radii
+from callbacks.gan.pixels import as_unit, diversity, parzen_log_likelihood
+
+NEIGHBORS = {"precision": 3, "density": 5}
+"""Neighbors that a ball reaches to: Kynkäänniemi et al. 2019, §4; Naeem et al. 2020, §4.3."""
+
+
+class ImageSet:
+    """Images with their features, probabilities and neighbors, each computed when it is first asked for.
+
+    Args:
+        images: uint8, on the host. Shape (N, C, H, W).
+        space: Network that sees them; None where only pixels are asked for.
+        device: Where it does.
+        batch_size: Images that it sees at a time.
+    """
+
+    def __init__(self, images: Tensor, space: FeatureSpace | None, device: torch.device, batch_size: int = 250) -> None:
+        self.images = images
+        self.space = space
+        self.device = device
+        self.batch_size = batch_size
+        self._first: dict[int, ImageSet] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def first(self, count: int) -> "ImageSet":
+        """The first images as a set of their own."""
+        if count >= len(self):
+            return self
+        if count not in self._first:
+            part = ImageSet(self.images[:count], self.space, self.device, self.batch_size)
+            if "answers" in vars(self):
+                part.answers = (self.features[:count], self.probabilities[:count])
+            self._first[count] = part
+        return self._first[count]
+
+    @property
+    def features(self) -> Tensor:
+        """float32, on the host. Shape (N, F)."""
+        return self.answers[0]
+
+    @property
+    def probabilities(self) -> Tensor:
+        """float32, on the host. Shape (N, K)."""
+        return self.answers[1]
+
+    @cached_property
+    def answers(self) -> tuple[Tensor, Tensor]:
+        """Features and probabilities."""
+        assert self.space is not None
+        self.space.check(self.images.shape[1], self.images.shape[-1])
+        self.space.to(self.device)
+        parts = [self.space(batch.to(self.device)) for batch in self.images.split(self.batch_size)]
+        features, probabilities = zip(*parts, strict=True)
+        return torch.cat([part.cpu() for part in features]), torch.cat([part.cpu() for part in probabilities])
+
+    @cached_property
+    def normal_fit(self) -> NormalFit:
+        """Mean and covariance of the features."""
+        return normal_fit(self.features)
+
+    @cached_property
+    def radii(self) -> Tensor:
+        """Squared distances to the nearest neighbors. Shape (N, 5)."""
+        return squared_radii(self.features, max(NEIGHBORS.values()))
+
+
+def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, float]:
+    """Mean and standard deviation of the score over contiguous chunks, as in the authors' code (openai/improved-gan).
+
+    Args:
+        probabilities: Class probabilities of the images. Shape (N, K).
+        splits: Number of chunks.
+
+    Returns:
+        Mean and standard deviation (without Bessel's correction, as theirs).
+
+    Raises:
+        ValueError: There are fewer images than chunks.
+    """
+    count = len(probabilities)
+    if not 1 <= splits <= count:
+        raise ValueError(f"{count} images cannot be divided into {splits} chunks: take more images or fewer splits.")
+    edges = [count * chunk // splits for chunk in range(splits + 1)]
+    scores = torch.stack([_score_of_chunk(probabilities[a:b].double()) for a, b in pairwise(edges)])
+    return float(scores.mean()), float(scores.std(correction=0))
+
+
+def _score_of_chunk(probabilities: Tensor) -> Tensor:
+    marginal = probabilities.mean(0)
+    # xlogy: a probability of 0 adds nothing.
+    divergence = torch.xlogy(probabilities, probabilities) - torch.xlogy(probabilities, marginal)
+    return divergence.sum(1).mean().exp()
+
 
 MeasureName = Literal["fid", "kid", "score", "precision_recall", "density_coverage", "diversity", "parzen"]
 

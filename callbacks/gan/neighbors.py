@@ -17,7 +17,7 @@ the number of images, so only figures from equally many can be compared.
 import torch
 from torch import Tensor
 
-from callbacks.gan.pairwise import squared_distances
+from callbacks.gan.distances import squared_distances
 
 
 def squared_radii(features: Tensor, k: int) -> Tensor:

@@ -9,14 +9,11 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from callbacks.gan.classifier_features import read_classifier
-from callbacks.gan.feature_space import FeatureSpace
-from callbacks.gan.frechet import bias_warning
-from callbacks.gan.image_set import ImageSet
-from callbacks.gan.inception_features import InceptionFeatures
-from callbacks.gan.measures import MEASURES, OF_PIXELS, MeasureName, measured
+from callbacks.gan.distances import bias_warning
+from callbacks.gan.feature_spaces import FeatureSpace, InceptionFeatures, read_classifier
+from callbacks.gan.measures import MEASURES, OF_PIXELS, ImageSet, MeasureName, measured
 from callbacks.gan.pixels import as_bytes
-from callbacks.gan.record import add_measurement
+from records.measures import add_measurement
 
 INCEPTION = "inception"
 FEW = 64
@@ -41,16 +38,16 @@ class SampleMeasures(Callback):
     All ranks hand in their real images; rank 0 draws the samples and measures, while the others wait for its figures.
 
     Args:
-        features: inception; or the directory of a classifier's run, or a checkpoint in one; null if only the measures
-            of pixels, diversity and parzen, are asked for.
-        measures: fid, kid, score, precision_recall, density_coverage, diversity, parzen; by default all but parzen, or
-            diversity alone without features.
-        images: Number of samples.
+        features: Network in whose features images are compared: inception; or a classifier, by the directory of its run
+            or a checkpoint in one; null if only the measures of pixels, diversity and parzen, are asked for.
+        measures: Measures to take, of fid, kid, score, precision_recall, density_coverage, diversity and parzen; by
+            default all but parzen, or diversity alone without features.
+        images: Number of samples that are measured.
         every_n_epochs: Epochs between two measurements in `fit`, which also measures after its last.
-        real_split: evaluated: real images are those of the split that is evaluated; train: those of the training split,
-            as in StudioGAN's protocol, and the names end in _train.
-        seed: Of the latents; the same in each measurement.
-        batch_size: Images that the network of features sees at a time.
+        real_split: Split of the real images: evaluated, the one that is evaluated; train, the training split, as in
+            StudioGAN's protocol, where the names of the figures end in _train.
+        seed: Seed of the samples' latents; the same in each measurement.
+        batch_size: Number of images that the network of features sees at a time.
         inception_weights: File of Inception's weights, where they cannot be downloaded.
 
     Raises:

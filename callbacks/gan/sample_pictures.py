@@ -13,7 +13,9 @@ from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
-from callbacks.pictures import FOLDER, is_time_for_a_picture, publish, side_by_side
+from callbacks.pictures import is_time_for_a_picture, publish, side_by_side
+from records.files import whole_file
+from records.layout import PICTURES
 
 SIDE = 640  # pixels of a picture, about
 FRAMES = "samples"
@@ -42,9 +44,9 @@ class SamplePictures(Callback):
     | `nearest.png` | samples beside the training images nearest to them, at the end: whether it learned by heart |
 
     Args:
-        side: Samples in a row and in a column.
-        neighbors: Samples of which the nearest training images are looked for; 0 for none.
-        seed: Of the latents.
+        side: Number of samples in each row and in each column of a picture.
+        neighbors: Number of samples of which the nearest training images are looked for; 0 for none.
+        seed: Seed of the samples' latents.
 
     Raises:
         ValueError: An argument is out of its range; in `setup`: the module makes no images.
@@ -72,9 +74,9 @@ class SamplePictures(Callback):
         picture = grid(self._samples(pl_module), self.side)
         every = max(1, math.ceil((trainer.max_epochs or 0) / MOST_FRAMES))
         if epoch % every == 0:
-            folder = Path(trainer.default_root_dir) / FOLDER / FRAMES
-            folder.mkdir(parents=True, exist_ok=True)
-            picture.save(folder / f"epoch-{epoch + 1:05d}.png", optimize=True)
+            folder = Path(trainer.default_root_dir) / PICTURES / FRAMES
+            with whole_file(folder / f"epoch-{epoch + 1:05d}.png") as file:
+                picture.save(file, format="PNG", optimize=True)
         if is_time_for_a_picture(epoch):
             publish(trainer, "samples", picture)
 
@@ -85,7 +87,7 @@ class SamplePictures(Callback):
         samples = self._samples(pl_module)
         publish(trainer, "samples", grid(samples, self.side))
         publish(trainer, "interpolation", grid(pl_module.images_of(self._ways(pl_module)), self.side))  # type: ignore[operator]
-        animate(Path(trainer.default_root_dir) / FOLDER)
+        animate(Path(trainer.default_root_dir) / PICTURES)
         data = getattr(trainer, "datamodule", None)
         if self.neighbors and hasattr(data, "plain_training_loader"):
             found = nearest(samples[: self.neighbors], self._training_images(data, samples.device))
@@ -177,5 +179,7 @@ def animate(folder: Path) -> None:
     if not frames:
         return
     path = folder / "samples.gif"
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0, optimize=True)
+    options = {"save_all": True, "append_images": frames[1:], "duration": MILLISECONDS, "loop": 0, "optimize": True}
+    with whole_file(path) as file:
+        frames[0].save(file, format="GIF", **options)
     rank_zero_info(f"Samples in the course of the training: {path}")

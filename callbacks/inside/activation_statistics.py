@@ -77,7 +77,7 @@ class ActivationStatistics(Callback):
     epochs and at the end.
 
     Args:
-        log_layers: Whether to log each layer, three columns in metrics.csv for each.
+        log_layers: Whether to log the numbers of each layer, too, which are three columns of metrics.csv.
     """
 
     def __init__(self, log_layers: bool = False) -> None:

@@ -101,7 +101,7 @@ class ClassActivationMaps(Callback):
     `pictures/class_activation_maps.png`, after 1, 2, 4, 8, … epochs.
 
     Args:
-        images: How many images.
+        images: Number of images that are drawn.
 
     Raises:
         ValueError: images is less than 1.

@@ -17,12 +17,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from callbacks.inside.layer_history import LayerHistory
-from callbacks.json_record import write_record
 from callbacks.measured_steps import image_classifier, is_due, log_at_this_step, on_one_device, steps_between
 from callbacks.pictures import drawn, is_time_for_a_picture, publish
+from records import gradient_flow as record
 
-FILE = "gradient_flow.json"
-FORMAT = 1
 QUANTITIES = ("gradient", "gradient_over_weight")
 TITLES = ("norm of the gradient", "norm of the gradient / norm of the weights")
 
@@ -35,15 +33,15 @@ def layers_by_depth(network: nn.Module) -> dict[str, Tensor]:
     return {
         name: module.weight
         for name, module in network.named_modules()
-        if isinstance(module, nn.modules.conv._ConvNd | nn.Linear) and not name.startswith("auxiliary_heads.")
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear) and not name.startswith("auxiliary_heads.")
     }
 
 
 def gradient_norms(weights: list[Tensor]) -> Tensor:
     """Norms of gradients and of gradients over weights, (2, layers), on the device; 0 for a layer without gradient."""
     gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-    by_gradient = on_one_device(torch._foreach_norm(gradients))
-    by_weight = on_one_device(torch._foreach_norm([weight.detach() for weight in weights]))
+    by_gradient = on_one_device(torch.linalg.vector_norm(gradient) for gradient in gradients)
+    by_weight = on_one_device(torch.linalg.vector_norm(weight.detach()) for weight in weights)
     return torch.stack([by_gradient, by_gradient / by_weight.clamp_min(torch.finfo(torch.float32).tiny)])
 
 
@@ -100,6 +98,6 @@ class GradientFlow(Callback):
 
     def _draw(self, trainer: Trainer) -> None:
         if self.history.steps and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            record = {"format": FORMAT, **self.history.record(QUANTITIES)}
-            write_record(Path(trainer.default_root_dir) / FILE, record)
+            flow = record.GradientFlow(**self.history.record(QUANTITIES))
+            record.write_gradient_flow(Path(trainer.default_root_dir), flow)
             publish(trainer, "gradient_flow", drawn(self.history.chart(TITLES, logarithmic=True)))

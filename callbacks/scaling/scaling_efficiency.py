@@ -1,7 +1,8 @@
 """How well training scales, and where the time goes that it loses."""
 
-import json
 import socket
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,106 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from callbacks.scaling.step_phases import PHASES, PhaseClock, own_seconds, stragglers, transfer_and_waiting
+from callbacks.training.stop_signal import StopQuestion
+from records.files import UnreadableError, write_json
+from records.layout import SCALING, SUMMARY
+from records.summary import read_summary
 
-FILE = "scaling.json"
+PHASES = ("data", "forward", "backward", "communication", "update", "logging", "stop signal")
+
+Stamp = float | torch.Event
+
+
+class PhaseClock:
+    """Adds up the time between marks, by phase and step.
+
+    On a GPU the marks are events in its stream, so that phases are those of the device, not of the host that runs ahead
+    of it; they are read when the steps are, which is the only synchronization.
+
+    Args:
+        device: Where the network is trained.
+        seconds: Clock of the host, for marks where there is no GPU.
+    """
+
+    def __init__(self, device: torch.device, seconds: Callable[[], float] = time.perf_counter) -> None:
+        self.device = device
+        self._seconds_now = seconds
+        self._steps: list[list[tuple[str, Stamp, Stamp]]] = []
+        self._last: Stamp | None = None
+
+    def restart(self) -> None:
+        """Leave out the time until the next mark."""
+        self._last = None
+
+    def begin_step(self) -> None:
+        """Put what follows into a new step."""
+        self._steps.append([])
+
+    def mark(self, phase: str) -> None:
+        """End `phase` here; the first mark after a restart only starts the clock."""
+        now = self._now()
+        if self._last is not None and self._steps:
+            self._steps[-1].append((phase, self._last, now))
+        self._last = now
+
+    def take(self) -> Tensor:
+        """Seconds (steps, phases) of the steps since the last call; forgets them."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        steps, self._steps = self._steps, []
+        seconds = torch.zeros(len(steps), len(PHASES), dtype=torch.float64)
+        for row, marks in zip(seconds, steps, strict=True):
+            for phase, start, end in marks:
+                row[PHASES.index(phase)] += _between(start, end)
+        return seconds[seconds[:, PHASES.index("forward")] > 0]  # the last may only have begun
+
+    def _now(self) -> Stamp:
+        if self.device.type != "cuda":
+            return self._seconds_now()
+        event = torch.Event(self.device, enable_timing=True)
+        event.record()
+        return event
+
+
+def _between(start: Stamp, end: Stamp) -> float:
+    if isinstance(start, torch.Event):
+        assert isinstance(end, torch.Event)
+        return start.elapsed_time(end) / 1000
+    assert isinstance(end, float)
+    return end - start
+
+
+def own_seconds(seconds: Tensor) -> Tensor:
+    """Time (…) of a step that a rank spent on its own work; `seconds` is (…, phases).
+
+    Synchronous training makes the steps of all ranks equally long: a slow rank shows in what the others wait.
+    """
+    waiting = [PHASES.index("communication"), PHASES.index("stop signal")]
+    return seconds.sum(-1) - seconds[..., waiting].sum(-1)
+
+
+def transfer_and_waiting(communication: Tensor) -> tuple[Tensor, Tensor]:
+    """Split what each rank waited for gradients, (ranks, steps), into their transfer and slower ranks.
+
+    The rank that comes last to an all-reduce waits for nobody: the least wait of a step is the transfer.
+
+    Returns:
+        Transfer (steps,) and waiting (ranks, steps).
+    """
+    transfer = communication.min(0).values
+    return transfer, communication - transfer
+
+
+def stragglers(own: Sequence[float], ratio: float) -> list[int]:
+    """Ranks whose own work takes more than `ratio` times the median of the others."""
+    slow = []
+    for rank, seconds in enumerate(own):
+        others = sorted([*own[:rank], *own[rank + 1 :]])
+        if others and seconds > ratio * others[len(others) // 2]:
+            slow.append(rank)
+    return slow
+
+
 COMMUNICATION = ("communication: transfer", "communication: waiting")
 ROWS = tuple(row for phase in PHASES for row in (COMMUNICATION if phase == "communication" else (phase,)))
 
@@ -34,7 +132,7 @@ class ScalingEfficiency(Callback):
         baseline: Directory of a run of the same network on one device, for the efficiency; null for none.
         every_n_steps: Batches between two exchanges of times between the ranks.
         skip_steps: Batches at the start that do not count, for they allocate memory and compile.
-        straggler_ratio: A rank is named if its own work takes this many times the median of the others'.
+        straggler_ratio: How many times the median of the others' own work that of a rank must take to be named as slow.
 
     Raises:
         ValueError: An argument is out of its range, or the baseline is no run on one device.
@@ -56,6 +154,7 @@ class ScalingEfficiency(Callback):
         self.report: dict[str, Any] = {}
         self._clock = PhaseClock(torch.device("cpu"))
         self._hooks: list[Any] = []
+        self._question: StopQuestion | None = None
         self._hosts: list[str] = []
         self._named: set[int] = set()
         self._metrics: dict[str, float] = {}
@@ -74,16 +173,8 @@ class ScalingEfficiency(Callback):
             for parameter in pl_module.parameters()
             if parameter.requires_grad
         ]
-        loop = trainer.fit_loop.epoch_loop
-        ask = getattr(loop, "_broadcast_sigterm_tensor", None)
-        if ask is not None:
-
-            def timed() -> None:
-                self._clock.mark("logging")
-                ask()
-                self._clock.mark("stop signal")
-
-            loop._broadcast_sigterm_tensor = timed  # type: ignore[method-assign]
+        self._question = StopQuestion.of(trainer)
+        self._question.watch(lambda: self._clock.mark("logging"), lambda: self._clock.mark("stop signal"))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """End the wait for the batch."""
@@ -120,18 +211,17 @@ class ScalingEfficiency(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the table and write it to the run's directory."""
         self._exchange(trainer)
-        self._detach(trainer)
+        self._detach()
         if not self._steps or not trainer.is_global_zero:
             return
         self.report = self._summary(trainer)
         rank_zero_info(table(self.report))
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            path = Path(trainer.default_root_dir) / FILE
-            path.write_text(json.dumps(self.report, indent=2) + "\n")
+            write_json(Path(trainer.default_root_dir) / SCALING, self.report, indent=2)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Detach the clock; nothing is exchanged, for the other ranks may not come."""
-        self._detach(trainer)
+        self._detach()
 
     def _exchange(self, trainer: Trainer) -> None:
         own = self._clock.take()
@@ -161,11 +251,13 @@ class ScalingEfficiency(Callback):
                     f"{1000 * means[rank]:.0f} ms a step, that of the fastest {1000 * min(means):.0f} ms."
                 )
 
-    def _detach(self, trainer: Trainer) -> None:
+    def _detach(self) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
-        trainer.fit_loop.epoch_loop.__dict__.pop("_broadcast_sigterm_tensor", None)
+        if self._question is not None:
+            self._question.watch(None, None)
+            self._question = None
 
     def _summary(self, trainer: Trainer) -> dict[str, Any]:
         seconds = (self._seconds / self._steps).tolist()
@@ -203,16 +295,16 @@ def read_baseline(run: Path) -> dict[str, Any]:
         ValueError: There is no such run, or it was not on one device, or it has no speed.
     """
     try:
-        record = json.loads((run / "summary.json").read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"The baseline {run} is no directory of a run: it needs a summary.json.") from error
-    if record.get("world_size") != 1 or not record.get("images_per_second"):
+        summary = read_summary(run)
+    except UnreadableError as error:
+        raise ValueError(f"The baseline {run} is no directory of a run: it needs a {SUMMARY}.") from error
+    if summary.world_size != 1 or not summary.images_per_second:
         raise ValueError(f"The baseline {run} must be a run on one device that trained for more than a few steps.")
     return {
         "run": str(run),
-        "architecture": record["model"].get("architecture"),
-        "global_batch_size": record["global_batch_size"],
-        "images_per_second": record["images_per_second"],
+        "architecture": summary.model.architecture,
+        "global_batch_size": summary.global_batch_size,
+        "images_per_second": summary.images_per_second,
     }
 
 

@@ -39,14 +39,14 @@ class WeightSchedule:
     """Weight of one head over time, counted in epochs or in steps.
 
     Attributes:
-        kind: constant; linear or cosine from start to end; step: times factor at each milestone; balance: start is the
-            size of the head's gradient beside the rest's.
+        kind: Course of the weight: constant; linear or cosine, from start to end; step, multiplied by factor at each
+            milestone; balance, where start is the size of the head's gradient beside the rest's.
         start: Weight at the beginning; null takes the network's own.
         end: Weight that a linear or cosine schedule comes to.
-        until: When it comes there.
-        milestones: When step multiplies.
-        factor: By what.
-        off_after: When the head is switched off for good; it is then not computed.
+        until: Epoch or step at which a linear or cosine schedule comes to end.
+        milestones: Epochs or steps at which a step schedule multiplies the weight.
+        factor: Factor by which a step schedule multiplies the weight at each milestone.
+        off_after: Epoch or step from which on the head is switched off and no longer computed; null for never.
         maximum: Largest weight that balance may choose.
     """
 
@@ -156,8 +156,8 @@ class AuxiliaryLossWeighting(Callback):
     A head of weight 0 is not computed, and its weights stay as they are: neither momentum nor decay moves them.
 
     Args:
-        heads: Schedule by name of the head.
-        others: Schedule of the heads that `heads` does not name.
+        heads: Schedules of the weights of auxiliary heads, by the name of the head.
+        others: Schedule of the weights of all auxiliary heads that `heads` does not name.
         unit: Whether schedules count epochs or steps (updates).
         every_n_steps: Steps between two measurements of the gradients; null for as often as the Trainer logs.
     """

@@ -43,7 +43,7 @@ class LatestCheckpoint(ModelCheckpoint):
         """Have all ranks asked in each step whether to stop."""
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
-            self._stop_signal.replace_lightnings_question(trainer)
+            self._stop_signal.ask_all_ranks(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen for signals."""

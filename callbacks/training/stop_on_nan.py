@@ -7,12 +7,10 @@ a network that answers NaN only in evaluation, as one does whose running varianc
 
 import math
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from callbacks.measured_steps import on_one_device
 from lightning_modules.classifier import NonFiniteLossError
 
 NAMED = 3
@@ -30,10 +28,9 @@ def not_finite(gradients: dict[str, Tensor]) -> list[str]:
     """Names of the gradients that hold NaN or infinity. The host waits for the device once if there are none."""
     if not gradients:
         return []
-    norms = on_one_device(torch._foreach_norm(list(gradients.values()), ord=math.inf))
-    if bool(norms.isfinite().all()):
+    if bool(nn.utils.get_total_norm(gradients.values(), math.inf).isfinite()):
         return []
-    return [name for name, finite in zip(gradients, norms.isfinite().tolist(), strict=True) if not finite]
+    return [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]
 
 
 class StopOnNaN(Callback):
@@ -43,7 +40,7 @@ class StopOnNaN(Callback):
     them in a row end the run. In any other precision, the first does.
 
     Args:
-        patience: Updates in a row that 16-mixed may leave out; its scale is halved with each.
+        patience: Number of updates in a row that the precision 16-mixed may leave out, halving its scale with each.
 
     Raises:
         ValueError: patience is less than 1.

@@ -2,12 +2,52 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import torch
 from lightning.pytorch import Trainer
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))  # Windows lacks one
+
+
+class StopQuestion:
+    """The question that all ranks answer at the start of each step: was one of them asked to stop?
+
+    Lightning 2.6.6 puts it to rank 0 alone, between what a step logs and the batch of the next, where no hook is
+    called. So this is the one place in which one of its methods, a private one, is replaced: once for each Trainer, for
+    whoever asks otherwise and whoever wants to know how long the ranks wait for each other there.
+
+    Args:
+        ask: Asks all ranks.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self.ask = ask
+        self._before: Callable[[], None] | None = None
+        self._after: Callable[[], None] | None = None
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> "StopQuestion":
+        """The question of a Trainer, which is Lightning's until `ask` is set."""
+        loop = trainer.fit_loop.epoch_loop
+        if not isinstance(loop._broadcast_sigterm_tensor, StopQuestion):
+            loop._broadcast_sigterm_tensor = cls(loop._broadcast_sigterm_tensor)  # type: ignore[method-assign]
+        question = loop._broadcast_sigterm_tensor
+        assert isinstance(question, StopQuestion)
+        return question
+
+    def watch(self, before: Callable[[], None] | None, after: Callable[[], None] | None) -> None:
+        """Call these before and after each question; None for nothing."""
+        self._before, self._after = before, after
+
+    def __call__(self) -> None:
+        """Put the question to all ranks."""
+        if self._before is not None:
+            self._before()
+        self.ask()
+        if self._after is not None:
+            self._after()
 
 
 class StopSignal:
@@ -22,10 +62,9 @@ class StopSignal:
         self._noted = 0
         self._agreed = 0
 
-    def replace_lightnings_question(self, trainer: Trainer) -> None:
-        """Ask all ranks and not only rank 0, at the start of each step, before other callbacks time the question."""
-        loop = trainer.fit_loop.epoch_loop
-        loop._broadcast_sigterm_tensor = lambda: self._agree(trainer)  # type: ignore[method-assign]
+    def ask_all_ranks(self, trainer: Trainer) -> None:
+        """Ask all ranks and not only rank 0, at the start of each step."""
+        StopQuestion.of(trainer).ask = lambda: self._agree(trainer)
 
     def listen(self, trainer: Trainer) -> None:
         """Take the signals from Lightning, which gives them back at the end."""

@@ -45,11 +45,11 @@ class PolyakAveraging(WeightAveraging):
     pass the training set through the network once more).
 
     Args:
-        kind: mean: of all steps from start on; exponential: the newest count most.
+        kind: Kind of average: mean, of all steps from start on; exponential, in which the newest steps count most.
         decay: Part of the old average that an exponential one keeps at each update; at first less, min(decay,
             (1 + updates) / (10 + updates)), as in TensorFlow's ExponentialMovingAverage.
-        start: Epochs, or steps, without averaging.
-        unit: What start counts.
+        start: Number of epochs or steps before the first weights enter the average.
+        unit: Whether start counts epochs or steps.
         every_n_steps: Steps between two updates of the average.
 
     Raises:
@@ -73,6 +73,7 @@ class PolyakAveraging(WeightAveraging):
         self.unit = unit
         self.every_n_steps = every_n_steps
         self._epoch = 0
+        self._has_average = False
         self._swapped = False
         super().__init__(
             use_buffers=True,
@@ -91,10 +92,20 @@ class PolyakAveraging(WeightAveraging):
                 "the generator's mean."
             )
         super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self._has_average = self._swapped = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Note the epoch, which `should_update` is not told."""
         self._epoch = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Update the average if it is its turn, and note that there is one."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if trainer.global_step and self.should_update(step_idx=trainer.global_step - 1):
+            self._has_average = True
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Whether the weights after this step, counted from 0, enter the average."""
@@ -102,25 +113,36 @@ class PolyakAveraging(WeightAveraging):
             return False
         return (self._epoch if self.unit == "epoch" else step_idx) >= self.start
 
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the averages in the place of the trained weights, once there are any."""
+        if self._has_average:
+            super().on_validation_epoch_start(trainer, pl_module)
+            self._swapped = True
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the trained weights back."""
+        if self._swapped:
+            super().on_validation_epoch_end(trainer, pl_module)
+            self._swapped = False
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the averages in the network, if there are any."""
+        if self._has_average:
+            super().on_train_end(trainer, pl_module)
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Bring the trained weights back if a validation had the averages."""
-        if self._swapped:
-            self._swap_models(pl_module)
+        self.on_validation_epoch_end(trainer, pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save both networks; until there is an average, the trained one in its place."""
-        if self._average_model is not None and not self._has_average():
-            self._average_model.module.load_state_dict(checkpoint["state_dict"])
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if not self._has_average and "current_model_state" in checkpoint:
+            average = checkpoint["state_dict"]  # in float32 where the network is in bf16
+            trained = checkpoint["current_model_state"].items()
+            checkpoint["state_dict"] = {name: value.to(average[name].dtype) for name, value in trained}
 
-    def _has_average(self) -> bool:
-        return self._average_model is not None and bool(self._average_model.n_averaged > 0)
-
-    def _swap_models(self, pl_module: LightningModule) -> None:
-        if self._has_average():
-            super()._swap_models(pl_module)
-            self._swapped = not self._swapped
-
-    def _copy_average_to_current(self, pl_module: LightningModule) -> None:
-        if self._has_average():
-            super()._copy_average_to_current(pl_module)
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with both networks."""
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        self._has_average = bool(checkpoint.get("averaging_state", {}).get("n_averaged", 0) > 0)

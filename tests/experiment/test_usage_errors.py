@@ -95,6 +95,9 @@ ON_THE_COMMAND_LINE = {
     ("--trainer.max_epochs=0.5",): "trainer.max_epochs must be an integer or null, not 0.5",
     ("--trainer.max_epochs",): "trainer.max_epochs needs a value",
     ("--trainer.callbacks+=Heartbeet",): "trainer.callbacks: Heartbeet is not a known class; did you mean Heartbeat?",
+    ("--trainer.callbacks+=Zigzag",): (
+        "trainer.callbacks: Zigzag is not a known class: give its full path, such as my_package.my_module.Zigzag"
+    ),
     ("--trainer.callbacks=3",): "trainer.callbacks must be a list of Callback, a Callback or null, not 3",
     ("--trainer.callbacks+=Heartbeat", "--trainer.callbacks.every=3"): (
         "trainer.callbacks.every is not an option of Heartbeat; did you mean every_n_steps?"

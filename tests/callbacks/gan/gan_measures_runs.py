@@ -52,6 +52,7 @@ def classifier_run(folder: Path, **options: Any) -> ResNet:
     network.on_save_checkpoint(checkpoint)
     VerifiedCheckpointIO().save_checkpoint(checkpoint, folder / "checkpoints" / "best-0001.ckpt")
     summary = {
+        "format": 1,
         "model": {"class": "lightning_modules.resnet.ResNet"},
         "data": {"name": "digits", "mean": [0.3], "std": [0.25]},
         "best": {"val/acc1": {"value": 0.9}},

@@ -10,13 +10,10 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from callbacks import SampleMeasures
-from callbacks.gan.classifier_features import name_of, read_classifier
-from callbacks.gan.diversity import diversity
-from callbacks.gan.frechet import frechet_distance
-from callbacks.gan.inception_features import InceptionFeatures
+from callbacks.gan.distances import frechet_distance
+from callbacks.gan.feature_spaces import InceptionFeatures, name_of, read_classifier
 from callbacks.gan.neighbors import precision_and_recall
-from callbacks.gan.parzen import parzen_log_likelihood
-from callbacks.gan.pixels import as_bytes
+from callbacks.gan.pixels import as_bytes, diversity, parzen_log_likelihood
 from tests.callbacks.gan.gan_measures_runs import Sampler, classifier_run, digits
 from tests.callbacks.tiny_runs import NoClassifier, Rows
 
@@ -84,7 +81,7 @@ def test_when_it_measures_and_that_real_images_pass_once(tmp_path: Path) -> None
     call = type(read_classifier(str(tmp_path / "classifier"))).__call__
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "callbacks.gan.classifier_features.ClassifierFeatures.__call__",
+            "callbacks.gan.feature_spaces.ClassifierFeatures.__call__",
             lambda self, images: (seen.append(len(images)), call(self, images))[1],
         )
         run.fit(Sampler(), datamodule=digits())
@@ -177,10 +174,10 @@ def test_what_cannot_be_measured_is_refused_before_training(tmp_path: Path) -> N
 
 
 def test_inception_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("callbacks.gan.inception_features.find_spec", lambda name: None)
+    monkeypatch.setattr("callbacks.gan.feature_spaces.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install torch-fidelity"):
         InceptionFeatures()
-    monkeypatch.setattr("callbacks.gan.inception_features.find_spec", lambda name: object())
+    monkeypatch.setattr("callbacks.gan.feature_spaces.find_spec", lambda name: object())
 
     def offline(*_: Any, **__: Any) -> nn.Module:
         raise OSError("no route to host")

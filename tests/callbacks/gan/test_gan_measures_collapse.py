@@ -10,8 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from callbacks.gan.collapse import Check, CollapseRule
-from callbacks.gan.collapse_alarm import CollapseAlarm
+from callbacks.gan.collapse_alarm import Check, CollapseAlarm, CollapseRule
 from tests.callbacks.tiny_runs import Batch, NoClassifier, fit
 
 WELL = Check(0, diversity=0.5, real_diversity=0.6, loss=1.3, accuracy_real=0.6, accuracy_fake=0.7)

@@ -12,13 +12,17 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from callbacks.gan.classifier_score import inception_score
-from callbacks.gan.diversity import diversity
-from callbacks.gan.frechet import bias_warning, frechet_distance, normal_fit
-from callbacks.gan.kernel import kernel_distance, squared_discrepancy
+from callbacks.gan.distances import (
+    bias_warning,
+    frechet_distance,
+    kernel_distance,
+    normal_fit,
+    squared_discrepancy,
+    squared_distances,
+)
+from callbacks.gan.measures import inception_score
 from callbacks.gan.neighbors import density_and_coverage, precision_and_recall, squared_radii
-from callbacks.gan.pairwise import squared_distances
-from callbacks.gan.parzen import log_densities, parzen_log_likelihood
+from callbacks.gan.pixels import diversity, log_densities, parzen_log_likelihood
 
 
 def normal(count: int, size: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
@@ -40,7 +44,7 @@ class Given(nn.Module):
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("callbacks.gan.pairwise.BLOCK", 100)  # two or three rows at a time
+    monkeypatch.setattr("callbacks.gan.distances.BLOCK", 100)  # two or three rows at a time
 
 
 # Inception score

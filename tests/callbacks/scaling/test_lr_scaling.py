@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from callbacks.scaling.lr_scaling import momentum_correction, scaled_lr, share_of_device, warmup_factor
+from callbacks.scaling.ddp_scaling import momentum_correction, scaled_lr, share_of_device, warmup_factor
 
 
 def test_goyal_trains_8192_images_at_3_2() -> None:

@@ -8,11 +8,24 @@ import pytest
 import torch
 
 from callbacks import ScalingEfficiency
-from callbacks.scaling.scaling_efficiency import read_baseline, table
-from callbacks.scaling.step_phases import PHASES, PhaseClock, own_seconds, stragglers, transfer_and_waiting
+from callbacks.scaling.scaling_efficiency import (
+    PHASES,
+    PhaseClock,
+    own_seconds,
+    read_baseline,
+    stragglers,
+    table,
+    transfer_and_waiting,
+)
 from tests.callbacks.ranks import train_on_ranks
 
-RECORD = {"world_size": 1, "images_per_second": 500.0, "global_batch_size": 32, "model": {"architecture": "small"}}
+RECORD = {
+    "format": 1,
+    "world_size": 1,
+    "images_per_second": 500.0,
+    "global_batch_size": 32,
+    "model": {"architecture": "small"},
+}
 
 
 def baseline(folder: Path, **changes: Any) -> str:
