@@ -55,7 +55,7 @@ def test_gradients_are_written_and_read(tmp_path: Path) -> None:
 def test_format_numbers_stand_once() -> None:
     constants = [
         path
-        for package in ("records", "experiment")
+        for package in ("records", "experiment", "callbacks", "comparison")
         for path in (ROOT / package).rglob("*.py")
         if re.search(r"^(SUPPORTED_)?FORMAT = ", path.read_text(), re.M)
     ]
