@@ -8,7 +8,8 @@ test_time   TestTimeAugmentation: predictions averaged over several views of an 
 scaling     DDPScaling, ScalingEfficiency, Throughput: the learning rate, the efficiency and the speed of many devices
 gan         CollapseAlarm, SampleMeasures, SamplePictures: what a generator makes
 training    AuxiliaryLossWeighting, PolyakAveraging, StopOnNaN: the losses and the weights of a training
-            EpochProgressBar, LatestCheckpoint, StepSeed: in every run, to follow it, resume it and repeat it
+            BestCheckpoint, EpochProgressBar, LatestCheckpoint, StepSeed: in every run, to evaluate, follow, resume and
+            repeat it
 """
 
 from callbacks.evaluation.class_errors import ClassErrors as ClassErrors
@@ -25,6 +26,7 @@ from callbacks.scaling.scaling_efficiency import ScalingEfficiency as ScalingEff
 from callbacks.scaling.throughput import Throughput as Throughput
 from callbacks.test_time.test_time_augmentation import TestTimeAugmentation as TestTimeAugmentation
 from callbacks.training.auxiliary_loss import AuxiliaryLossWeighting as AuxiliaryLossWeighting
+from callbacks.training.best_checkpoint import BestCheckpoint as BestCheckpoint
 from callbacks.training.epoch_progress_bar import EpochProgressBar as EpochProgressBar
 from callbacks.training.latest_checkpoint import LatestCheckpoint as LatestCheckpoint
 from callbacks.training.step_seed import StepSeed as StepSeed

@@ -80,6 +80,7 @@ def wandb_filing(text: str, run_name: str, data: str | None, architecture: str |
     return Filing(group or data, tags or tuple(name for name in (data, architecture) if name))
 
 
+@lru_cache(1)  # for its configuration and for its group and tags, one after the other
 def _without_names(text: str, run_name: str) -> str:
     # Seeds and names go before parsing, so that runs of one experiment share one parse.
     if run_name and run_name in text:

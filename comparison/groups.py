@@ -22,6 +22,7 @@ OBJECTIVE = "model.init_args.objective"  # its values say what they are
 MOST_TELLING_OF_GANS = (
     OBJECTIVE,
     *(f"model.init_args.{name}" for name in ("conditional", "labels_per_class", "feature_matching")),
+    *(f"model.init_args.stabilizers.{name}" for name in ("gradient_penalty", "weight_clip", "r1")),
     *(f"model.init_args.{name}" for name in ("gradient_penalty", "weight_clip", "r1", "network_options")),
     *("trainer.max_epochs", "trainer.limit_train_batches", "data.init_args.batch_size"),
     *("model.init_args.generator_optimizer", "model.init_args.discriminator_optimizer", "model", "data", "trainer"),

@@ -7,11 +7,11 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
-from callbacks import EpochProgressBar, StepSeed, Throughput
+from callbacks import BestCheckpoint, EpochProgressBar, LatestCheckpoint, StepSeed, Throughput
 from experiment.checkpoints import (
     VerifiedCheckpointIO,
     checkpoint_to_evaluate,
@@ -128,12 +128,7 @@ class ExperimentCLI(LightningCLI):
                 data, architecture = self._names()
                 name = f"{architecture} on {data}, seed {self.config[self.subcommand].seed_everything}"
                 logger.fill_in(data, [data, architecture], name, recorded_wandb_id(directory))
-        callbacks = _as_list(settings.callbacks)
-        if settings.enable_progress_bar in (None, True):
-            callbacks.append(EpochProgressBar())
-        if settings.logger is False:  # base.yaml has it, and Lightning refuses it without a logger
-            callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
-        settings.callbacks = callbacks
+        settings.callbacks = _callbacks(settings)
         settings.plugins = [*_as_list(settings.plugins), VerifiedCheckpointIO()]
         trainer = super().instantiate_trainer(**kwargs)
         warn_of_slow_bfloat16(trainer)
@@ -209,6 +204,25 @@ class ExperimentCLI(LightningCLI):
         for line in differences(content.get("hyper_parameters", {}), self.model.hparams):
             rank_zero_info(f"Not as in {checkpoint.name}: {line}")
         self.config_init[self.subcommand].ckpt_path = str(checkpoint)
+
+
+def _callbacks(settings: Namespace) -> list[Callback]:
+    """The user's callbacks as they are, and a progress bar if there is none.
+
+    Of those in base.yaml, Lightning refuses some by other settings: these are left out. The user's own checkpoint of a
+    kind that base.yaml has, too, replaces it.
+    """
+    callbacks = _as_list(settings.callbacks)
+    last = {type(callback): callback for callback in callbacks}
+    checkpoints = (BestCheckpoint, LatestCheckpoint)
+    kept = [callback for callback in callbacks if type(callback) not in checkpoints or callback is last[type(callback)]]
+    if settings.logger is False:
+        kept = [callback for callback in kept if not isinstance(callback, LearningRateMonitor)]
+    if settings.enable_checkpointing is False:
+        kept = [callback for callback in kept if type(callback) not in checkpoints]
+    if settings.enable_progress_bar in (None, True) and not any(isinstance(one, ProgressBar) for one in kept):
+        kept.append(EpochProgressBar())
+    return kept
 
 
 def _as_list(setting: Any) -> list[Any]:

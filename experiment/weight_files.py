@@ -3,8 +3,6 @@
 Nothing that a file holds is executed.
 """
 
-import hashlib
-import json
 import pickle
 import re
 import zipfile
@@ -20,6 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightning_modules import ImageClassifier
+from records.checkpoints import best_checkpoints, digest_path, sha256_of
+from records.files import read_json
 
 WRAPPERS = ("module.", "network.")  # what DistributedDataParallel and this project's export put before every name
 
@@ -80,22 +80,22 @@ def _read_folder(folder: Path, source: str) -> Weights:
     """Read what `python -m experiment.export` has written."""
     file = folder / "model.safetensors"
     if not file.is_file():
-        checkpoints = sorted(folder.glob("checkpoints/best*.ckpt"))
+        checkpoints = best_checkpoints(folder)
         remedy = f"give a checkpoint, such as {checkpoints[0]}" if checkpoints else "give a file or an exported folder"
         raise ValueError(f"The folder {source} holds no model.safetensors: {remedy}.")
     state = _state_dict(_read_file(file), source)
     try:
-        config = json.loads((folder / "config.json").read_bytes())
+        config = read_json(folder / "config.json")
         return Weights(source, state, str(config["architecture"]), dict(config["arguments"]))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return Weights(source, state)  # another library's folder, or weights without a config
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     """What a file holds; {} if that is no dictionary."""
     try:
-        digest_file = path.with_name(f"{path.name}.sha256")
-        if digest_file.exists() and _sha256(path) not in digest_file.read_text(errors="replace").split()[:1]:
+        digest_file = digest_path(path)
+        if digest_file.exists() and sha256_of(path) not in digest_file.read_text(errors="replace").split()[:1]:
             raise ValueError(f"{path} is damaged (its SHA-256 is not that of {digest_file.name}): use another copy.")
         # What torch.save wrote before version 1.6 is no archive, and cannot be mapped into memory.
         archive = zipfile.is_zipfile(path)
@@ -169,7 +169,7 @@ def _torchvision_file(network: ImageClassifier, name: str) -> Path:
             raise ValueError(
                 f"{name} could not be downloaded ({error}): download {url} elsewhere, and give the file."
             ) from None
-    if not _sha256(path).startswith(digest):
+    if not sha256_of(path).startswith(digest):
         raise ValueError(f"{path} is damaged (its SHA-256 differs): delete it, and it will be downloaded anew.")
     return path
 
@@ -187,8 +187,3 @@ def _download(url: str, path: Path, digest: str) -> None:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
     finally:
         lock.release()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

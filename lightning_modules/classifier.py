@@ -89,6 +89,12 @@ class ImageClassifier(LightningModule):
     architecture: str
     """Name in tables and charts, such as "ResNet-20"; set by each architecture."""
 
+    monitor: ClassVar[str] = "val/acc1"
+    """Metric that chooses the best checkpoint."""
+
+    mode: ClassVar[Literal["min", "max"]] = "max"
+    """Whether the best value of `monitor` is the smallest or the largest."""
+
     output_layers: ClassVar[tuple[str, ...]] = ("head",)
     """Names of the layers with one output per class, which weights for other classes leave as they are."""
 

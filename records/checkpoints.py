@@ -3,11 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from records.files import write_whole
+from records.files import UnreadableError, read_text, write_whole
 from records.layout import CHECKPOINTS
 
 SUFFIX = ".ckpt"
 DIGEST = ".sha256"
+LARGEST_DIGEST = 4096  # bytes: the digest and a name
 
 
 def best_checkpoints(directory: Path) -> list[Path]:
@@ -39,6 +40,6 @@ def write_digest(checkpoint: Path, digest: str) -> None:
 def is_verified(checkpoint: Path) -> bool:
     """Whether the digest beside a checkpoint is there and matches."""
     try:
-        return digest_path(checkpoint).read_text(encoding="utf-8").split()[0] == sha256_of(checkpoint)
-    except (OSError, IndexError, UnicodeDecodeError):
+        return read_text(digest_path(checkpoint), LARGEST_DIGEST).split()[0] == sha256_of(checkpoint)
+    except (OSError, IndexError, UnreadableError):
         return False

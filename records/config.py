@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from records.files import UnreadableError, parse_yaml, read_yaml, write_whole
+from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_text, read_yaml, write_whole
 from records.layout import CONFIG
 
 
@@ -29,7 +29,7 @@ def parse_config(text: str, name: str = CONFIG) -> dict[str, Any]:
 def write_config(directory: Path, text: str) -> None:
     """Write the config of a run; an earlier one of the same run that differs is kept under another name."""
     path = directory / CONFIG
-    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+    if path.exists() and _text(path) != text:
         path.rename(_unused(path))
     write_whole(path, text)
 
@@ -50,6 +50,13 @@ def arguments_of(part: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that a part of a config gives to its class."""
     arguments = part.get("init_args")
     return dict(arguments) if isinstance(arguments, Mapping) else {}
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return read_text(path, LARGEST_YAML)
+    except UnreadableError:
+        return None
 
 
 def _unused(path: Path) -> Path:

@@ -95,15 +95,19 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m datamodules.imagenet", description="Prepare ImageNet once, verify a prepared copy, show one."
     )
     commands = parser.add_subparsers(dest="command", metavar="prepare | verify | show", required=True)
-    _add_prepare(commands.add_parser("prepare", help="make a copy that is fast to read, from archives or a tree"))
+    _add_prepare(
+        commands.add_parser(
+            "prepare", help="make a copy that is fast to read, from the official archives or a folder tree"
+        )
+    )
     for name, purpose in (
         ("verify", "compare a copy with its checksums; exit code 1 if it differs"),
         ("show", "print what a copy holds"),
     ):
         command = commands.add_parser(name, help=purpose, description=purpose)
-        command.add_argument("root", type=_path, metavar="ROOT", help="the prepared copy")
+        command.add_argument("root", type=_path, metavar="ROOT", help="folder of the prepared copy")
         if name == "verify":
-            command.add_argument("--workers", type=int, help="processes; default: one for each core")
+            command.add_argument("--workers", type=int, help="number of processes; default: one for each core")
     return parser
 
 
@@ -112,30 +116,58 @@ def _add_prepare(command: argparse.ArgumentParser) -> None:
         "Give the same command again after an interruption: finished shards (or classes of a tree) are not done twice."
     )
     add = command.add_argument
-    add("destination", type=_path, metavar="DEST", help="folder of the copy")
-    add("--train", type=_path, metavar="TAR", help=TRAIN)
-    add("--val", type=_path, metavar="TAR", help=VAL)
-    add("--devkit", type=_path, metavar="TAR.GZ", help=f"{DEVKIT}; with --tree it gives the names of the classes")
-    add("--archives", type=_path, metavar="FOLDER", help="folder of the three, under their official names")
-    add("--tree", type=_path, metavar="FOLDER", help="train/CLASS/IMAGE and val/CLASS/IMAGE instead of archives")
-    add("--layout", choices=LAYOUTS, default="shards", help="tar files or a folder for each class; default: shards")
+    add("destination", type=_path, metavar="DEST", help="folder of the prepared copy")
+    add("--train", type=_path, metavar="TAR", help=f"archive of the training photographs, {TRAIN}")
+    add("--val", type=_path, metavar="TAR", help=f"archive of the validation photographs, {VAL}")
+    add(
+        "--devkit",
+        type=_path,
+        metavar="TAR.GZ",
+        help=f"development kit, {DEVKIT}; with --tree it gives the names of the classes",
+    )
+    add("--archives", type=_path, metavar="FOLDER", help="folder of the three archives, under their official names")
+    add(
+        "--tree",
+        type=_path,
+        metavar="FOLDER",
+        help="folder with train/CLASS/IMAGE and val/CLASS/IMAGE, instead of archives",
+    )
+    add(
+        "--layout",
+        choices=LAYOUTS,
+        default="shards",
+        help="form of the copy: tar files, or a tree with a folder for each class; default: shards",
+    )
     add(
         "--shorter_side",
         type=_shorter_side,
         default=256,
         metavar="PIXELS",
-        help="to which larger images are reduced, or original for none; default: 256",
+        help="shorter side to which larger images are reduced, or original to leave all as they are; default: 256",
     )
-    add("--quality", type=int, default=90, help="of the JPEGs that are made of them, 1 to 100; default: 90")
-    add("--shard_megabytes", type=float, default=256, metavar="MB", help="at most about so large; default: 256")
-    add("--classes", metavar="WHICH", help=f"first 10, 100, …; {', '.join(NAMED)}; or a file of wnids; default: all")
-    add("--workers", type=int, help="processes; default: one for each core")
+    add(
+        "--quality", type=int, default=90, help="quality of the JPEGs of images that are reduced, 1 to 100; default: 90"
+    )
+    add(
+        "--shard_megabytes",
+        type=float,
+        default=256,
+        metavar="MB",
+        help="approximate largest size of a shard; default: 256",
+    )
+    add(
+        "--classes",
+        metavar="WHICH",
+        help=f"classes to take: a number for the first ones, {', '.join(NAMED)}, or a file of wnids; default: all",
+    )
+    add("--workers", type=int, help="number of processes; default: one for each core")
     add("--no_verify", action="store_true", help="accept archives whose MD5 is not the published one")
     add(
         "--broken",
         choices=("error", "skip"),
         default="error",
-        help="truncated, empty, too large or unreadable images end the preparation, or are left out and listed",
+        help="whether truncated, empty, too large or unreadable images end the preparation, or are left out and listed"
+        "; default: error",
     )
 
 

@@ -57,9 +57,7 @@ GAN = """
     networks: dcgan # batch statistics
     network_options: {width: 4}
     discriminator_steps: 2
-    label_smoothing: 0.1
-    instance_noise: 0.1
-    instance_noise_steps: 60
+    stabilizers: {label_smoothing: 0.1, instance_noise: 0.1, instance_noise_steps: 60}
     ema_decay: 0.9
     generator_lr_scheduler: {class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {T_max: 30}}
     discriminator_lr_scheduler: {class_path: torch.optim.lr_scheduler.ExponentialLR, init_args: {gamma: 0.98}}

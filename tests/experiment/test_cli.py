@@ -60,7 +60,7 @@ def test_a_run_records_itself(run_main: Callable[..., None], tmp_path: Path) -> 
     assert record["wall_time_seconds"] > 0
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 0.1
-    assert config["trainer"]["callbacks"][0]["class_path"].endswith("ModelCheckpoint")
+    assert config["trainer"]["callbacks"][0]["class_path"].endswith("BestCheckpoint")
 
 
 def test_a_second_run_gets_its_own_directory(run_main: Callable[..., None], tmp_path: Path) -> None:

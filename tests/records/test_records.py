@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from records import class_errors, gradient_flow, layout
+from records import class_errors, gradient_flow, layout, measures
 from records.checkpoints import best_checkpoints, digest_path, is_verified, run_of, sha256_of, write_digest
-from records.class_errors import read_class_errors, write_class_errors
+from records.class_errors import ClassErrors, read_class_errors, write_class_errors
 from records.config import arguments_of, class_name, read_config, write_config
 from records.files import UnreadableError
 from records.gradient_flow import GradientFlow, read_gradient_flow, write_gradient_flow
@@ -50,6 +50,19 @@ def test_gradients_are_written_and_read(tmp_path: Path) -> None:
     assert read is not None
     assert (read.layers, read.steps) == (flow.layers, flow.steps)
     assert str(read.gradient) == str(flow.gradient)
+
+
+def test_format_numbers_stand_once() -> None:
+    constants = [
+        path
+        for package in ("records", "experiment", "callbacks", "comparison")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"^(SUPPORTED_)?FORMAT = ", path.read_text(), re.M)
+    ]
+    assert constants == [ROOT / "records" / "measures.py"]
+    assert {
+        model.model_fields["format"].default for model in (Summary, ClassErrors, GradientFlow, measures.Measures)
+    } == {1}
 
 
 SENSELESS = [None, "", 7, -1, True, 0.5, math.nan, math.inf, 10**400, [], [1], {}, {"a": 1}, {"a": {"a": {}}}, "\x1b"]

@@ -2,19 +2,23 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal
+from importlib import import_module
+from typing import Any, Literal, get_args
 
-from lightning_modules.gan.networks import dcgan, improved, mlp, resnet
-from lightning_modules.gan.networks.contract import DiscriminatorNetwork, GeneratorNetwork
+from torch import Tensor
 
-NetworkName = Literal["mlp", "dcgan", "improved", "resnet"]
-BUILDERS: dict[str, Callable[..., tuple[GeneratorNetwork, DiscriminatorNetwork]]] = {
-    "mlp": mlp.build,
-    "dcgan": dcgan.build,
-    "improved": improved.build,
-    "resnet": resnet.build,
-}
-"""What makes a generator and a discriminator, in the order of the papers; their arguments are the options."""
+from lightning_modules.gan.networks.contract import DiscriminatorNetwork, GeneratorNetwork, paper_of, require_positive
+
+NetworkName = Literal[
+    "mlp",
+    "dcgan",
+    "improved",
+    "resnet",
+]
+"""Files of this folder, in the order of their papers; `build` of each makes a generator and a discriminator."""
+
+INITIALIZATION_IMAGES = 500
+_OF_THE_DATA = ("image_size", "in_channels", "num_classes")
 
 
 def build_networks(
@@ -28,26 +32,56 @@ def build_networks(
     """A generator and a discriminator of the same paper.
 
     Args:
-        name: mlp (Goodfellow 2014), dcgan (Radford 2015), improved (Salimans 2016) or resnet (Gulrajani 2017, Miyato
-            2018).
+        name: Name of the paper's file in this folder.
         image_size: Height and width of the images in pixels.
-        in_channels: Their channels.
+        in_channels: Number of channels of the images.
         num_classes: Classes that both are told or, for improved, that the discriminator tells; None for none.
         options: Arguments of `build` in the paper's file.
 
     Raises:
         ValueError: There is no such name or option, or the networks cannot make such images.
     """
-    if name not in BUILDERS:
-        raise ValueError(f"networks must be one of {', '.join(BUILDERS)}, not {name}.")
-    build = BUILDERS[name]
+    names = get_args(NetworkName)
+    if name not in names:
+        raise ValueError(f"networks must be one of {', '.join(names)}, not {name}.")
+    build = import_module(f"{__name__}.{name}").build
     known = [option for option in inspect.signature(build).parameters if option not in _OF_THE_DATA]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"The networks {name} have no option {unknown[0]}: theirs are {', '.join(known)}.")
-    return build(image_size=image_size, in_channels=in_channels, num_classes=num_classes, **options)
+    networks: tuple[GeneratorNetwork, DiscriminatorNetwork] = build(
+        image_size=image_size, in_channels=in_channels, num_classes=num_classes, **options
+    )
+    return networks
 
 
-_OF_THE_DATA = ("image_size", "in_channels", "num_classes")
+def initialize_from_data(
+    generator: GeneratorNetwork, discriminator: DiscriminatorNetwork, data: Any, draw_latents: Callable[[int], Tensor]
+) -> None:
+    """Give initial weights that fit the data to networks of which the paper says so.
 
-__all__ = ["BUILDERS", "DiscriminatorNetwork", "GeneratorNetwork", "NetworkName", "build_networks"]
+    Args:
+        generator: May have the methods `initialize_from_data`, of latents, and `set_output_bias`, of real images.
+        discriminator: May have the method `initialize_from_data`, of real images.
+        data: The DataModule, which gives real images without augmentation.
+        draw_latents: From a number to as many latents, on the device of the networks.
+    """
+    batch = next(iter(data.plain_training_loader(INITIALIZATION_IMAGES)))
+    latents = draw_latents(len(batch.images))
+    real = data.on_after_batch_transfer(batch._replace(images=batch.images.to(latents.device)), 0).images
+    for network, seen in ((generator, latents), (discriminator, real)):
+        if (initialize := getattr(network, "initialize_from_data", None)) is not None:
+            initialize(seen)
+    if (set_output_bias := getattr(generator, "set_output_bias", None)) is not None:
+        set_output_bias(real)
+
+
+__all__ = [
+    "DiscriminatorNetwork",
+    "GeneratorNetwork",
+    "NetworkName",
+    "build_networks",
+    "initialize_from_data",
+    "paper_of",
+    "require_positive",
+]

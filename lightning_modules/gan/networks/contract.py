@@ -33,6 +33,35 @@ class GeneratorNetwork(nn.Module):
         low, high = self.latent_range
         return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
 
+    @torch.no_grad()
+    def images_of(
+        self, latents: Tensor, labels: Tensor | None, device: torch.device | str, batch_size: int = 250
+    ) -> Tensor:
+        """Images of any number of latents, made in evaluation mode by batches.
+
+        Args:
+            latents: Shape (N, latent_size).
+            labels: Classes of the images, for a conditional generator; None for 0, 1, 2, … in turn. Shape (N,).
+            device: Device of this network.
+            batch_size: Number of images that are made at a time.
+
+        Returns:
+            In [-1, 1], on the device. Shape (N, C, H, W).
+        """
+        if labels is None and self.num_classes is not None:
+            labels = torch.arange(len(latents)) % self.num_classes
+        training = self.training
+        self.eval()
+        images = [
+            self(
+                latents[start : start + batch_size].to(device),
+                None if labels is None else labels[start : start + batch_size].to(device),
+            ).float()
+            for start in range(0, len(latents), batch_size)
+        ]
+        self.train(training)
+        return torch.cat(images)
+
 
 class DiscriminatorNetwork(nn.Module):
     """From images (B, C, H, W) in [-1, 1] to logits (B,), which grow with the belief that an image is real.
@@ -57,6 +86,11 @@ class DiscriminatorNetwork(nn.Module):
     def logits(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """The last layer: features (B, F) → logits (B,)."""
         raise NotImplementedError
+
+
+def paper_of(network: nn.Module) -> str:
+    """Name of the file that has the network, by which configs call it."""
+    return type(network).__module__.rpartition(".")[2]
 
 
 def check_labels(num_classes: int | None, labels: Tensor | None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from lightning.pytorch import Trainer
 from datamodules import Digits
 from lightning_modules import GAN
 from lightning_modules.classifier import NonFiniteLossError
-from lightning_modules.gan.draws import Purpose
-from lightning_modules.gan.labels import first_of_each_class
+from lightning_modules.gan.draws import Draws
+from lightning_modules.gan.semi_supervised import first_of_each_class
+from lightning_modules.gan.stabilizers import Stabilizers
 
 SMALL: dict[str, Any] = {"networks": "mlp", "network_options": {"width": 16, "units": 8}}
 
 
 def gan(**options: Any) -> GAN:
+    stabilizers = {name: options.pop(name) for name in Stabilizers.__dataclass_fields__ if name in options}
+    options["stabilizers"] = Stabilizers(**stabilizers)
     return GAN(**{**SMALL, "in_channels": 1, "image_size": 32, **options})
 
 
@@ -80,15 +84,16 @@ def test_neither_player_moves_the_other(tmp_path: Path) -> None:
 def test_the_generator_waits_for_its_turn(tmp_path: Path) -> None:
     network = gan(discriminator_steps=3)
     updates = []
-    step = network._generator_step
-    network._generator_step = lambda *arguments: (updates.append(network.batches), step(*arguments))  # type: ignore[assignment,func-returns-value]
+    generator = network.players[1]
+    step = generator.update
+    generator.update = lambda module: (updates.append(network.batches), step(module))[1]  # type: ignore[method-assign,func-returns-value]
     fit = trainer(tmp_path, max_steps=7)
     fit.fit(network, datamodule=data())
     assert updates == [2, 5]
     assert (fit.global_step, network.batches) == (7, 7)
 
 
-def test_gradients_of_accumulated_batches_are_their_mean(tmp_path: Path) -> None:
+def test_gradients_of_accumulated_batches_are_their_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     norms = []
     for accumulate, size in ((1, 64), (2, 32)):
         network = gan(
@@ -96,7 +101,7 @@ def test_gradients_of_accumulated_batches_are_their_mean(tmp_path: Path) -> None
             accumulate_batches=accumulate,
             generator_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.0),
         )
-        network._drawn = lambda purpose, part, draw, count: torch.zeros(count, 100)  # type: ignore[method-assign]
+        monkeypatch.setattr(Draws, "latents", lambda draws, generator, count, part=0: torch.zeros(count, 100))
         torch.manual_seed(0)
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
@@ -148,19 +153,19 @@ def test_labels_of_the_first_of_each_class() -> None:
         first_of_each_class(labels, 3, seed=0)
 
 
-def test_only_images_that_keep_their_label_are_supervised(tmp_path: Path) -> None:
+def test_only_images_that_keep_their_label_are_supervised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"variant": "mnist", "generator_width": 16, "discriminator_width": 32}
     network = gan(networks="improved", network_options=options, labels_per_class=2, feature_matching="absolute")
     fit = trainer(tmp_path, limit_train_batches=4, limit_val_batches=1)
     seen = []
-    drawn = network._drawn
-    network._drawn = lambda *words: (seen.append(words[0]), drawn(*words))[1]  # type: ignore[method-assign,func-returns-value]
+    drawn = Draws.labeled_images
+    monkeypatch.setattr(Draws, "labeled_images", lambda *words: (seen.append(words[0].step), drawn(*words))[1])
     digits = data()
     fit.fit(network, datamodule=digits)
-    assert network._labeled is not None
-    assert torch.bincount(network._labeled.labels).tolist() == [2] * 10
-    assert network._labeled.images.amin() >= -1
-    assert seen.count(Purpose.LABELED_IMAGES) == 4  # a batch of them in each step
+    assert network.semi_supervised is not None
+    assert torch.bincount(network.semi_supervised.labels).tolist() == [2] * 10
+    assert network.semi_supervised.images.amin() >= -1
+    assert seen == [0, 1, 2, 3]  # a batch of them in each step
     assert {"train/acc1", "val/acc1"} <= set(fit.callback_metrics)
     with pytest.raises(ValueError, match="lower model.labels_per_class"):
         trainer(tmp_path).fit(gan(networks="improved", network_options=options, labels_per_class=900), data())
@@ -174,6 +179,10 @@ def test_only_images_that_keep_their_label_are_supervised(tmp_path: Path) -> Non
         ({"label_smoothing": 0.1, "objective": "hinge"}, "no meaning for the objective hinge"),
         ({"ema_decay": 1.0}, "between 0 and 1"),
         ({"weight_clip": 0.0}, "weight_clip must be above 0, not 0.0: null is for none"),
+        ({"gradient_penalty": -1.0}, "gradient_penalty must be at least 0, not -1.0"),
+        ({"instance_noise_steps": 0}, "instance_noise_steps must be at least 1, not 0"),
+        ({"supervised_weight": -1.0}, "supervised_weight must be at least 0"),
+        ({"labels_per_class": 0}, "labels_per_class must be at least 1"),
         ({"labels_per_class": 10}, "discriminator of mlp has no classes"),
         ({"network_options": {"depth": 3}}, "networks mlp have no option depth: theirs are"),
         ({"networks": "improved", "network_options": None, "conditional": True}, "are told no classes"),
@@ -211,3 +220,29 @@ def test_a_run_from_the_command_line_is_recorded(run_main: Callable[..., None], 
         run_main("fit", "--resume", "run", "--trainer.max_epochs", "2", "--model.networks", "dcgan")
     run_main("fit", "--resume", "run", "--trainer.max_epochs", "2")
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 6
+
+
+def test_stabilizers_are_options_of_the_command_line_and_of_checkpoints(
+    run_main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config", "configs/data/digits.yaml", "--config", "configs/gan/mlp.yaml", "--trainer.accelerator", "cpu"]
+    words += ["--data.val_size", "100", "--data.batch_size", "64", "--trainer.max_epochs", "1", "--run_dir", "run"]
+    words += ["--trainer.limit_train_batches", "1", "--trainer.limit_val_batches", "1"]
+    run_main("fit", *words, "--model.stabilizers.r1", "10", "--model.stabilizers.gradient_clip_val", "2")
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").glob("*.ckpt")
+    arguments = torch.load(checkpoint, weights_only=True)["hyper_parameters"]
+    assert arguments["stabilizers"] == asdict(Stabilizers(r1=10, gradient_clip_val=2))
+    restored = GAN(**{name: value for name, value in arguments.items() if not name.startswith("_")})
+    assert restored.stabilizers == Stabilizers(r1=10, gradient_clip_val=2)
+    with pytest.raises(SystemExit):
+        run_main("fit", *words, "--model.stabilizers.r1", "-1")
+    assert "r1 must be at least 0, not -1" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run_main("fit", "--model.help", "GAN")
+    assert "stabilizers.gradient_penalty" in capsys.readouterr().out
+
+
+def test_gradient_penalties_work_under_bfloat16(tmp_path: Path) -> None:
+    network = gan(objective="wasserstein", gradient_penalty=10.0)
+    trainer(tmp_path, max_steps=2, precision="bf16-mixed").fit(network, datamodule=data())
+    assert weights(network.discriminator).isfinite().all()

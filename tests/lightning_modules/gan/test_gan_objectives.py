@@ -12,7 +12,7 @@ from lightning_modules.gan.objectives import (
     feature_matching_loss,
     value_of_the_game,
 )
-from lightning_modules.gan.penalties import (
+from lightning_modules.gan.stabilizers import (
     WeightHistory,
     clip_weights,
     gradient_penalty,

@@ -9,7 +9,8 @@ from tests.lightning_modules.gan.gan_ranks import train_on_ranks
 
 pytestmark = [pytest.mark.slow(8), pytest.mark.xdist_group("a GAN on ranks")]
 
-MEAN = {"ema_decay": 0.9, "historical_averaging": 0.01}
+MEAN = {"ema_decay": 0.9, "stabilizers": {"historical_averaging": 0.01}}
+PENALTY = {"stabilizers": {"gradient_penalty": 10.0}, "objective": "wasserstein"}
 BF16 = {"precision": "bf16-mixed"}
 PLAN: list[dict[str, Any]] = [
     {"ranks": 1, "batch_size": 32, "steps": 8, "gan": MEAN, "save_at": 5, "validate": True},
@@ -18,8 +19,18 @@ PLAN: list[dict[str, Any]] = [
     {"ranks": 2, "batch_size": 16, "steps": 8, "gan": MEAN, "resume": 1},
     {"ranks": 1, "batch_size": 32, "steps": 8, "gan": {"discriminator_steps": 3, "objective": "hinge"}},
     {"ranks": 2, "batch_size": 16, "steps": 8, "gan": {"discriminator_steps": 3, "objective": "hinge"}},
-    {"ranks": 1, "batch_size": 32, "steps": 4, "gan": {"gradient_penalty": 10.0, "objective": "wasserstein"}},
-    {"ranks": 2, "batch_size": 16, "steps": 4, "gan": {"gradient_penalty": 10.0, "objective": "wasserstein"}},
+    {
+        "ranks": 1,
+        "batch_size": 32,
+        "steps": 4,
+        "gan": PENALTY,
+    },
+    {
+        "ranks": 2,
+        "batch_size": 16,
+        "steps": 4,
+        "gan": PENALTY,
+    },
     {"ranks": 2, "batch_size": 8, "steps": 4, "gan": {"accumulate_batches": 2}},
     {"ranks": 2, "batch_size": 16, "steps": 8, "gan": MEAN, **BF16},
     {"ranks": 2, "batch_size": 16, "steps": 8, "gan": {**MEAN, "compile": True}, **BF16, "save_at": 5},
