@@ -198,8 +198,8 @@ class GAN(LightningModule):
             mean_loss = generator.add_gradients(self, draws, real, fake, self.generator_parts, discriminator)
             self.latest_metrics |= {"gradients/generator": generator.update(self), "train/loss_generator": mean_loss}
         self.batches += 1
-        for name, value in self.latest_metrics.items():  # each batch, as Lightning would, but not after a resume
-            self.log(name, value, prog_bar=name == "train/loss_generator")
+        for name, latest in self.latest_metrics.items():  # each batch, as Lightning would, but not after a resume
+            self.log(name, latest, prog_bar=name == "train/loss_generator")
 
     def _real_images(self, batch: Batch) -> Images:
         images = batch.images.contiguous(memory_format=torch.channels_last) if self.channels_last else batch.images
