@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from callbacks.gan.pixels import as_unit
 from lightning_modules.classifier import ImageClassifier, networks
-from records.checkpoints import best_checkpoints, digest_path, is_verified, run_of, sha256_of
+from records.checkpoints import best_checkpoints, digest_path, is_damaged, run_of, sha256_of
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, SUMMARY
 from records.summary import Summary, read_summary
@@ -266,9 +266,10 @@ def _network(name: str, checkpoint: Path) -> ImageClassifier:
 
 def _read(checkpoint: Path) -> dict[str, Any]:
     """What a checkpoint holds, if its digest and its form are right."""
-    digest = digest_path(checkpoint)
-    if digest.is_file() and not is_verified(checkpoint):
-        raise ValueError(f"{checkpoint} is damaged (its SHA-256 is not that of {digest.name}): give another run.")
+    if is_damaged(checkpoint):
+        raise ValueError(
+            f"{checkpoint} is damaged (its SHA-256 is not that of {digest_path(checkpoint).name}): give another run."
+        )
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         return {name: dict(content[name]) for name in ("hyper_parameters", "state_dict")}

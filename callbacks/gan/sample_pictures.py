@@ -150,12 +150,12 @@ def nearest(samples: Tensor, training_images: Any, count: int = 3) -> Tensor:
     for images in training_images:
         distances = torch.cdist(samples.flatten(1).float(), images.flatten(1).float())
         every = torch.cat((best, distances), dim=1)
-        best, places = every.topk(count, largest=False)
+        best, ranks = every.topk(count, largest=False)
         candidates = images.to(found.dtype)
-        old = places < count
-        picked = candidates[(places - count).clamp_min(0)]
+        old = ranks < count
+        picked = candidates[(ranks - count).clamp_min(0)]
         rows = torch.arange(len(samples), device=samples.device).unsqueeze(1)
-        kept = found[rows, places.clamp_max(count - 1)]
+        kept = found[rows, ranks.clamp_max(count - 1)]
         found = torch.where(old.view(*old.shape, 1, 1, 1), kept, picked)
     return found
 

@@ -22,9 +22,6 @@ def scaled_lr(lr: float, rule: Rule, global_batch_size: int, reference_batch_siz
             al. 2017, §2.1); sqrt: times its root, which keeps the variance of an update (Krizhevsky 2014, §2.1); none.
         global_batch_size: Images of one update, over all devices and accumulated batches.
         reference_batch_size: Images of one update of the recipe.
-
-    Returns:
-        The learning rate.
     """
     ratio = global_batch_size / reference_batch_size
     return lr * {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[rule]
@@ -39,9 +36,6 @@ def warmup_factor(step: int, warmup_steps: int, scale: float) -> float:
         step: Updates before this one.
         warmup_steps: Updates until the whole scale is in force.
         scale: Factor after the warm-up.
-
-    Returns:
-        The factor.
     """
     if scale <= 1 or step >= warmup_steps:
         return scale
@@ -70,9 +64,6 @@ def share_of_device(global_batch_size: int, devices: int, accumulated: int = 1) 
         global_batch_size: Images of one update.
         devices: Number of processes.
         accumulated: Batches of each device in one update.
-
-    Returns:
-        The share.
 
     Raises:
         ValueError: It does not divide.

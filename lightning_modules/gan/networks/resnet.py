@@ -127,18 +127,7 @@ class DownBlock(nn.Module):
 
 
 class ResNetGenerator(GeneratorNetwork):
-    """Residual blocks that double the size.
-
-    Args:
-        image_size: Height and width of the images in pixels, 28 or 32.
-        in_channels: Their channels.
-        num_classes: Classes that it is told; None for none.
-        width: Channels of all blocks.
-        latent_size: Length of a latent vector.
-
-    Raises:
-        ValueError: The size is another.
-    """
+    """Residual blocks that double the size; for the arguments see `build`."""
 
     def __init__(
         self,
@@ -168,19 +157,7 @@ class ResNetGenerator(GeneratorNetwork):
 
 
 class ResNetDiscriminator(DiscriminatorNetwork):
-    """Residual blocks, of which the first two halve the size.
-
-    Args:
-        image_size: Height and width of the images in pixels, 28 or 32.
-        in_channels: Their channels.
-        num_classes: Classes that it is told; None for none.
-        width: Channels of all blocks.
-        norm: spectral: of all weights; layer: of the maps, except in the first block; none.
-        pooling: Whether the features are the sum or the mean of the last maps.
-
-    Raises:
-        ValueError: The size is another.
-    """
+    """Residual blocks, of which the first two halve the size; for the arguments see `build`."""
 
     def __init__(
         self,
@@ -247,7 +224,8 @@ def build(
         latent_size: Length of a latent vector.
         generator_width: Channels of the generator's blocks; by default 256, or 128 for wgan_gp.
         discriminator_width: Channels of the discriminator's blocks.
-        discriminator_norm: spectral, layer or none; by default spectral, or none for wgan_gp.
+        discriminator_norm: spectral: of all weights; layer: of the maps, except in the first block; none. By default
+            spectral, or none for wgan_gp.
 
     Raises:
         ValueError: An option is not one of these, or the images have another size.
