@@ -21,7 +21,7 @@ import io
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,35 +32,6 @@ from records.checkpoints import best_checkpoints, digest_path, is_damaged, run_o
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, SUMMARY
 from records.summary import Summary, read_summary
-
-
-class FeatureSpace(Protocol):
-    """A network that turns images into features and class probabilities, and says what it is.
-
-    Attributes:
-        name: How metrics name it, such as inception or resnet20.
-        score_name: How the score of its probabilities is named.
-    """
-
-    name: str
-    score_name: str
-
-    def check(self, in_channels: int, image_size: int) -> None:
-        """Refuse images that the network was not made for.
-
-        Raises:
-            ValueError: They are of another kind.
-        """
-
-    def to(self, device: torch.device) -> None:
-        """Move the network."""
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, F) and class probabilities (B, K) of uint8 images (B, C, H, W) on the network's device."""
-
-    def description(self) -> dict[str, Any]:
-        """What the figures depend on, for the record."""
-
 
 LAYERS = ["2048", "logits_unbiased"]
 
@@ -182,6 +153,13 @@ class ClassifierFeatures:
 
     def _note(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._seen = inputs[0]
+
+
+FeatureSpace = InceptionFeatures | ClassifierFeatures
+"""A network that turns images into features and class probabilities, and says what it is.
+
+`name` is how metrics name it, such as inception or resnet20, `score_name` how the score of its probabilities is named.
+"""
 
 
 def read_classifier(source: str) -> ClassifierFeatures:

@@ -9,6 +9,7 @@ dead if it is 0 everywhere in the batch: for all images and at all positions.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,13 +52,10 @@ def measured(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Statistics by layer of what passes through `layers` in the block; hooks are there only inside it."""
     found: dict[str, Tensor] = {}
 
-    def hook_of(name: str) -> Any:
-        def note(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            found[name] = statistics(output)
+    def note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        found[name] = statistics(output)
 
-        return note
-
-    hooks = [module.register_forward_hook(hook_of(name)) for name, module in layers.items()]
+    hooks = [module.register_forward_hook(partial(note, name)) for name, module in layers.items()]
     try:
         yield found
     finally:

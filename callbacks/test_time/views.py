@@ -97,10 +97,6 @@ def central_crop(size: int, side: int | None) -> View:
     return View() if side is None else View(side, position=MIDDLE, size=size)
 
 
-def _image(size: int, side: int | None) -> list[View]:
-    return [View()]
-
-
 def _translations(size: int, side: int | None) -> list[View]:
     return [View(weight=2), View(shift=(-1, -1)), View(shift=(1, 1))]
 
@@ -128,7 +124,7 @@ def _three_squares(size: int, side: int | None) -> list[View]:
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
-    "flip": Protocol("the image and its mirror image", _image),
+    "flip": Protocol("the image and its mirror image", _whole_image),
     "translations": Protocol(
         "KellerJordan/cifar10-airbench, airbench94.py, tta_level 2: half of the weight where the image is, a quarter "
         "for one pixel up and left, a quarter for one pixel down and right",

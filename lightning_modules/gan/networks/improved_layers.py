@@ -157,16 +157,13 @@ def weight_norm(
     trained_scale: bool = False,
     initial_std: float = 1.0,
 ) -> nn.Module:
-    """Give a layer normalized weights and biases 0.
+    """Give a layer normalized weights and biases 0; returns it.
 
     Args:
         layer: With a bias.
         std: Standard deviation of the directions; with Adam, a larger one turns them more slowly. None leaves them.
         trained_scale: Whether the lengths are trained.
         initial_std: Standard deviation that its outputs are given by `initialize_from_data`.
-
-    Returns:
-        The layer.
     """
     assert layer.bias is not None
     dim = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
