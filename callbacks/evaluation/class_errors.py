@@ -1,7 +1,7 @@
 """Which classes a network errs on, which it confuses, and the mistakes that it is surest of, as pictures."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -112,19 +112,13 @@ def surest_mistakes(outcomes: Outcomes, one: int, other: int, most: int) -> list
     return sorted(found, key=lambda mistake: (-mistake.probability, mistake.image))[:most]
 
 
-class Source(Protocol):
-    """Images that can be read once more."""
-
-    def batches(self, requests: Iterable[tuple[Tensor, int | None]]) -> Iterator[Any]:
-        """A batch for each request: indices (B,), and None for an evaluation."""
-
-
 @runtime_checkable
 class HasSource(Protocol):
     """What a loader must have for its mistakes to be drawn; without, only their numbers are written."""
 
     @property
-    def split(self) -> Source: ...  # noqa: D102
+    def split(self) -> Any:
+        """Its `batches` gives a batch for each request: indices (B,), and None for an evaluation."""
 
 
 class ClassErrors(Callback):
@@ -246,7 +240,7 @@ def _shortened(text: str, ending: str, font: Any) -> str:
     return f"{shown}{ending}"
 
 
-def _pictures(source: Source, mistakes: Sequence[Mistake]) -> list[Image.Image]:
+def _pictures(source: Any, mistakes: Sequence[Mistake]) -> list[Image.Image]:
     """The images of the mistakes as they are stored, read once more: too few to keep all of an evaluation for them."""
     device = getattr(source, "device", torch.device("cpu"))
     requests = ((torch.tensor([mistake.image], device=device), None) for mistake in mistakes)

@@ -85,7 +85,7 @@ class ObjectLocalization(Callback):
         Raises:
             ValueError: The network or the data set cannot do this.
         """
-        self._let_go()
+        self.teardown(trainer, pl_module, stage)
         if stage not in ("validate", "test"):
             return
         network = image_classifier(pl_module, "ObjectLocalization")
@@ -177,13 +177,10 @@ class ObjectLocalization(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the network as it was."""
-        self._let_go()
+        self.teardown(trainer, pl_module, "")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the network as it was."""
-        self._let_go()
-
-    def _let_go(self) -> None:
         if self._seat is not None:
             self._seat.remove()
             self._seat = None

@@ -67,6 +67,7 @@ class SampleMeasures(Callback):
         inception_weights: str | None = None,
     ) -> None:
         if measures is None:
+            # A Parzen window ranks models wrongly, so it is measured only where it is asked for.
             measures = [name for name in MEASURES if name != "parzen"] if features else ["diversity"]
         unknown = [name for name in measures if name not in MEASURES]
         if unknown or not measures or len(set(measures)) < len(measures):

@@ -90,7 +90,7 @@ class TestTimeAugmentation(Callback):
         """
         if stage == "fit":
             return
-        self._put_back()
+        self.teardown(trainer, pl_module, stage)
         data: Any = getattr(trainer, "datamodule", None)
         network: Any = pl_module
         if not hasattr(network, "test_views"):
@@ -98,6 +98,7 @@ class TestTimeAugmentation(Callback):
                 f"{type(pl_module).__name__} has no test_views, through which an image classifier is given several "
                 "views: leave TestTimeAugmentation out."
             )
+        # All that can be refused is, before network or data set are changed.
         views = views_of(self.protocol, network.image_size, self.sides, self.flips)
         if PROTOCOLS[self.protocol].any_size:
             self._check_takes_any_size(network)
@@ -167,11 +168,16 @@ class TestTimeAugmentation(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave network and data set as they were."""
-        self._put_back()
+        self.teardown(trainer, pl_module, "")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave network and data set as they were."""
-        self._put_back()
+        if self._seat is not None:
+            self._seat.remove()
+        if self._sides_before is not None:
+            data, sides = self._sides_before
+            data.evaluation_sides = sides
+        self._seat = self._sides_before = self._average = None
 
     @property
     def number_of_views(self) -> int:
@@ -203,14 +209,6 @@ class TestTimeAugmentation(Callback):
                 f"The protocol {self.protocol} shows whole images, but this {network.architecture} takes {size}x{size} "
                 f"pixels only: {remedy}."
             ) from error
-
-    def _put_back(self) -> None:
-        if self._seat is not None:
-            self._seat.remove()
-        if self._sides_before is not None:
-            data, sides = self._sides_before
-            data.evaluation_sides = sides
-        self._seat = self._sides_before = self._average = None
 
 
 def _hits(probabilities: Tensor, labels: Tensor, ranks: int) -> Tensor:

@@ -216,7 +216,7 @@ class GAN(LightningModule):
         fake = Images(self.generator(latents, real.labels), real.labels)
         metrics: Any = self.evaluation[stage]
         metrics.add(self.discriminator, real, fake, batch.labels)
-        self.log_dict({f"{stage}/{name}": mean for name, mean in metrics.means.items()}, on_step=False, on_epoch=True)
+        self.log_dict({f"{stage}/{name}": mean for name, mean in metrics.items()}, on_step=False, on_epoch=True)
 
     test_step = validation_step
 

@@ -1,5 +1,7 @@
 """What every generator and every discriminator offers, whatever its paper."""
 
+from itertools import repeat
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,13 +54,8 @@ class GeneratorNetwork(nn.Module):
             labels = torch.arange(len(latents)) % self.num_classes
         training = self.training
         self.eval()
-        images = [
-            self(
-                latents[start : start + batch_size].to(device),
-                None if labels is None else labels[start : start + batch_size].to(device),
-            ).float()
-            for start in range(0, len(latents), batch_size)
-        ]
+        classes = repeat(None) if labels is None else labels.to(device).split(batch_size)
+        images = [self(*part).float() for part in zip(latents.to(device).split(batch_size), classes, strict=False)]
         self.train(training)
         return torch.cat(images)
 

@@ -140,15 +140,9 @@ class ImprovedMLPGenerator(GeneratorNetwork):
 class ImprovedDiscriminator(DiscriminatorNetwork):
     """Classifier of K classes and of what is none of them; a subclass brings the hidden layers.
 
-    Args:
-        width: Length of what the hidden layers give.
-        num_classes: See `build`.
-        minibatch_discrimination: See `build`.
-        kernels: See `build`.
-        kernel_size: See `build`.
-        initial_std: Standard deviation of the logits after `initialize_from_data`.
-        noise: Standard deviation of noise on what the last layer sees, in training.
-        weight_std: Standard deviation of the directions of its weights.
+    The hidden layers give features of length `width`. Standard deviations are those of the logits after
+    `initialize_from_data` (`initial_std`), of noise on what the last layer sees in training (`noise`), and of the
+    directions of its weights (`weight_std`); for the other arguments see `build`.
     """
 
     def __init__(
@@ -314,6 +308,7 @@ def build(
     """
     if variant not in ("cifar10", "mnist"):
         raise ValueError(f"variant must be cifar10 or mnist for the networks improved, not {variant}.")
+    # Defaults depend on the variant, and a norm that it does not have is refused, not passed over.
     convolutional = variant == "cifar10"
     norm = generator_norm or ("virtual" if convolutional else "batch")
     if norm not in (("virtual", "batch") if convolutional else ("batch",)):

@@ -6,11 +6,7 @@ from torch.nn.utils import parametrize
 
 
 class ShiftBatchNorm(nn.Module):
-    """Batch normalization with a bias but no gain (mnist_svhn_cifar10/nn.py, batch_norm with g=None).
-
-    Args:
-        norm: Batch normalization without either.
-    """
+    """Batch normalization with a bias but no gain (mnist_svhn_cifar10/nn.py, batch_norm); `norm` has neither."""
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
         super().__init__()
@@ -23,11 +19,7 @@ class ShiftBatchNorm(nn.Module):
 
 
 class GaussianNoise(nn.Module):
-    """Noise in training (nn.py, GaussianNoiseLayer).
-
-    Args:
-        std: Its standard deviation.
-    """
+    """Noise of a standard deviation, in training only (nn.py, GaussianNoiseLayer)."""
 
     def __init__(self, std: float) -> None:
         super().__init__()

@@ -36,13 +36,7 @@ UNIT_HYPERCUBE = (0.0, 1.0)  # Mirza and Osindero, §4.1
 
 
 class Maxout(nn.Module):
-    """The largest of several linear functions (Goodfellow et al. 2013).
-
-    Args:
-        inputs: Length of the input.
-        units: Length of the output.
-        pieces: Linear functions of each unit.
-    """
+    """Units that are the largest of several linear functions, their pieces (Goodfellow et al. 2013)."""
 
     def __init__(self, inputs: int, units: int, pieces: int) -> None:
         super().__init__()

@@ -45,12 +45,7 @@ EPSILON = 2e-5  # of batch normalization, Chainer's
 
 
 class ClassBatchNorm(nn.Module):
-    """Batch normalization with a gain and a bias of each class for each channel.
-
-    Args:
-        channels: Channels.
-        num_classes: Classes; None for one gain and one bias.
-    """
+    """Batch normalization with a gain and a bias for each channel, of each class if there are classes."""
 
     def __init__(self, channels: int, num_classes: int | None = None) -> None:
         super().__init__()
@@ -70,12 +65,7 @@ class ClassBatchNorm(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Two 3x3 convolutions, the first on maps of twice the size, and a 1x1 one beside them.
-
-    Args:
-        channels: Channels of input and output.
-        num_classes: Classes of the normalization; None for none.
-    """
+    """Two 3x3 convolutions, the first on maps of twice the size, and a 1x1 one beside them."""
 
     def __init__(self, channels: int, num_classes: int | None = None) -> None:
         super().__init__()
@@ -233,6 +223,7 @@ def build(
     if variant not in ("sngan", "wgan_gp"):
         raise ValueError(f"variant must be sngan or wgan_gp for the networks resnet, not {variant}.")
     sngan = variant == "sngan"
+    # WGAN-GP bounds the gradient by its penalty, so its weights need no normalization.
     norm = discriminator_norm or ("spectral" if sngan else "none")
     if norm not in ("spectral", "layer", "none"):
         raise ValueError(f"discriminator_norm must be spectral, layer or none for the networks resnet, not {norm}.")
