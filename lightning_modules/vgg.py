@@ -139,8 +139,6 @@ class VGG(ImageClassifier):
 
     def _convolution(self, block: int, index: int) -> nn.Conv2d:
         poolings = [-1, *(at for at, module in enumerate(self.features) if isinstance(module, nn.MaxPool2d))]
-            position for position, module in enumerate(self.features) if isinstance(module, nn.MaxPool2d)
-        ]
         layers = self.features[poolings[block] + 1 : poolings[block + 1]]
         return [module for module in layers if isinstance(module, nn.Conv2d)][index]
 
