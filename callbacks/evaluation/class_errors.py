@@ -142,7 +142,7 @@ class ClassErrors(Callback):
     on_test_start = on_validation_start
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Note the outcomes of a batch."""
         if self._counting and outputs is not None:  # a step of a user's own network may return nothing

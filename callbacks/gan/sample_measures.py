@@ -127,10 +127,17 @@ class SampleMeasures(Callback):
     on_test_epoch_start = on_validation_epoch_start
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Keep the real images, the first time."""
-        if self._is_due(trainer) and self.real_split != "train" and _split(trainer) not in self._real and not loader:
+        wanted = self.real_split != "train" and _split(trainer) not in self._real and not dataloader_idx
+        if wanted and self._is_due(trainer):
             counted = batch.labels >= 0
             self._collected.append((as_bytes(batch.images[counted]), batch.indices[counted].cpu()))
 
