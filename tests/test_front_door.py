@@ -89,7 +89,7 @@ def test_files_and_modules_that_texts_name_exist(text: Path) -> None:
     content = text.read_text(encoding="utf-8")
     rooms = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in IGNORED)
     for name in re.findall(rf"(?<=[\s`\[])(?:{rooms})/[\w/.*-]*\w", content):
-        assert list(ROOT.glob(name)) or name in OF_THE_READER, name
+        assert list(ROOT.glob(name)) or list(text.parent.glob(name)) or name in OF_THE_READER, name
     for name in re.findall(rf"(?<=[\s`])(?:{rooms})(?:\.[a-z_]\w*)+(?=[\s`.])", content):
         path = ROOT.joinpath(*name.split("."))
         assert path.is_dir() or path.with_suffix(".py").is_file() or path.name == "mynet", name
