@@ -80,11 +80,7 @@ class ObjectLocalization(Callback):
         self._seat: RemovableHandle | None = None  # in the network
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Read the boxes, and ask the network for its last maps.
-
-        Raises:
-            ValueError: The network or the data set cannot do this.
-        """
+        """Read the boxes, and ask the network for its last maps."""
         self.teardown(trainer, pl_module, stage)
         if stage not in ("validate", "test"):
             return

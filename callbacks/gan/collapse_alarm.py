@@ -112,7 +112,7 @@ class CollapseAlarm(Callback):
         stop: Whether an alarm ends the training.
 
     Raises:
-        ValueError: An argument is out of its range.
+        ValueError: An argument is out of its range; in `setup`: the module makes no images.
     """
 
     def __init__(
@@ -143,11 +143,7 @@ class CollapseAlarm(Callback):
         self._step = -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what makes no images.
-
-        Raises:
-            ValueError: The module does not.
-        """
+        """Refuse what makes no images."""
         if not isinstance(pl_module, Samples):
             raise ValueError(
                 f"CollapseAlarm watches what a module samples, but {type(pl_module).__name__} has no method sample: "

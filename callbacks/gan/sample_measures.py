@@ -52,7 +52,7 @@ class SampleMeasures(Callback):
 
     Raises:
         ValueError: The arguments do not go together; in `setup`: the network of features is not there or takes other
-            images.
+            images, or the module makes none.
     """
 
     def __init__(
@@ -98,11 +98,7 @@ class SampleMeasures(Callback):
         self._collected: list[tuple[Tensor, Tensor]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Load the network of features, before anything is trained.
-
-        Raises:
-            ValueError: It is not there or takes other images, or the module makes none.
-        """
+        """Load the network of features, before anything is trained."""
         if not isinstance(pl_module, Samples):
             raise ValueError(
                 f"SampleMeasures measures what a module samples, but {type(pl_module).__name__} has no method sample: "

@@ -118,13 +118,10 @@ def grid(images: Tensor, in_a_row: int, image_side: int | None = None) -> Image.
 
 
 def between(start: Tensor, end: Tensor, count: int) -> Tensor:
-    """Latents on the way from one (L,) to another, both included: along the arc, as lengths of latents are alike.
+    """Latents (count, L) on the way from one (L,) to another, both included: along the arc, as their lengths are alike.
 
     White 2016, Sampling Generative Networks, §3: on the straight line between two normal latents lie lengths that the
     generator has never seen.
-
-    Returns:
-        Shape (count, L).
     """
     share = torch.linspace(0, 1, count).unsqueeze(1)
     cosine = torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1)

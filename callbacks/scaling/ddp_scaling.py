@@ -46,24 +46,13 @@ def momentum_correction(previous_lr: float, lr: float) -> float:
     """Factor for a momentum buffer that holds gradients times learning rate, when the rate changes.
 
     Goyal et al. 2017, Remark 2: v ← m (η'/η) v + η' g. Without it, gradients of the past keep the rate of their time.
-
-    Args:
-        previous_lr: Rate of the update before.
-        lr: Rate of this update.
-
-    Returns:
-        The factor; 1 where the previous rate is 0, since no factor can bring back what it erased.
+    1 where the previous rate is 0, since no factor can bring back what it erased.
     """
     return lr / previous_lr if previous_lr else 1.0
 
 
 def share_of_device(global_batch_size: int, devices: int, accumulated: int = 1) -> int:
-    """Images in a batch of each device.
-
-    Args:
-        global_batch_size: Images of one update.
-        devices: Number of processes.
-        accumulated: Batches of each device in one update.
+    """Images in a batch of each device, where one update takes so many batches of each.
 
     Raises:
         ValueError: It does not divide.

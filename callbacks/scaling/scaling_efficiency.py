@@ -26,11 +26,7 @@ class PhaseClock:
     """Adds up the time between marks, by phase and step.
 
     On a GPU the marks are events in its stream, so that phases are those of the device, not of the host that runs ahead
-    of it; they are read when the steps are, which is the only synchronization.
-
-    Args:
-        device: Where the network is trained.
-        seconds: Clock of the host, for marks where there is no GPU.
+    of it; they are read when the steps are, which is the only synchronization. Elsewhere they are the host's seconds.
     """
 
     def __init__(self, device: torch.device, seconds: Callable[[], float] = time.perf_counter) -> None:

@@ -83,11 +83,7 @@ class TestTimeAugmentation(Callback):
         self._metrics = nn.ModuleDict()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Have the network evaluated with the views, and ask the data set for the images that they need.
-
-        Raises:
-            ValueError: The network or the data set cannot do this.
-        """
+        """Have the network evaluated with the views, and ask the data set for the images that they need."""
         if stage == "fit":
             return
         self.teardown(trainer, pl_module, stage)

@@ -219,18 +219,10 @@ class Generator(Player[GeneratorNetwork]):
         parts: int,
         discriminator: Discriminator,
     ) -> Tensor:
-        """Add the gradients of the mean loss of fake images, in which the weights of the discriminator are constants.
+        """Add the gradients of the mean loss () of fake images, in which the discriminator's weights are constants.
 
-        Args:
-            module: Module whose step it is.
-            draws: Random numbers of the step.
-            real: Real images, whose features are matched.
-            fake: Fake images, which serve a single part; several parts make new ones.
-            parts: Number of parts, of which each has as many images as there are real ones.
-            discriminator: The other player.
-
-        Returns:
-            The loss. Shape ().
+        Each of the `parts` has as many images as there are real ones, whose features are matched. The `fake` images
+        serve a single part; several parts make new ones.
 
         Raises:
             NonFiniteLossError: The loss is NaN or infinite.

@@ -91,11 +91,7 @@ def paper_of(network: nn.Module) -> str:
 
 
 def check_labels(num_classes: int | None, labels: Tensor | None) -> None:
-    """Refuse labels that a network does not know, and none where it needs them.
-
-    Raises:
-        ValueError: Likewise.
-    """
+    """Refuse labels that a network does not know, and none where it needs them, by a ValueError."""
     if num_classes is None and labels is not None:
         raise ValueError("This network is not told classes: leave the labels out, or build it with num_classes.")
     if num_classes is not None and labels is None:
@@ -108,11 +104,7 @@ def one_hot(labels: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
 
 
 def require_positive(**sizes: int | None) -> None:
-    """Refuse sizes below 1; None stands for a part that is left out.
-
-    Raises:
-        ValueError: Names the first one.
-    """
+    """Refuse sizes below 1 by a ValueError that names the first one; None stands for a part that is left out."""
     for name, value in sizes.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}.")
