@@ -233,9 +233,9 @@ class GAN(LightningModule):
         """
         return self.images_of(self.generator.draw_latents(count, torch.Generator().manual_seed(seed)), labels)
 
-    def images_of(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images of given latents (N, latent_size); see `sample`."""
-        return (self.ema_generator or self.generator).images_of(latents, labels, self.device)
+    def images_of(self, latents: Tensor, labels: Tensor | None = None, batch_size: int = 250) -> Tensor:
+        """Images of given latents (N, latent_size), `batch_size` at a time; see `sample`."""
+        return (self.ema_generator or self.generator).images_of(latents, labels, self.device, batch_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the count of batches into the checkpoint, and the networks' name, so that others refuse it."""
