@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from datamodules.augmentation import augment
-from datamodules.batch import ImageBatch
 from datamodules.counter_random import Stream, random_permutation
 from datamodules.image_data_module import ImageDataModule
+from datamodules.loader import ImageBatch
 
 
 class Split(NamedTuple):

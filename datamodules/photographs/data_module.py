@@ -9,16 +9,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from datamodules.batch import ImageBatch
 from datamodules.counter_random import Stream, random_permutation
 from datamodules.image_data_module import ImageDataModule
-from datamodules.photographs.augmentation.color import add_color_noise
-from datamodules.photographs.augmentation.mixing import mix
-from datamodules.photographs.augmentation.rectangles import erase
-from datamodules.photographs.augmentation.trivial_augment import trivial_augment
-from datamodules.photographs.reader import PreparedSplit
+from datamodules.loader import ImageBatch
+from datamodules.photographs.augmentation import add_color_noise, erase, mix
+from datamodules.photographs.reader import PreparedSplit, open_copy
 from datamodules.photographs.source import Decoding, PhotographSource
-from datamodules.photographs.tree_index import open_copy
+from datamodules.photographs.trivial_augment import trivial_augment
 from datamodules.photographs.views import (
     CentralCrop,
     CentralSquareCrop,
