@@ -5,10 +5,8 @@ that may not be written to, in the user's cache. It holds no checksums: for thos
 """
 
 import hashlib
-import io
 import os
 import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -24,7 +22,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from datamodules.photographs.decoder import BrokenImageError
-from datamodules.photographs.index import MANIFEST, RECORD, SPLITS, ImageClass, Manifest, SplitEntry, manifest_from_json
+from datamodules.photographs.index import (
+    MANIFEST,
+    RECORD,
+    SPLITS,
+    ImageClass,
+    Manifest,
+    SplitEntry,
+    manifest_from_json,
+    write_index,
+)
 from records.files import write_whole
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "landmark-image-networks"
@@ -37,9 +44,6 @@ class Store:
     """Files under a folder of this machine, read in any order, from several threads at once.
 
     Shards stay open, files that are read whole do not.
-
-    Args:
-        root: The folder.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -48,12 +52,7 @@ class Store:
         self._lock = Lock()
 
     def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
-        """Part of a file, or all of it.
-
-        Args:
-            path: From the root, with forward slashes.
-            offset: First byte.
-            size: How many; None for all that follow.
+        """`size` bytes of a file from `offset`, or all that follow; its path is from the root, with forward slashes.
 
         Raises:
             OSError: The file is not there or cannot be read.
@@ -111,14 +110,9 @@ def store_at(root: str) -> Store:
 
 
 class PreparedSplit:
-    """The photographs of one split.
+    """The photographs of one split, train or val, with a `RECORD` for each.
 
-    Args:
-        store: Where its files are.
-        name: train or val.
-        manifest: What the copy is.
-        records: One `RECORD` for each photograph.
-        verify: Whether the checksum of each photograph is compared when it is read.
+    With `verify`, the checksum of each photograph is compared when it is read.
     """
 
     def __init__(
@@ -241,12 +235,7 @@ def _write_index(tree: Path, folder: Path) -> None:
                 f"The classes of {tree / 'train'} and {tree / split} differ ({', '.join(sorted(others)[:3])}, …): "
                 "a folder is missing, or is none of a class."
             )
-        records = _records(tree, split, wnids)
-        content = io.BytesIO()
-        np.save(content, records)
-        write_whole(folder / f"{split}.npy", content.getvalue())
-        digest = hashlib.sha256(content.getvalue()).hexdigest()
-        entries[split] = SplitEntry(len(records), int(records["size"].sum(dtype=np.int64)), digest)
+        entries[split] = write_index(folder, split, _records(tree, split, wnids))
     manifest = Manifest(
         layout="tree",
         classes=tuple(ImageClass(wnid) for wnid in wnids),
@@ -263,7 +252,8 @@ def _records(tree: Path, split: str, wnids: list[str]) -> npt.NDArray[Any]:
         tqdm(desc=f"index of {split}", total=len(wnids), unit="class") as progress,
     ):
         for label, wnid in enumerate(wnids):
-            files = sorted(_images(tree / split / wnid), key=lambda entry: entry.name)
+            images = (entry for entry in os.scandir(tree / split / wnid) if entry.name.lower().endswith(SUFFIXES))
+            files = sorted(images, key=lambda entry: entry.name)
             if not files:
                 raise ValueError(f"{tree / split / wnid} has no image: restore it.")
             for file, (width, height) in zip(files, threads.map(_size, files), strict=True):
@@ -271,10 +261,6 @@ def _records(tree: Path, split: str, wnids: list[str]) -> npt.NDArray[Any]:
             progress.update()
     records = np.array(found, dtype=RECORD)
     return records[np.argsort(records["name"], kind="stable")]
-
-
-def _images(folder: Path) -> Iterator[os.DirEntry[str]]:
-    return (entry for entry in os.scandir(folder) if entry.name.lower().endswith(SUFFIXES))
 
 
 def _size(file: os.DirEntry[str]) -> tuple[int, int]:
