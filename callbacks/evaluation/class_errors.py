@@ -221,7 +221,7 @@ class ClassErrors(Callback):
                 for mistake, place in zip(mistakes, places, strict=True)
             ],
         )
-        record.write_class_errors(Path(trainer.default_root_dir), errors)
+        errors.write(Path(trainer.default_root_dir))
 
 
 def mistakes_picture(
