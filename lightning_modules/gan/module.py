@@ -106,7 +106,7 @@ class GAN(LightningModule):
         self.in_channels = 3 if in_channels is None else in_channels
         self.image_size = 32 if image_size is None else image_size
         classes = self.num_classes if conditional or labels_per_class is not None else None
-        sizes = {"image_size": self.image_size, "in_channels": self.in_channels, "num_classes": classes}
+        sizes: Any = {"image_size": self.image_size, "in_channels": self.in_channels, "num_classes": classes}
         self.generator, self.discriminator = build_networks(networks, **sizes, **(network_options or {}))
         self.semi_supervised: SemiSupervised | None = None
         if labels_per_class is not None:
@@ -195,11 +195,11 @@ class GAN(LightningModule):
         if not more_batches:
             self.latest_metrics["gradients/discriminator"] = discriminator.update(self)
         if generator_too:
-            loss = generator.add_gradients(self, draws, real, fake, self.generator_parts, discriminator)
-            self.latest_metrics |= {"gradients/generator": generator.update(self), "train/loss_generator": loss}
+            mean_loss = generator.add_gradients(self, draws, real, fake, self.generator_parts, discriminator)
+            self.latest_metrics |= {"gradients/generator": generator.update(self), "train/loss_generator": mean_loss}
         self.batches += 1
-        for name, value in self.latest_metrics.items():  # each batch, as Lightning would, but not after a resume
-            self.log(name, value, prog_bar=name == "train/loss_generator")
+        for name, latest in self.latest_metrics.items():  # each batch, as Lightning would, but not after a resume
+            self.log(name, latest, prog_bar=name == "train/loss_generator")
 
     def _real_images(self, batch: Batch) -> Images:
         images = batch.images.contiguous(memory_format=torch.channels_last) if self.channels_last else batch.images
@@ -211,19 +211,14 @@ class GAN(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Let the discriminator judge images that it was not trained on, and as many fake ones."""
-        self._evaluation_step("val", batch, batch_idx)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Let the discriminator judge the test images, and as many fake ones."""
-        self._evaluation_step("test", batch, batch_idx)
-
-    def _evaluation_step(self, stage: str, batch: Batch, batch_idx: int) -> None:
-        real = self._real_images(batch)
+        stage, real = "test" if self.trainer.testing else "val", self._real_images(batch)
         latents = Draws.of(self, self.batches).evaluation_latents(self.generator, len(batch.labels), batch_idx)
         fake = Images(self.generator(latents, real.labels), real.labels)
         metrics: Any = self.evaluation[stage]
         metrics.add(self.discriminator, real, fake, batch.labels)
-        self.log_dict({f"{stage}/{name}": mean for name, mean in metrics.means.items()}, on_step=False, on_epoch=True)
+        self.log_dict({f"{stage}/{name}": mean for name, mean in metrics.items()}, on_step=False, on_epoch=True)
+
+    test_step = validation_step
 
     def sample(self, count: int, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """Images of the generator, of its average where there is one, in evaluation mode; the same for the same seed.
@@ -238,9 +233,9 @@ class GAN(LightningModule):
         """
         return self.images_of(self.generator.draw_latents(count, torch.Generator().manual_seed(seed)), labels)
 
-    def images_of(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images of given latents (N, latent_size); see `sample`."""
-        return (self.ema_generator or self.generator).images_of(latents, labels, self.device)
+    def images_of(self, latents: Tensor, labels: Tensor | None = None, batch_size: int = 250) -> Tensor:
+        """Images of given latents (N, latent_size), `batch_size` at a time; see `sample`."""
+        return (self.ema_generator or self.generator).images_of(latents, labels, self.device, batch_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the count of batches into the checkpoint, and the networks' name, so that others refuse it."""
