@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from records.config import parse_config
+from records.files import parse_yaml
+from records.layout import CONFIG
 
 # What may differ between two runs of the same experiment: the seed, where it was written, how it was watched.
 NOT_PART_OF_THE_EXPERIMENT = frozenset(
@@ -90,7 +91,7 @@ def _without_names(text: str, run_name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> tuple[Mapping[str, str], Filing]:
-    tree = parse_config(text)
+    tree = parse_yaml(text, CONFIG)
     leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
     return leaves, _logger_filing(tree)
 

@@ -196,7 +196,7 @@ class ClassErrors(Callback):
                 record.Mistake(**mistake._asdict(), place=box) for mistake, box in zip(mistakes, boxes, strict=True)
             ],
         )
-        record.write_class_errors(Path(trainer.default_root_dir), errors)
+        errors.write(Path(trainer.default_root_dir))
 
 
 def mistakes_picture(

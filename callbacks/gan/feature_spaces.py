@@ -31,7 +31,7 @@ from lightning_modules.classifier import ImageClassifier, networks
 from records.checkpoints import best_checkpoints, digest_path, is_damaged, run_of, sha256_of
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, SUMMARY
-from records.summary import Summary, read_summary
+from records.summary import Summary
 
 LAYERS = ["2048", "logits_unbiased"]
 
@@ -213,7 +213,7 @@ def _checkpoint(path: Path) -> Path:
 
 def _summary(run: Path) -> Summary:
     try:
-        summary = read_summary(run)
+        summary = Summary.read(run)
     except UnreadableError:
         summary = Summary()
     if not summary.model.class_name or summary.data.mean is None or summary.data.std is None:

@@ -90,4 +90,4 @@ class GradientFlow(LayerHistoryCallback):
         super().draw(trainer)
         if self.history.steps and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             flow = record.GradientFlow(**self.history.record(QUANTITIES))
-            record.write_gradient_flow(Path(trainer.default_root_dir), flow)
+            flow.write(Path(trainer.default_root_dir))

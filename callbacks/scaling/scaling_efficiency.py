@@ -15,7 +15,7 @@ from torch import Tensor
 from callbacks.training.stop_signal import StopQuestion
 from records.files import UnreadableError, write_json
 from records.layout import SCALING, SUMMARY
-from records.summary import read_summary
+from records.summary import Summary
 
 PHASES = ("data", "forward", "backward", "communication", "update", "logging", "stop signal")
 
@@ -292,7 +292,7 @@ def read_baseline(run: Path) -> dict[str, Any]:
         ValueError: There is no such run, or it was not on one device, or it has no speed.
     """
     try:
-        summary = read_summary(run)
+        summary = Summary.read(run)
     except UnreadableError as error:
         raise ValueError(f"The baseline {run} is no directory of a run: it needs a {SUMMARY}.") from error
     if summary.world_size != 1 or not summary.images_per_second:

@@ -15,7 +15,7 @@ from comparison.runs import Run, make_run
 from comparison.sources.gan_files import read_discriminator, read_measurements
 from records.files import LARGEST_YAML, read_text
 from records.layout import CONFIG, METRICS
-from records.summary import RUNNING, Summary, read_summary
+from records.summary import RUNNING, Summary
 
 TRAINING = "fit"
 EVALUATIONS = ("validate", "test")
@@ -31,7 +31,7 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
     Raises:
         ValueError: If not even its model and data are known.
     """
-    summary = read_summary(directory)
+    summary = Summary.read(directory)
     gan = summary.model.is_gan
     if summary.command != TRAINING and not (gan and summary.command in EVALUATIONS):
         return None
