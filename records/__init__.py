@@ -12,7 +12,7 @@ bounded size and raise `UnreadableError`. Above them, a module for each kind of 
 | `measures` | measures.json | `add_measurement` | `read_measurements` |
 | `class_errors` | class_errors.json | `write_class_errors` | `read_class_errors` |
 | `gradient_flow` | gradient_flow.json | `write_gradient_flow` | `read_gradient_flow` |
-| `checkpoints` | checkpoints/ | `write_digest` | `best_checkpoints`, `is_verified` |
+| `checkpoints` | checkpoints/ | `write_digest` | `best_checkpoints`, `is_verified`, `is_damaged` |
 
 The room imports nothing else of this project, and no PyTorch: a table of runs must not wait for it.
 """
