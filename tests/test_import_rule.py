@@ -1,4 +1,4 @@
-"""Imports run one way: main → experiment → networks, data, callbacks, which do not know each other → records."""
+"""Imports run one way: main → experiment → callbacks → networks and data, which do not know each other → records."""
 
 import ast
 import re
@@ -26,7 +26,7 @@ ALLOWED = {
     "records": set(),
     "lightning_modules": {"lightning_modules"},
     "datamodules": {"datamodules"},
-    "callbacks": {"callbacks", "lightning_modules.classifier"},
+    "callbacks": {"callbacks", "datamodules", "lightning_modules.classifier"},
     "experiment": {"experiment", "lightning_modules", "datamodules", "callbacks"},
     "architectures": {"architectures", "comparison", "experiment", "lightning_modules"},
     "human_test": {"human_test", "comparison", "experiment", "lightning_modules", "datamodules", "records"},
