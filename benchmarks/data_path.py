@@ -16,7 +16,7 @@ from torchvision import transforms
 
 from benchmarks.side_by_side import measure, report
 from benchmarks.synthetic import SyntheticCIFAR10
-from datamodules.batch import ImageBatch
+from datamodules.loader import ImageBatch
 
 BATCH_SIZE = 512
 

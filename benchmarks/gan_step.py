@@ -25,7 +25,7 @@ from torch.optim import Adam, Optimizer
 
 from benchmarks.side_by_side import measure, report
 from benchmarks.synthetic import SyntheticCIFAR10
-from datamodules.batch import ImageBatch
+from datamodules.loader import ImageBatch
 from experiment.usage_errors import silence_unhelpful_messages
 from lightning_modules import GAN
 from lightning_modules.gan.networks import NetworkName, build_networks

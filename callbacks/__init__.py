@@ -26,9 +26,9 @@ from callbacks.scaling.scaling_efficiency import ScalingEfficiency as ScalingEff
 from callbacks.scaling.throughput import Throughput as Throughput
 from callbacks.test_time.test_time_augmentation import TestTimeAugmentation as TestTimeAugmentation
 from callbacks.training.auxiliary_loss import AuxiliaryLossWeighting as AuxiliaryLossWeighting
-from callbacks.training.best_checkpoint import BestCheckpoint as BestCheckpoint
+from callbacks.training.checkpoints import BestCheckpoint as BestCheckpoint
+from callbacks.training.checkpoints import LatestCheckpoint as LatestCheckpoint
 from callbacks.training.epoch_progress_bar import EpochProgressBar as EpochProgressBar
-from callbacks.training.latest_checkpoint import LatestCheckpoint as LatestCheckpoint
 from callbacks.training.step_seed import StepSeed as StepSeed
 from callbacks.training.stop_on_nan import StopOnNaN as StopOnNaN
 from callbacks.training.weight_averaging import PolyakAveraging as PolyakAveraging

@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from records.files import whole_file
 from records.layout import PICTURES
@@ -43,6 +44,18 @@ def drawn(chart: Any) -> Image.Image:
     data = io.BytesIO()
     finished.save(data, format="png", scale_factor=1.5)
     return Image.open(data).convert("RGB")
+
+
+def stretched(image: Tensor) -> Tensor:
+    """An image of any range from 0 to 1, in float32 on the host."""
+    image = image.detach().float().cpu()
+    return (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
+
+
+def name_of_class(trainer: Trainer, label: int) -> str:
+    """Name of a class, or its number where the data set names none."""
+    names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
+    return names[label] if names else str(label)
 
 
 def side_by_side(pictures: list[tuple[str, Image.Image]], gap: int = 16) -> Image.Image:

@@ -2,14 +2,14 @@
 
 import hashlib
 import http.client
-import os
-import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from tqdm import tqdm
+
+from records.files import whole_file
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
@@ -27,16 +27,16 @@ class Checksum(NamedTuple):
     digest: str
 
     def of(self, path: Path) -> str:
-        """Returns the digest that a file has."""
+        """The digest that a file has."""
         with path.open("rb") as file:
             return hashlib.file_digest(file, self.new).hexdigest()
 
     def matches(self, digest: str) -> bool:
-        """Returns whether a whole digest is the expected one."""
+        """Whether a whole digest is the expected one."""
         return digest.startswith(self.digest)
 
     def new(self) -> "hashlib._Hash":
-        """Returns an empty hash object."""
+        """An empty hash object."""
         return hashlib.new(self.algorithm, usedforsecurity=False)
 
 
@@ -52,8 +52,8 @@ def download_file(
 ) -> None:
     """Fetches a file from the first source that delivers it intact.
 
-    The content goes to a `.part` file of a name of its own in the same folder (two jobs may download at once), and is
-    renamed once its checksum is right; nothing reads a `.part` file.
+    It has its name once its checksum is right; until then, it is a `.part` file, which nothing reads. Two jobs may
+    download at once.
 
     Args:
         urls: Sources, tried in this order.
@@ -67,7 +67,6 @@ def download_file(
     failures = []
     for url in urls:
         try:
-            destination.parent.mkdir(parents=True, exist_ok=True)
             _download_from(url, destination, checksum)
             return
         except _DownloadError as failure:
@@ -107,27 +106,13 @@ def verify_files(checksums: Mapping[Path, Checksum], *, required: bool) -> bool:
 
 
 def _download_from(url: str, destination: Path, checksum: Checksum) -> None:
-    handle, name = tempfile.mkstemp(prefix=f"{destination.name}.", suffix=".part", dir=destination.parent)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            found = _write(_chunks(url), file, checksum)
-        if not checksum.matches(found):
-            raise _DownloadError(f"{checksum.algorithm} is {found}, expected {checksum.digest}")
-        part.chmod(0o644)  # mkstemp lets only the owner read; data folders are shared
-        part.replace(destination)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _write(chunks: Iterator[bytes], file: BinaryIO, checksum: Checksum) -> str:
     content = checksum.new()
-    for chunk in chunks:
-        file.write(chunk)
-        content.update(chunk)
-    file.flush()
-    os.fsync(file.fileno())
-    return content.hexdigest()
+    with whole_file(destination, shared=True) as file:
+        for chunk in _chunks(url):
+            file.write(chunk)
+            content.update(chunk)
+        if not checksum.matches(found := content.hexdigest()):
+            raise _DownloadError(f"{checksum.algorithm} is {found}, expected {checksum.digest}")
 
 
 def _chunks(url: str) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from datamodules.augmentation import normalize
+from datamodules.counter_random import Stream, random_permutation
 from datamodules.loader import EvaluationLoader, ImageSource, TrainingLoader
 
 
@@ -197,3 +198,21 @@ class ImageDataModule(LightningDataModule):
         processed: int = fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         epoch = 0 if self.trainer.overfit_batches else processed  # type: ignore[attr-defined]
         return epoch, fit_loop.epoch_loop.batch_progress.current.ready
+
+
+def divide(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Divides images by a permutation that depends on `seed` alone.
+
+    Returns:
+        Indices of the images kept (count - size,) and of those held out (size,), ascending.
+
+    Raises:
+        ValueError: No image would be left to train on.
+    """
+    if size >= count:
+        raise ValueError(
+            f"val_size={size} leaves none of the {count} training images to train on: "
+            "hold out fewer with --data.val_size."
+        )
+    order = random_permutation(count, seed, stream=Stream.SPLIT)
+    return order[size:].sort().values, order[:size].sort().values

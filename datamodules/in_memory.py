@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from datamodules.augmentation import augment
-from datamodules.batch import ImageBatch
-from datamodules.counter_random import Stream, random_permutation
-from datamodules.image_data_module import ImageDataModule
+from datamodules.image_data_module import ImageDataModule, divide
+from datamodules.loader import ImageBatch
 
 
 class Split(NamedTuple):
@@ -30,7 +29,7 @@ class Split(NamedTuple):
         return len(self.images)
 
     def select(self, indices: Tensor) -> "Split":
-        """Copies the images and labels at `indices`. Shape (M,)."""
+        """Copies the images and labels at `indices`, of shape (M,)."""
         return Split(self.images.index_select(0, indices), self.labels.index_select(0, indices))
 
     @property
@@ -98,11 +97,7 @@ class InMemoryDataModule(ImageDataModule):
         return self._splits["train"].labels
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads, checks and divides the images, once; moves them to the device if they are to lie there.
-
-        Raises:
-            ValueError: The files, the labels or the sizes do not fit the data set or the arguments.
-        """
+        """Reads, checks and divides the images, once; moves them to the device if they are to lie there."""
         super().setup(stage)
         if self.storage == "device" and self.trainer is not None:
             device = self.trainer.strategy.root_device
@@ -124,40 +119,13 @@ class InMemoryDataModule(ImageDataModule):
 
 
 def hold_out(split: Split, size: int, seed: int) -> tuple[Split, Split]:
-    """Divides a split by a permutation that depends on `seed` alone.
-
-    Args:
-        split: The images to divide.
-        size: Number of images to hold out.
-        seed: Key of the permutation.
-
-    Returns:
-        The images kept and the images held out, each in their original order.
-
-    Raises:
-        ValueError: `size` would leave no image to train on.
-    """
-    if size >= split.size:
-        raise ValueError(
-            f"val_size={size} leaves none of the {split.size} training images to train on: "
-            "hold out fewer with --data.val_size."
-        )
-    order = random_permutation(split.size, seed, stream=Stream.SPLIT)
-    return split.select(order[size:].sort().values), split.select(order[:size].sort().values)
+    """The images kept and the images held out; see `divide`."""
+    kept, held_out = divide(split.size, size, seed)
+    return split.select(kept), split.select(held_out)
 
 
 def _check_split(split: Split, name: str, num_classes: int, image_shape: tuple[int, int, int]) -> None:
-    """Refuses a split that a network would read wrongly or crash on.
-
-    Args:
-        split: The split to check.
-        name: How messages name it.
-        num_classes: Labels must be in [0, num_classes).
-        image_shape: The (C, H, W) that every image must have.
-
-    Raises:
-        ValueError: Wrong type or shape, no images, or a label out of range.
-    """
+    """Refuses a split that a network would read wrongly or crash on: of a wrong type or shape, empty or mislabeled."""
     images, labels = split
     if images.dtype != torch.uint8 or tuple(images.shape[1:]) != image_shape:
         raise ValueError(
@@ -178,11 +146,7 @@ def _check_split(split: Split, name: str, num_classes: int, image_shape: tuple[i
 
 
 def _check_classes_present(split: Split, num_classes: int) -> None:
-    """Refuses training images that lack a whole class, which a network would silently never learn.
-
-    Raises:
-        ValueError: A class has no image.
-    """
+    """Refuses training images that lack a whole class, which a network would silently never learn."""
     counts = torch.bincount(split.labels, minlength=num_classes)
     missing = (counts == 0).nonzero().flatten().tolist()
     if missing:

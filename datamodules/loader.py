@@ -1,14 +1,34 @@
-"""Batches of a split, dealt out to the ranks of a job."""
+"""Batches, as every DataModule hands them to every module, dealt out to the ranks of a job."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from datamodules.batch import ImageBatch
 from datamodules.counter_random import augmentation_keys, random_permutation
+
+
+class ImageBatch(NamedTuple):
+    """Images, labels and what identifies them.
+
+    Attributes:
+        images: uint8 as it leaves the loader; augmented, normalized float32 after ``on_after_batch_transfer``.
+            Shape (B, C, H, W).
+        labels: int64; -1 marks a filler row, which must not be counted. Shape (B,).
+        indices: int64 position of each image in its split, by which it is augmented; with repeated augmentation see
+            `augmentation_keys`. Shape (B,).
+        epoch: The training epoch, which keys the augmentation; None in evaluation, where nothing is augmented.
+        targets: Share of each class in each image, where images are mixed; None where the labels say all. Shape
+            (B, num_classes).
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    epoch: int | None
+    targets: Tensor | None = None
 
 
 class ImageSource(Protocol):

@@ -17,13 +17,10 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor
 
 from datamodules.augmentation import normalize
-from datamodules.photographs.augmentation.color import Reading, add_color_noise
-from datamodules.photographs.augmentation.mixing import mix
-from datamodules.photographs.augmentation.rectangles import erase
-from datamodules.photographs.augmentation.trivial_augment import random_operations, trivial_augment
+from datamodules.photographs.augmentation import Reading, add_color_noise, erase, mix
+from datamodules.photographs.trivial_augment import random_operations, trivial_augment
 from datamodules.photographs.views import (
     CentralCrop,
-    CentralSquare,
     CentralSquareCrop,
     EvaluationView,
     FixedTenCrops,
@@ -103,7 +100,7 @@ def evaluation_row(photograph: Image.Image) -> Row:
     width, height = np.array([photograph.width]), np.array([photograph.height])
     views: dict[str, EvaluationView] = {
         "central crop": CentralCrop(256, SIZE),
-        "central square": CentralSquare(256),
+        "central square": CentralCrop(256, 256),
         "whole": WholeImage(256),
     }
     boxes, cells = [], []
@@ -233,7 +230,7 @@ def _described(view: TrainingView, box: np.ndarray, photograph: Image.Image) -> 
     side = round(min(photograph.size) * SIZE / height)
     if isinstance(view, ScaledCrop):
         return f"S = {side}"
-    (square,) = CentralSquare(side).boxes(np.array([photograph.width]), np.array([photograph.height]))
+    (square,) = CentralCrop(side, side).boxes(np.array([photograph.width]), np.array([photograph.height]))
     return f"offset {round((left - square[0]) * SIZE / width)}, {round((top - square[1]) * SIZE / height)}"
 
 

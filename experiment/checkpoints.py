@@ -8,7 +8,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
-from records.checkpoints import SUFFIX, best_checkpoints, digest_path, is_verified, sha256_of, write_digest
+from records.checkpoints import SUFFIX, best_checkpoints, digest_path, is_damaged, is_verified, sha256_of, write_digest
 from records.files import whole_file
 from records.layout import CHECKPOINTS, CONFIG
 
@@ -58,7 +58,7 @@ def load_verified(path: Path, map_location: Any | None = "cpu") -> Any:
     """Read the checkpoint at `path`; see `VerifiedCheckpointIO.load_checkpoint`."""
     if not path.is_file():
         raise DamagedCheckpointError(f"There is no checkpoint {path}.")
-    if digest_path(path).exists() and not is_verified(path):
+    if is_damaged(path):
         raise DamagedCheckpointError(f"The checkpoint {path} is damaged (its SHA-256 differs): use an earlier one.")
     try:
         return torch.load(path, map_location=map_location, weights_only=True)

@@ -22,7 +22,7 @@ from records.config import class_name, read_config
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, CONFIG
 from records.record import fraction
-from records.summary import Data, Summary, read_summary
+from records.summary import Data, Summary
 
 FORMATS = ("safetensors", "torch_export")
 TOLERANCE = 1e-4
@@ -200,7 +200,7 @@ def _config(directory: Path) -> dict[str, Any]:
 
 def _summary(directory: Path) -> Summary:
     try:
-        return read_summary(directory)
+        return Summary.read(directory)
     except UnreadableError:
         return Summary()
 

@@ -30,7 +30,7 @@ from records.config import write_config
 from records.files import UnreadableError
 from records.layout import SUMMARY
 from records.metrics import BETTER
-from records.summary import COMPLETED, FAILED, INTERRUPTED, RUNNING, Best, Summary, read_summary, write_summary
+from records.summary import COMPLETED, FAILED, INTERRUPTED, RUNNING, Best, Summary
 
 DEFAULT_ROOT = Path("runs")
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "wandb")
@@ -158,7 +158,7 @@ class RunRecord(SaveConfigCallback):
             wall_time_seconds=self._seconds(),
             finished=None if status == RUNNING else _now(),
         )
-        write_summary(self.directory, self.summary)
+        self.summary.write(self.directory)
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self._start
@@ -171,7 +171,7 @@ def _wandb_loggers(trainer: Trainer) -> list[ResilientWandbLogger]:
 def recorded_wandb_id(directory: Path) -> str | None:
     """Id of the W&B run that an earlier part of the run in `directory` belongs to, if there is one."""
     try:
-        return read_summary(directory).wandb_id
+        return Summary.read(directory).wandb_id
     except UnreadableError:
         return None
 

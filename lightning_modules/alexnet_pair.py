@@ -84,6 +84,7 @@ class AlexNetPair(ImageClassifier):
                 )
         small = stem == "small"
         super().__init__(image_size=image_size or (32 if small else 224), **training)
+        # Cut out of a whole one, so that the initial weights are those of AlexNet for the same seed.
         whole = AlexNet(
             variant=variant,
             stem=stem,

@@ -44,14 +44,13 @@ def one_view(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return network(images).float().softmax(-1)
 
 
-class Guest(NamedTuple):
-    """Who decides what an evaluation sees of its images.
+def negative_log_likelihood(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Loss (B,) of class probabilities (B, num_classes), which may be averages and so have no logits."""
+    return -probabilities.gather(1, labels.unsqueeze(1)).squeeze(1).clamp_min(torch.finfo(torch.float32).tiny).log()
 
-    Attributes:
-        name: How an error message names it.
-        views: Which views of each image, and how they are averaged.
-        maps: Whether evaluation steps also return the last maps.
-    """
+
+class Guest(NamedTuple):
+    """Who decides what an evaluation sees of its images; `maps`: evaluation steps also return the last maps."""
 
     name: str
     views: TestViews
@@ -158,7 +157,10 @@ class ImageClassifier(LightningModule):
         self.auxiliary_heads = nn.ModuleDict()  # in use only while training, left out of exports
         self.auxiliary_loss_weights: dict[str, float] = {}
         self._guests: OrderedDict[int, Guest] = OrderedDict()  # of evaluation: none or one
-        self.evaluation = nn.ModuleDict({stage: _evaluation_metrics() for stage in ("val", "test")})
+        # Means over images: a sum of zeros and ones is exact in any order, so accuracy is, on any number of ranks.
+        self.evaluation = nn.ModuleDict()
+        for stage in ("val", "test"):
+            self.evaluation[stage] = nn.ModuleDict({name: MeanMetric() for name in ("loss", "acc1", "acc5")})
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) of images (B, in_channels, H, W), in training and in evaluation alike."""
@@ -196,9 +198,8 @@ class ImageClassifier(LightningModule):
     def use_test_views(self, views: TestViews, guest: str, maps: bool = False) -> RemovableHandle:
         """Evaluate with other views of the images, until the returned handle is removed.
 
-        This is the one seam for test-time augmentation: a function of the network and of the images as the DataModule
-        hands them out, so that it is free to look at them several times. The papers then average probabilities, not
-        logits (AlexNet §4.1, VGG §3.2, GoogLeNet §7).
+        The one seam for test-time augmentation, which is given the images as the DataModule hands them out. The papers
+        average probabilities, not logits (AlexNet §4.1, VGG §3.2, GoogLeNet §7).
 
         Args:
             views: What to evaluate with.
@@ -208,24 +209,21 @@ class ImageClassifier(LightningModule):
         Raises:
             ValueError: Another guest has asked already.
         """
-        for other in self._guests.values():
-            if other.name == guest:
+        for other, *_ in self._guests.values():
+            if other == guest:
                 raise ValueError(f"{guest} is among the callbacks twice: leave one of them out.")
             raise ValueError(
-                f"{other.name} and {guest} both decide which views of an image are evaluated: leave {other.name} out "
-                f"or leave {guest} out."
+                f"{other} and {guest} both decide which views of an image are evaluated: leave {other} out or leave "
+                f"{guest} out."
             )
         handle = RemovableHandle(self._guests)
         self._guests[handle.id] = Guest(guest, views, maps)
         return handle
 
     def use_last_maps(self, guest: str) -> RemovableHandle:
-        """Have evaluation steps also return the last maps, until the returned handle is removed.
+        """Have evaluation steps, which then look at one view of each image, also return the last maps.
 
-        They look at one view of each image then. Nothing is computed twice, compiled or not.
-
-        Args:
-            guest: Name of the callback that asks, for error messages.
+        As `use_test_views`, until the returned handle is removed. Nothing is computed twice, compiled or not.
 
         Raises:
             ValueError: The network has no such maps, or another guest decides what is evaluated.
@@ -252,11 +250,7 @@ class ImageClassifier(LightningModule):
             raise ValueError(f"Images of {size} are too small for {self.architecture}: {remedy}.") from error
 
     def take_start_weights(self, load: Callable[["ImageClassifier", str], None]) -> None:
-        """Start from the weights that the options name, if any. Called by what runs the network, once, before training.
-
-        Args:
-            load: Loads the weights at a source into a network; `experiment.start_weights` has it.
-        """
+        """Start from the weights that the options name, if any; `load` loads those at a source into a network."""
         if "weights" in self.start_weights:
             load(self, self.start_weights["weights"])
         self.start_weights.clear()
@@ -308,9 +302,9 @@ class ImageClassifier(LightningModule):
                 total = total + _gradient_of_zero(module)
         if not total.isfinite():
             raise NonFiniteLossError(
-                f"The training loss is {total.item()} at step {self.global_step} of epoch {self.current_epoch} "
-                f"(rank {self.global_rank}); the weights were not updated: "
-                "lower the learning rate or use more precision, then resume from the last checkpoint."
+                f"The training loss is {total.item()} at step {self.global_step} of epoch {self.current_epoch} (rank "
+                f"{self.global_rank}); the weights were not updated: lower the learning rate or use more precision, "
+                "then resume from the last checkpoint."
             )
         self.log("train/loss", loss, prog_bar=True)
         self.log("train/acc1", (logits.argmax(-1) == batch.labels).float().mean())
@@ -326,15 +320,13 @@ class ImageClassifier(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Indices (B,) of the images in their split, and class probabilities (B, num_classes)."""
-        outputs = self.evaluated(batch)
-        return {name: outputs[name] for name in ("indices", "probabilities")}
+        return {name: value for name, value in self.evaluated(batch).items() if name in ("indices", "probabilities")}
 
     def evaluated(self, batch: Batch) -> dict[str, Tensor]:
         """What an evaluation finds out about the n images of a batch that count, fillers being left out.
 
-        Returns:
-            `indices` of the images in their split (n,), their `labels` (n,), class `probabilities` (n, num_classes),
-            and, where a callback asked for them with `use_last_maps`, the last `maps` (n, K, h, w).
+        `indices` of the images in their split (n,), their `labels` (n,), class `probabilities` (n, num_classes), and,
+        where a callback asked for them with `use_last_maps`, the last `maps` (n, K, h, w).
         """
         outputs = {"indices": batch.indices, "labels": batch.labels}
         if any(guest.maps for guest in self._guests.values()):
@@ -353,9 +345,8 @@ class ImageClassifier(LightningModule):
         if self.make_lr_scheduler is None:
             return optimizer
         scheduler = self.make_lr_scheduler(optimizer)
-        config: dict[str, Any] = {"scheduler": scheduler, "interval": self.lr_scheduler_interval}
-        if isinstance(scheduler, ReduceLROnPlateau):
-            config["monitor"] = scheduler.monitor
+        monitored = {"monitor": scheduler.monitor} if isinstance(scheduler, ReduceLROnPlateau) else {}
+        config = {"scheduler": scheduler, "interval": self.lr_scheduler_interval, **monitored}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -368,38 +359,26 @@ class ImageClassifier(LightningModule):
         Weights decay; biases and normalization do not, unless `decay_norms_and_biases`.
         """
         groups: dict[tuple[bool, float], dict[str, Any]] = {}
-        for name, parameter in self.named_parameters():
-            if not parameter.requires_grad:
-                continue
+        trained = ((name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad)
+        for name, parameter in trained:
             exempt = parameter.ndim <= 1 and not self.decay_norms_and_biases
-            scale = self._lr_scale(name)
+            scale = next((scale for layer, scale in self.lr_scales.items() if name.startswith(f"{layer}.")), 1.0)
+            scale *= self.bias_lr_scale if name.endswith("bias") else 1.0
             group = {"params": [], "lr_scale": scale, **({"weight_decay": 0.0} if exempt else {})}
             groups.setdefault((exempt, scale), group)["params"].append(parameter)
         return [groups[key] for key in sorted(groups)]
 
-    def _lr_scale(self, name: str) -> float:
-        layer = next((scale for prefix, scale in self.lr_scales.items() if name.startswith(f"{prefix}.")), 1.0)
-        return layer * (self.bias_lr_scale if name.endswith("bias") else 1.0)
-
     def _evaluation_step(self, stage: str, batch: Batch) -> dict[str, Tensor]:
         outputs = self.evaluated(batch)
         probabilities, labels = outputs["probabilities"], outputs["labels"]
-        likelihood = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
-        ranking = probabilities.topk(min(5, self.num_classes)).indices
-        hits = ranking == labels.unsqueeze(1)
-        values = {
-            "loss": -likelihood.clamp_min(torch.finfo(torch.float32).tiny).log(),
-            "acc1": hits[:, 0].float(),
-            "acc5": hits.any(1).float(),
-        }
-        metrics = self.evaluation[stage]
-        assert isinstance(metrics, nn.ModuleDict)
+        hits = probabilities.topk(min(5, self.num_classes)).indices == labels.unsqueeze(1)
+        values = {"loss": negative_log_likelihood(probabilities, labels)}
+        values |= {"acc1": hits[:, 0].float(), "acc5": hits.any(1).float()}
+        metrics: Any = self.evaluation[stage]
         for name, value in values.items():
-            metric = metrics[name]
-            assert isinstance(metric, MeanMetric)
-            metric.update(value)
+            metrics[name].update(value)
             # Logged as an object: torchmetrics adds up the counts of all ranks once, at the end of the epoch.
-            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "acc1")
+            self.log(f"{stage}/{name}", metrics[name], on_step=False, on_epoch=True, prog_bar=name == "acc1")
         return outputs
 
     def arranged(self, images: Tensor) -> Tensor:
@@ -418,8 +397,3 @@ def _gradient_of_zero(module: nn.Module) -> Tensor:
     A sum over no element costs no computation, and is not NaN where a weight is, as 0 times the weight would be.
     """
     return torch.stack([parameter.flatten()[:0].sum() for parameter in module.parameters()]).sum()
-
-
-def _evaluation_metrics() -> nn.ModuleDict:
-    """Means over images. A sum of zeros and ones is exact in any order, so accuracy is, on any number of ranks."""
-    return nn.ModuleDict({name: MeanMetric() for name in ("loss", "acc1", "acc5")})

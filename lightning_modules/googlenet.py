@@ -158,6 +158,7 @@ class GoogLeNet(ImageClassifier):
         def modules(*names: str) -> dict[str, nn.Module]:
             return {name: Inception(variant, name) for name in names}
 
+        # Cut where an auxiliary head reads: evaluation passes through all three in one go.
         last_pool = pool(2) if variant == "torchvision" else pool()
         self.stem = _stem(variant, self.in_channels, small)
         self.until_4a = _named({**modules("3a", "3b"), "pool3": pool(), **modules("4a")})
@@ -166,6 +167,7 @@ class GoogLeNet(ImageClassifier):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(1024, self.num_classes))
         remedy = "set model.stem to small (made for 32x32)"
         _, height, width = self.output_shape(nn.Sequential(self.stem, self.until_4a, _average(variant)), remedy)
+        # The heads alone are made for one size of images; `forward`, which leaves them out, takes any.
         if auxiliary:
             for name, channels in AUXILIARY_CHANNELS.items():
                 inputs = 128 * height * width

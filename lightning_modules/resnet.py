@@ -181,6 +181,7 @@ class ResNet(ImageClassifier):
         for stage, (count, width) in enumerate(zip(blocks, widths, strict=True)):
             stage_blocks = []
             for index in range(count):
+                # Half the size where the channels double, which preserves the work of a layer (§3.3).
                 stride = 2 if stage > 0 and index == 0 else 1
                 if cifar or depth < 50:
                     stage_blocks.append(basic_block(channels, width, stride, shortcut))

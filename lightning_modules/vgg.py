@@ -138,7 +138,7 @@ class VGG(ImageClassifier):
             self._convolution(block, index).load_state_dict(a._convolution(block, index).state_dict())
 
     def _convolution(self, block: int, index: int) -> nn.Conv2d:
-        poolings = [-1] + [place for place, module in enumerate(self.features) if isinstance(module, nn.MaxPool2d)]
+        poolings = [-1, *(at for at, module in enumerate(self.features) if isinstance(module, nn.MaxPool2d))]
         layers = self.features[poolings[block] + 1 : poolings[block + 1]]
         return [module for module in layers if isinstance(module, nn.Conv2d)][index]
 

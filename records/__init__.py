@@ -6,13 +6,13 @@ bounded size and raise `UnreadableError`. Above them, a module for each kind of 
 
 | module | file | write | read |
 |---|---|---|---|
-| `config` | config.yaml | `write_config` | `read_config`, `parse_config`, `class_name`, `arguments_of` |
-| `summary` | summary.json | `write_summary` | `read_summary`; `Summary.of` for the same from another source |
+| `config` | config.yaml | `write_config` | `read_config`, `class_name`, `arguments_of` |
+| `summary` | summary.json | `Summary.write` | `Summary.read`; `Summary.of` for the same from another source |
 | `metrics` | metrics.csv | `write_metrics`, `append_row` | `read_metrics` |
 | `measures` | measures.json | `add_measurement` | `read_measurements` |
-| `class_errors` | class_errors.json | `write_class_errors` | `read_class_errors` |
-| `gradient_flow` | gradient_flow.json | `write_gradient_flow` | `read_gradient_flow` |
-| `checkpoints` | checkpoints/ | `write_digest` | `best_checkpoints`, `is_verified` |
+| `class_errors` | class_errors.json | `ClassErrors.write` | `ClassErrors.read_if_any` |
+| `gradient_flow` | gradient_flow.json | `GradientFlow.write` | `GradientFlow.read_if_any` |
+| `checkpoints` | checkpoints/ | `write_digest` | `best_checkpoints`, `is_verified`, `is_damaged` |
 
 The room imports nothing else of this project, and no PyTorch: a table of runs must not wait for it.
 """

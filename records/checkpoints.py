@@ -43,3 +43,8 @@ def is_verified(checkpoint: Path) -> bool:
         return read_text(digest_path(checkpoint), LARGEST_DIGEST).split()[0] == sha256_of(checkpoint)
     except (OSError, IndexError, UnreadableError):
         return False
+
+
+def is_damaged(checkpoint: Path) -> bool:
+    """Whether a digest lies beside a checkpoint and does not match; one without is from elsewhere."""
+    return digest_path(checkpoint).exists() and not is_verified(checkpoint)

@@ -1,17 +1,11 @@
 """class_errors.json: which classes a network erred on in an evaluation, and the mistakes that it was surest of."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
-from pydantic import BeforeValidator, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import StrictFloat, StrictInt, StrictStr, model_validator
 
-from records.files import write_json
 from records.layout import CLASS_ERRORS
-from records.record import Part, Record, Whole, printable
-
-
-def _name(value: Any) -> str:
-    return printable(str(value))
+from records.record import Name, Part, Record, Whole
 
 
 class Mistake(Part):
@@ -19,8 +13,6 @@ class Mistake(Part):
 
     Attributes:
         image: Index of the image in its split.
-        label: Its class.
-        predicted: The class that it was taken for.
         probability: How sure the network was of that.
         place: Left, top, right and bottom edge in pixels.
     """
@@ -38,17 +30,17 @@ class ClassErrors(Record):
     Attributes:
         split: val or test.
         epoch: Epoch of the evaluation, counted from 0; None after the training.
-        images: How many there were.
         class_names: Name of each class; None where classes have but numbers.
         counts: Class, class that it was taken for, and number of images, where that is not 0.
         mistakes: Pair by pair of confused classes, the surest first.
     """
 
+    FILE: ClassVar = CLASS_ERRORS
     format: Any = 1
     split: StrictStr
     epoch: Whole = None
     images: Whole = None
-    class_names: list[Annotated[str, BeforeValidator(_name)]] | None
+    class_names: list[Name] | None
     counts: list[tuple[StrictInt, StrictInt, StrictInt]]
     mistakes: list[Mistake]
 
@@ -65,18 +57,3 @@ class ClassErrors(Record):
     def name_of(self, label: int) -> str:
         """Name of a class, or its number."""
         return self.class_names[label] if self.class_names else str(label)
-
-
-def read_class_errors(directory: Path) -> ClassErrors | None:
-    """The record of a run; None if it has none.
-
-    Raises:
-        UnreadableError: It is damaged, or of another version.
-    """
-    path = directory / CLASS_ERRORS
-    return ClassErrors.read(path) if path.exists() else None
-
-
-def write_class_errors(directory: Path, errors: ClassErrors) -> None:
-    """Write the record in the place of an earlier one."""
-    write_json(directory / CLASS_ERRORS, errors.plain())

@@ -1,10 +1,11 @@
 """config.yaml: the whole resolved config of the experiment that a run is of."""
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_text, read_yaml, write_whole
+from records.files import LARGEST_YAML, UnreadableError, read_text, read_yaml, write_whole
 from records.layout import CONFIG
 
 
@@ -17,20 +18,12 @@ def read_config(directory: Path) -> dict[str, Any]:
     return read_yaml(directory / CONFIG)
 
 
-def parse_config(text: str, name: str = CONFIG) -> dict[str, Any]:
-    """The config that a text holds.
-
-    Raises:
-        UnreadableError: It is not a mapping of plain values in YAML.
-    """
-    return parse_yaml(text, name)
-
-
 def write_config(directory: Path, text: str) -> None:
     """Write the config of a run; an earlier one of the same run that differs is kept under another name."""
     path = directory / CONFIG
     if path.exists() and _text(path) != text:
-        path.rename(_unused(path))
+        others = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
+        path.rename(next(other for other in others if not other.exists()))
     write_whole(path, text)
 
 
@@ -57,11 +50,3 @@ def _text(path: Path) -> str | None:
         return read_text(path, LARGEST_YAML)
     except UnreadableError:
         return None
-
-
-def _unused(path: Path) -> Path:
-    """The path with the first number behind its stem that no file has."""
-    number = 1
-    while (candidate := path.with_stem(f"{path.stem}-{number}")).exists():
-        number += 1
-    return candidate

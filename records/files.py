@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 PART = ".part"
-
 LARGEST_JSON = 64 * 2**20
 LARGEST_YAML = 4 * 2**20
 DEEPEST = 64  # levels of JSON or YAML; a record has six
@@ -85,17 +84,14 @@ def remove_parts(folder: Path) -> None:
 
 
 def read_bytes(path: Path, largest: int) -> bytes:
-    """The content of a regular file; one that is no regular file is not even waited for.
-
-    Args:
-        path: The file.
-        largest: Bytes that it may have.
+    """The content of a regular file of at most `largest` bytes; one that is no regular file is not even waited for.
 
     Raises:
         UnreadableError: It is missing, no regular file, larger, or not to be read.
     """
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        # A pipe that nobody writes to would else be waited for.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableError(f"{path.name} is not a regular file")
@@ -144,11 +140,7 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, name: str) -> dict[str, Any]:
-    """The mapping that a YAML text holds, plain values only.
-
-    Args:
-        text: The text.
-        name: What to call it where it is damaged.
+    """The mapping that a YAML text holds, plain values only; it is called `name` where it is damaged.
 
     Raises:
         UnreadableError: It is no mapping or not valid, or its aliases lead back to themselves or multiply.
@@ -156,22 +148,13 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         node = loader.get_single_node()
-        if node is not None:
-            # Before anything is made of the nodes: merge keys, too, would be written out there.
-            _extent(node, {})
-        tree = loader.construct_document(node) if node is not None else None
+        if node is None:
+            raise UnreadableError("is not a mapping")
+        _extent(node, {})  # before anything is made of the nodes: merge keys, too, would be written out there
+        tree = loader.construct_document(node)
     except UnreadableError as error:
         raise UnreadableError(f"{name} {error}") from None
-    # PyYAML's own converters of !!int, !!bool and !!timestamp fail in many ways.
-    except (
-        yaml.YAMLError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except _YAML_ERRORS as error:
         raise UnreadableError(f"{name} is not valid YAML") from error
     finally:
         loader.dispose()
@@ -187,11 +170,6 @@ def read_yaml(path: Path, largest: int = LARGEST_YAML) -> dict[str, Any]:
         UnreadableError: It cannot be read, or is not such a file.
     """
     return parse_yaml(read_text(path, largest), path.name)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe that nobody writes to would else be waited for."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _flush_folder(folder: Path) -> None:
@@ -219,17 +197,13 @@ def _is_deeper(content: bytes, levels: int) -> bool:
     return True
 
 
-class _Extent(NamedTuple):
-    """Nodes and levels of a YAML tree once its aliases are written out."""
+def _extent(node: Any, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """Nodes and levels below a node once its aliases are written out, refused if there are too many.
 
-    nodes: int
-    levels: int
-
-
-def _extent(node: Any, known: dict[int, _Extent | None]) -> _Extent:
-    """The extent of a node, refused if it is too large; None in `known` is a node that is being measured."""
+    None in `known` is a node that is being measured.
+    """
     if isinstance(node, yaml.ScalarNode):
-        return _Extent(1, 1)
+        return 1, 1
     if id(node) in known:
         if (extent := known[id(node)]) is None:
             raise yaml.YAMLError("an alias leads back to itself")
@@ -237,10 +211,11 @@ def _extent(node: Any, known: dict[int, _Extent | None]) -> _Extent:
     known[id(node)] = None
     children = node.value if isinstance(node, yaml.SequenceNode) else [child for pair in node.value for child in pair]
     extents = [_extent(child, known) for child in children]
-    extent = _Extent(1 + sum(nodes for nodes, _ in extents), 1 + max((levels for _, levels in extents), default=0))
-    if extent.nodes > MOST_NODES:
+    nodes = 1 + sum(nodes for nodes, _ in extents)
+    levels = 1 + max((levels for _, levels in extents), default=0)
+    if nodes > MOST_NODES:
         raise UnreadableError(f"stands for more than {MOST_NODES:,} values")
-    if extent.levels > DEEPEST:
+    if levels > DEEPEST:
         raise UnreadableError(f"nests more than {DEEPEST} levels")
-    known[id(node)] = extent
-    return extent
+    known[id(node)] = nodes, levels
+    return nodes, levels

@@ -1,17 +1,11 @@
 """gradient_flow.json: how large the gradient was in each layer in the course of a training."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from records.files import write_json
 from records.layout import GRADIENT_FLOW
-from records.record import Record, printable
-
-
-def _name(value: Any) -> str:
-    return printable(str(value))
+from records.record import Name, Record
 
 
 class GradientFlow(Record):
@@ -24,8 +18,9 @@ class GradientFlow(Record):
         gradient_over_weight: The same, divided by the norm of the layer's weights.
     """
 
+    FILE: ClassVar = GRADIENT_FLOW
     format: Any = 1
-    layers: list[Annotated[str, BeforeValidator(_name)]]
+    layers: list[Name]
     steps: list[int]
     gradient: list[list[float]]
     gradient_over_weight: list[list[float]] = Field(default_factory=list)
@@ -40,18 +35,3 @@ class GradientFlow(Record):
         if not self.steps:
             raise ValueError("it holds no measurement")
         return self
-
-
-def read_gradient_flow(directory: Path) -> GradientFlow | None:
-    """The record of a run; None if it has none.
-
-    Raises:
-        UnreadableError: It is damaged, or of another version.
-    """
-    path = directory / GRADIENT_FLOW
-    return GradientFlow.read(path) if path.exists() else None
-
-
-def write_gradient_flow(directory: Path, flow: GradientFlow) -> None:
-    """Write the record in the place of an earlier one."""
-    write_json(directory / GRADIENT_FLOW, flow.plain())

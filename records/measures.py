@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, NonNegativeInt, StrictStr
 
@@ -38,7 +38,6 @@ class Features(Part):
 
     Attributes:
         name: As it stands in the names of figures.
-        network: Its architecture.
         sha256: Of its checkpoint; None for one that everybody has.
         acc1: Its accuracy, as a fraction.
     """
@@ -53,12 +52,10 @@ class Measurement(Part):
     """The figures of one protocol at one time.
 
     Attributes:
-        split: Split that was evaluated.
+        split: The one that was evaluated.
         epoch: Counted from 0.
         step: Updates until then.
         real_split: train, or evaluated where the real images were those of `split`.
-        real_images: How many.
-        samples: How many.
         features: None for measures of pixels alone.
         values: The figures that are finite, by name.
     """
@@ -76,6 +73,7 @@ class Measurement(Part):
 class Measures(Record):
     """The measurements of a run, in the order in which they were taken."""
 
+    FILE: ClassVar = MEASURES
     format: Any = FORMAT
     measurements: list[Measurement]
 
@@ -86,8 +84,8 @@ def read_measurements(directory: Path) -> list[Measurement]:
     Raises:
         UnreadableError: The file is damaged or of a format that this version does not know.
     """
-    path = directory / MEASURES
-    return Measures.read(path).measurements if path.exists() else []
+    measures = Measures.read_if_any(directory)
+    return measures.measurements if measures else []
 
 
 def add_measurement(directory: Path, measurement: dict[str, Any]) -> None:

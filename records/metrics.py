@@ -22,13 +22,7 @@ LARGEST = 512 * 2**20
 
 
 class Metrics(NamedTuple):
-    """A table of metrics.
-
-    Attributes:
-        name: What to call it where it is damaged.
-        columns: Their names.
-        rows: Cells as text, as many as there are columns; the first row is line 2.
-    """
+    """A table of metrics, called `name` where it is damaged; its cells are text, and the first row is line 2."""
 
     name: str
     columns: tuple[str, ...]
@@ -52,12 +46,9 @@ class Metrics(NamedTuple):
 
 
 def read_metrics(path: Path, needed: Iterable[str] = (), growing: bool = False) -> Metrics:
-    """Read a table of metrics.
+    """Read a table of metrics, which must have the `needed` columns.
 
-    Args:
-        path: The file.
-        needed: Columns that it must have.
-        growing: Whether it may end in the middle of a line, which then does not count.
+    One that is `growing` may end in the middle of a line, which then does not count.
 
     Raises:
         UnreadableError: It is missing, empty, torn or no table, or lacks a needed column.

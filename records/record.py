@@ -9,11 +9,11 @@ import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from records.files import UnreadableError, read_json
+from records.files import UnreadableError, read_json, write_json
 
 
 class Part(BaseModel):
@@ -23,17 +23,18 @@ class Part(BaseModel):
 
 
 class Record(Part):
-    """What a JSON file of a run holds. A subclass defaults `format` to the version that it reads and writes."""
+    """What a JSON file of a run holds.
 
+    A subclass names the `FILE` and defaults `format` to the version that it reads and writes.
+    """
+
+    FILE: ClassVar[str]
+    INDENT: ClassVar[int | None] = None
     format: Any = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any], name: str) -> Self:
-        """The record of plain values.
-
-        Args:
-            values: What the file holds, or the same from another source.
-            name: What to call it where it is damaged.
+        """The record of plain values, from a file or another source; they are called `name` where they are damaged.
 
         Raises:
             UnreadableError: They are of another format, or lack what the record cannot do without.
@@ -47,13 +48,22 @@ class Record(Part):
             raise UnreadableError(f"{name} is damaged{_place_of(error)}") from error
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """The record of a file.
+    def read(cls, directory: Path) -> Self:
+        """The record of a run.
 
         Raises:
-            UnreadableError: It cannot be read; see `of`.
+            UnreadableError: It is missing, damaged or of a format that this version does not know.
         """
-        return cls.of(read_json(path), path.name)
+        return cls.of(read_json(directory / cls.FILE), cls.FILE)
+
+    @classmethod
+    def read_if_any(cls, directory: Path) -> Self | None:
+        """The record of a run, as of `read`; None if it has none."""
+        return cls.read(directory) if (directory / cls.FILE).exists() else None
+
+    def write(self, directory: Path) -> None:
+        """Write the record of a run in the place of an earlier one."""
+        write_json(directory / self.FILE, self.plain(), self.INDENT)
 
     def plain(self) -> dict[str, Any]:
         """Plain values as the file holds them: those that were given, under the names of the file."""
@@ -69,17 +79,9 @@ def printable(text: str) -> str:
     )
 
 
-def _text(value: Any) -> str | None:
-    return printable(value) if isinstance(value, str) else None
-
-
 def _texts(value: Any) -> dict[str, str]:
     pairs = value.items() if isinstance(value, Mapping) else ()
     return {printable(name): printable(text) for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
-
-
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
 
 
 def _whole(value: Any) -> int | None:
@@ -105,20 +107,18 @@ def _numbers(value: Any) -> dict[str, float]:
     return {name: number for name, of in pairs if (number := _number(of)) is not None}
 
 
-def _mapping(value: Any) -> Any:
-    return value if isinstance(value, Mapping | BaseModel) else {}
-
-
 def fraction(value: float | None) -> float | None:
     """The number if it lies in [0, 1]."""
     return value if value is not None and 0.0 <= value <= 1.0 else None
 
 
-Text = Annotated[str | None, BeforeValidator(_text)]
+Name = Annotated[str, BeforeValidator(lambda value: printable(str(value)))]
+"""Any value, as a string in one line without control characters."""
+Text = Annotated[str | None, BeforeValidator(lambda value: printable(value) if isinstance(value, str) else None)]
 """A string in one line without control characters."""
 Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
 """Those values of an object that are strings."""
-Flag = Annotated[bool | None, BeforeValidator(_flag)]
+Flag = Annotated[bool | None, BeforeValidator(lambda value: value if isinstance(value, bool) else None)]
 Whole = Annotated[int | None, BeforeValidator(_whole)]
 """A whole number that counts something: not negative."""
 Number = Annotated[float | None, BeforeValidator(_number)]
@@ -127,19 +127,14 @@ Positive = Annotated[float | None, BeforeValidator(_positive)]
 """A finite number above zero."""
 Numbers = Annotated[dict[str, float], BeforeValidator(_numbers)]
 """Those values of an object that are numbers."""
-OrEmpty = BeforeValidator(_mapping)
+OrEmpty = BeforeValidator(lambda value: value if isinstance(value, Mapping | BaseModel) else {})
 """For a part of a record: without any values where it is none."""
 
 Value = TypeVar("Value")
 
 
 def required(value: Value | None, place: str, name: str) -> Value:
-    """A value that a reader cannot do without.
-
-    Args:
-        value: The value; None if it is not there.
-        place: Where it stands in the record, such as data.name.
-        name: What to call the record.
+    """A value that a reader cannot do without, at a `place` such as data.name of a record called `name`.
 
     Raises:
         UnreadableError: It is None.

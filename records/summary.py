@@ -1,16 +1,17 @@
 """summary.json: what a run was, how it stands and what came out."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from records.files import write_json
 from records.layout import SUMMARY
 from records.record import Flag, Number, Numbers, OrEmpty, Part, Positive, Record, Text, Texts, Whole, fraction
 
 RUNNING, COMPLETED, FAILED, INTERRUPTED = "running", "completed", "failed", "interrupted"
+
+ListOrNone = BeforeValidator(lambda value: list(value) if isinstance(value, list | tuple) else None)
+OrNone = BeforeValidator(lambda value: value if isinstance(value, Mapping | Part) else None)
 
 
 class Parameters(Part):
@@ -46,10 +47,6 @@ class Model(Part):
         return self.class_name == "GAN"
 
 
-def _values(value: Any) -> list[Any] | None:
-    return list(value) if isinstance(value, list | tuple) else None
-
-
 class Data(Part):
     """The images that the run was trained and validated on, and how they were normalized."""
 
@@ -61,9 +58,9 @@ class Data(Part):
     val_images: Whole = None
     test_images: Whole = None
     selection_split: Text = None
-    mean: Annotated[list[Any] | None, BeforeValidator(_values)] = None
-    std: Annotated[list[Any] | None, BeforeValidator(_values)] = None
-    class_names: Annotated[list[Any] | None, BeforeValidator(_values)] = None
+    mean: Annotated[list[Any] | None, ListOrNone] = None
+    std: Annotated[list[Any] | None, ListOrNone] = None
+    class_names: Annotated[list[Any] | None, ListOrNone] = None
     verified: Flag = None
 
 
@@ -99,13 +96,11 @@ def _bests(value: Any) -> dict[str, Any]:
     return {name: of for name, of in pairs if isinstance(of, Mapping | Best)}
 
 
-def _part_or_none(value: Any) -> Any:
-    return value if isinstance(value, Mapping | Part) else None
-
-
 class Summary(Record):
     """A run's summary; a value that is absent or of another kind reads as None."""
 
+    FILE: ClassVar = SUMMARY
+    INDENT: ClassVar = 2
     format: Any = 1
     command: Text = None
     model: Annotated[Model, OrEmpty] = Model()
@@ -115,9 +110,9 @@ class Summary(Record):
     precision: Text = None
     world_size: Whole = None
     started: Text = None
-    hardware: Annotated[Hardware | None, BeforeValidator(_part_or_none)] = None
+    hardware: Annotated[Hardware | None, OrNone] = None
     versions: Texts = Field(default_factory=dict)
-    git: Annotated[Git | None, BeforeValidator(_part_or_none)] = None
+    git: Annotated[Git | None, OrNone] = None
     wandb_id: Text = None
     status: Text = None
     error: Text = None
@@ -143,17 +138,3 @@ class Summary(Record):
     def last_accuracy(self) -> float | None:
         """Accuracy on the validation images in the last epoch, as a fraction."""
         return fraction(self.metrics.get("val/acc1"))
-
-
-def read_summary(directory: Path) -> Summary:
-    """The summary of a run.
-
-    Raises:
-        UnreadableError: It is missing, damaged or of a format that this version does not know.
-    """
-    return Summary.read(directory / SUMMARY)
-
-
-def write_summary(directory: Path, summary: Summary) -> None:
-    """Write the summary of a run in the place of an earlier one."""
-    write_json(directory / SUMMARY, summary.plain(), indent=2)

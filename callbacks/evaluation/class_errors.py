@@ -1,7 +1,7 @@
 """Which classes a network errs on, which it confuses, and the mistakes that it is surest of, as pictures."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 from torchvision.transforms.functional import to_pil_image
 
-from callbacks.pictures import INK, PAPER, publish
+from callbacks.pictures import INK, PAPER, publish, stretched
 from lightning_modules.classifier import ImageClassifier
 from records import class_errors as record
 
@@ -23,7 +23,6 @@ PAIRS = 4
 MISTAKES_OF_A_PAIR = 3
 SIDE = 128
 CELL_WIDTH, GAP, LINE = 176, 14, 18
-SPLITS = {TrainerFn.FITTING: "val", TrainerFn.VALIDATING: "val", TrainerFn.TESTING: "test"}
 
 
 class Outcomes(NamedTuple):
@@ -113,19 +112,13 @@ def surest_mistakes(outcomes: Outcomes, one: int, other: int, most: int) -> list
     return sorted(found, key=lambda mistake: (-mistake.probability, mistake.image))[:most]
 
 
-class Source(Protocol):
-    """Images that can be read once more."""
-
-    def batches(self, requests: Iterable[tuple[Tensor, int | None]]) -> Iterator[Any]:
-        """A batch for each request: indices (B,), and None for an evaluation."""
-
-
 @runtime_checkable
 class HasSource(Protocol):
     """What a loader must have for its mistakes to be drawn; without, only their numbers are written."""
 
     @property
-    def split(self) -> Source: ...  # noqa: D102
+    def split(self) -> Any:
+        """Its `batches` gives a batch for each request: indices (B,), and None for an evaluation."""
 
 
 class ClassErrors(Callback):
@@ -143,49 +136,22 @@ class ClassErrors(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        self._begin(trainer, pl_module)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count."""
-        self._begin(trainer, pl_module)
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
-    ) -> None:
-        """Note the outcomes of a batch."""
-        self._note(outputs)
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
-    ) -> None:
-        """Note the outcomes of a batch."""
-        self._note(outputs)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and draw, if no earlier validation was as accurate."""
-        self._finish(trainer, trainer.val_dataloaders)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and draw."""
-        self._finish(trainer, trainer.test_dataloaders)
-
-    def state_dict(self) -> dict[str, Any]:
-        """How many images the best validation got right, which a resumed run has to beat."""
-        return {"best_correct": self.best_correct}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the best of the run's earlier parts."""
-        self.best_correct = state_dict["best_correct"]
-
-    def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._counting = isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking
         self._outcomes = EvaluationOutcomes().to(pl_module.device)
 
-    def _note(self, outputs: Any) -> None:
+    on_test_start = on_validation_start
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
+    ) -> None:
+        """Note the outcomes of a batch."""
         if self._counting and outputs is not None:  # a step of a user's own network may return nothing
             self._outcomes.update(outputs["probabilities"], outputs["labels"], outputs["indices"])
 
-    def _finish(self, trainer: Trainer, loader: Any) -> None:
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write and draw, in fit only if no earlier validation was as accurate."""
         if not self._counting or not self._outcomes.images:
             return
         outcomes = self._outcomes.compute()  # on all ranks, which exchange theirs here
@@ -196,32 +162,41 @@ class ClassErrors(Callback):
                 return
             self.best_correct = correct
         if trainer.is_global_zero and not trainer.fast_dev_run and len(outcomes.labels):  # type: ignore[attr-defined]
-            self._write(trainer, outcomes, loader)
+            self._write(trainer, outcomes)
 
-    def _write(self, trainer: Trainer, outcomes: Outcomes, loader: Any) -> None:
-        fitting = trainer.state.fn == TrainerFn.FITTING
+    on_test_epoch_end = on_validation_epoch_end
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many images the best validation got right, which a resumed run has to beat."""
+        return {"best_correct": self.best_correct}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the best of the run's earlier parts."""
+        self.best_correct = state_dict["best_correct"]
+
+    def _write(self, trainer: Trainer, outcomes: Outcomes) -> None:
+        loader: Any = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
         names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
         counts = confusion_counts(outcomes)
         pairs = most_confused(counts, PAIRS)
         rows = [surest_mistakes(outcomes, one, other, MISTAKES_OF_A_PAIR) for one, other, _ in pairs]
         mistakes = [mistake for row in rows for mistake in row]
-        places: list[tuple[int, int, int, int] | None] = [None] * len(mistakes)
+        boxes: list[tuple[int, int, int, int] | None] = [None] * len(mistakes)
         if mistakes and isinstance(loader, HasSource):
             picture, drawn_at = mistakes_picture(rows, _pictures(loader.split, mistakes), names)
-            places = [*drawn_at]
+            boxes = [*drawn_at]
             publish(trainer, PICTURE, picture)
         errors = record.ClassErrors(
-            split=SPLITS[trainer.state.fn],  # type: ignore[index]
-            epoch=trainer.current_epoch if fitting else None,
+            split="test" if trainer.testing else "val",
+            epoch=trainer.current_epoch if trainer.state.fn == TrainerFn.FITTING else None,
             images=len(outcomes.labels),
             class_names=list(names) if names else None,
             counts=counts,
             mistakes=[
-                record.Mistake(**mistake._asdict(), place=place)
-                for mistake, place in zip(mistakes, places, strict=True)
+                record.Mistake(**mistake._asdict(), place=box) for mistake, box in zip(mistakes, boxes, strict=True)
             ],
         )
-        record.write_class_errors(Path(trainer.default_root_dir), errors)
+        errors.write(Path(trainer.default_root_dir))
 
 
 def mistakes_picture(
@@ -241,7 +216,7 @@ def mistakes_picture(
     cell_height = 2 * LINE + SIDE + GAP
     whole = Image.new("RGB", (max(map(len, rows)) * CELL_WIDTH + GAP, len(rows) * cell_height + GAP), PAPER)
     draw = ImageDraw.Draw(whole)
-    remaining, places = iter(pictures), []
+    remaining, boxes = iter(pictures), []
     for row, mistakes in enumerate(rows):
         for column, mistake in enumerate(mistakes):
             left, top = GAP + column * CELL_WIDTH, GAP + row * cell_height
@@ -253,8 +228,8 @@ def mistakes_picture(
             picture = next(remaining)
             corner = left, top + 2 * LINE
             whole.paste(picture, corner)
-            places.append((*corner, corner[0] + picture.width, corner[1] + picture.height))
-    return whole, places
+            boxes.append((*corner, corner[0] + picture.width, corner[1] + picture.height))
+    return whole, boxes
 
 
 def _shortened(text: str, ending: str, font: Any) -> str:
@@ -265,7 +240,7 @@ def _shortened(text: str, ending: str, font: Any) -> str:
     return f"{shown}{ending}"
 
 
-def _pictures(source: Source, mistakes: Sequence[Mistake]) -> list[Image.Image]:
+def _pictures(source: Any, mistakes: Sequence[Mistake]) -> list[Image.Image]:
     """The images of the mistakes as they are stored, read once more: too few to keep all of an evaluation for them."""
     device = getattr(source, "device", torch.device("cpu"))
     requests = ((torch.tensor([mistake.image], device=device), None) for mistake in mistakes)
@@ -278,8 +253,7 @@ def _picture(images: Any) -> Image.Image:
         images = images[max(images)]
     image = images[0].detach().cpu()
     if image.dtype != torch.uint8:
-        image = image.float()
-        image = (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
+        image = stretched(image)
     picture = to_pil_image(image).convert("RGB")
     scale = SIDE / max(picture.size)
     if scale >= 1:

@@ -1,7 +1,6 @@
 """Where the objects of ILSVRC are, by class activation maps: the second of its errors, without training on boxes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,75 +26,24 @@ from callbacks.evaluation.localization import (
 )
 from callbacks.inside.class_activation_maps import STRENGTH, colored
 from callbacks.measured_steps import image_classifier
-from callbacks.pictures import publish, side_by_side
+from callbacks.pictures import name_of_class, publish, side_by_side, stretched
+from datamodules.imagenet.bounding_boxes import Boxes
+from datamodules.photographs.data_module import Photograph
 from lightning_modules.classifier import ImageClassifier
 
-METRIC_PREFIXES = {"validate": "val", "test": "test"}
 SIDE = 224
 TRUE, PREDICTED, SHADE = "#2ecc71", "#ffffff", "#101010"
-
-
-class Photograph(Protocol):
-    """What evaluation sees of a stored photograph.
-
-    Attributes:
-        name: Name of the published file, such as ILSVRC2012_val_00000001.JPEG.
-        width: Pixels of the photograph as it is stored.
-        height: Likewise.
-        view: Left, top, width and height, in these pixels, of the part that the network sees.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def width(self) -> int: ...  # noqa: D102
-
-    @property
-    def height(self) -> int: ...  # noqa: D102
-
-    @property
-    def view(self) -> tuple[float, float, float, float]: ...  # noqa: D102
-
-
-class Boxes(Protocol):
-    """The true boxes of a photograph."""
-
-    def scaled_to(self, width: int, height: int) -> NDArray[np.float64]:
-        """Left, top, right and bottom pixel of each in a photograph of this size. Shape (M, 4)."""
 
 
 @runtime_checkable
 class KnowsPhotographs(Protocol):
     """What a DataModule must have for the localization of objects."""
 
-    def photographs(self, indices: Tensor) -> list[Any]:
-        """A `Photograph` for each of the indices (B,) of an evaluation batch."""
+    def photographs(self, indices: Tensor) -> list[Photograph]:
+        """What evaluation sees of the photograph at each of the indices (B,) of an evaluation batch."""
 
     def bounding_boxes(self, path: Path) -> Mapping[str, Boxes]:
         """True boxes from an archive or a folder, by the name of the photograph without its ending."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One photograph of the picture.
-
-    Attributes:
-        predicted: Class with the highest probability.
-        label: Class of the photograph.
-        overlap: Largest overlap of the predicted box with a true one.
-        picture: See `localization_picture`.
-    """
-
-    predicted: int
-    label: int
-    overlap: float
-    picture: Image.Image
-
-    def titled(self, names: Sequence[str] | None) -> tuple[str, Image.Image]:
-        """The picture, with a line that says what is on it."""
-        name = names[self.predicted] if names else str(self.predicted)
-        return f"{name} ({'right' if self.predicted == self.label else 'wrong'}), {self.overlap:.0%}", self.picture
 
 
 class ObjectLocalization(Callback):
@@ -128,17 +76,13 @@ class ObjectLocalization(Callback):
         self.images = images
         self._true_boxes: Mapping[str, Boxes] = {}
         self._errors = LocalizationErrors()
-        self._examples: list[Example] = []
+        self._examples: list[tuple[str, Image.Image]] = []  # pictures, each with a line that says what is on it
         self._seat: RemovableHandle | None = None  # in the network
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Read the boxes, and ask the network for its last maps.
-
-        Raises:
-            ValueError: The network or the data set cannot do this.
-        """
-        self._let_go()
-        if stage not in METRIC_PREFIXES:
+        """Read the boxes, and ask the network for its last maps."""
+        self.teardown(trainer, pl_module, stage)
+        if stage not in ("validate", "test"):
             return
         network = image_classifier(pl_module, "ObjectLocalization")
         if network.map_weights() is None:
@@ -164,52 +108,15 @@ class ObjectLocalization(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        self._begin(pl_module)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count."""
-        self._begin(pl_module)
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
-    ) -> None:
-        """Find the boxes of a batch."""
-        self._localize(trainer, pl_module, outputs, batch)
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
-    ) -> None:
-        """Find the boxes of a batch."""
-        self._localize(trainer, pl_module, outputs, batch)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the errors and draw."""
-        self._report(trainer, pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the errors and draw."""
-        self._report(trainer, pl_module, "test")
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave the network as it was."""
-        self._let_go()
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the network as it was."""
-        self._let_go()
-
-    def _begin(self, pl_module: LightningModule) -> None:
         self._errors = LocalizationErrors().to(pl_module.device)
         self._examples = []
 
-    def _let_go(self) -> None:
-        if self._seat is not None:
-            self._seat.remove()
-            self._seat = None
+    on_test_start = on_validation_start
 
-    def _localize(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Mapping[str, Tensor], batch: Any
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
+        """Find the boxes of a batch."""
         labels = outputs["labels"]
         if self._seat is None or not len(labels):
             return
@@ -236,8 +143,43 @@ class ObjectLocalization(Callback):
             # Of the few that are drawn, the map is that of the predicted class, right or wrong.
             images, predicted = batch.images[batch.labels >= 0][:missing], ranking[:missing, 0]
             drawn_maps = _enlarged_maps(maps[:missing], weights, predicted, size)
-            shown = zip(images, drawn_maps, predicted.tolist(), labels.tolist(), photographs, true_boxes, strict=False)
+            names = [name_of_class(trainer, label) for label in predicted.tolist()]
+            shown = zip(
+                names, images, drawn_maps, predicted.tolist(), labels.tolist(), photographs, true_boxes, strict=False
+            )
             self._examples += [self._example(*columns) for columns in shown]
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the errors and draw."""
+        if self._seat is None:
+            return
+        prefix = "test" if trainer.testing else "val"
+        images, misclassified, mislocalized = self._errors.compute().tolist()
+        if not images:
+            return
+        for name, count in (("classification_error", misclassified), ("localization_error", mislocalized)):
+            # All ranks have the same value already; their maximum is that value, to the bit.
+            pl_module.log(f"{prefix}/{name}", count / images, sync_dist=True, reduce_fx="max")
+        rank_zero_info(
+            f"Localization by class activation maps ({images:,} images): {prefix}/localization_error "
+            f"{mislocalized / images:.2%}, {prefix}/classification_error {misclassified / images:.2%}."
+        )
+        if self._examples:
+            publish(trainer, "localization", side_by_side(self._examples))
+
+    on_test_epoch_end = on_validation_epoch_end
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the network as it was."""
+        self.teardown(trainer, pl_module, "")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the network as it was."""
+        if self._seat is not None:
+            self._seat.remove()
+            self._seat = None
 
     def _boxes_of(self, photograph: Photograph) -> Tensor:
         name = photograph.name.rsplit(".", 1)[0]
@@ -252,36 +194,21 @@ class ObjectLocalization(Callback):
 
     def _example(
         self,
+        name: str,
         image: Tensor,
         activation_map: NDArray[np.float32],
         predicted: int,
         label: int,
         photograph: Photograph,
         true_boxes: Tensor,
-    ) -> Example:
+    ) -> tuple[str, Image.Image]:
         height, width = image.shape[-2:]
         box = box_of_map(activation_map, self.threshold)
         found = torch.tensor([in_photograph(box, (height, width), photograph.view)], dtype=torch.float64)
         shown = [in_view(true_box, (height, width), photograph.view) for true_box in true_boxes.tolist()]
         picture = localization_picture(image, activation_map, shown, box)
-        return Example(predicted, label, float(overlaps(found, true_boxes).max()), picture)
-
-    def _report(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
-        if self._seat is None:
-            return
-        images, misclassified, mislocalized = self._errors.compute().tolist()
-        if not images:
-            return
-        for name, count in (("classification_error", misclassified), ("localization_error", mislocalized)):
-            # All ranks have the same value already; their maximum is that value, to the bit.
-            pl_module.log(f"{prefix}/{name}", count / images, sync_dist=True, reduce_fx="max")
-        rank_zero_info(
-            f"Localization by class activation maps ({images:,} images): {prefix}/localization_error "
-            f"{mislocalized / images:.2%}, {prefix}/classification_error {misclassified / images:.2%}."
-        )
-        if self._examples:
-            names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
-            publish(trainer, "localization", side_by_side([example.titled(names) for example in self._examples]))
+        right, overlap = "right" if predicted == label else "wrong", float(overlaps(found, true_boxes).max())
+        return f"{name} ({right}), {overlap:.0%}", picture
 
 
 def _enlarged_maps(
@@ -307,11 +234,9 @@ def localization_picture(
         true_boxes: Left, top, right and bottom edge, in pixels of the image.
         predicted_box: Likewise.
     """
-    image = image.float().cpu()
-    image = (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
     strength = torch.from_numpy(activation_map)
     strength = (strength / strength.max().clamp_min(1e-12)).clamp(0, 1)
-    mixed = image.mean(0, keepdim=True) * (1 - STRENGTH) + colored(strength) * STRENGTH
+    mixed = stretched(image).mean(0, keepdim=True) * (1 - STRENGTH) + colored(strength) * STRENGTH
     scale = max(1, round(SIDE / image.shape[-1]))
     size = (scale * image.shape[-1], scale * image.shape[-2])
     picture = to_pil_image(mixed).resize(size, Image.Resampling.NEAREST)

@@ -40,14 +40,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class CollapseRule:
-    """What counts as a collapse, if it is so in several checks in a row.
-
-    Attributes:
-        checks: How many.
-        diversity_share: Diversity of samples below this share of that of real images.
-        loss: Discriminator's loss nearer to 0 than this.
-        accuracy: Discriminator's accuracy on real and on fake images not below this.
-    """
+    """What counts as a collapse, if it is so in several checks in a row; see `CollapseAlarm`."""
 
     checks: int = 5
     diversity_share: float = 0.3
@@ -78,7 +71,7 @@ class CollapseRule:
             )
         if all(check.loss is not None and abs(check.loss) < self.loss for check in latest):
             found.append(f"the discriminator's loss is {last.loss:.2g} (alarm below {self.loss:.2g})")
-        if all(_always_right(check, self.accuracy) for check in latest):
+        if all(_least_accuracy(check) >= self.accuracy for check in latest):
             found.append(
                 f"the discriminator is right on {last.accuracy_real:.1%} of real and {last.accuracy_fake:.1%} of fake "
                 f"images (alarm from {self.accuracy:.1%})"
@@ -90,9 +83,8 @@ def _below_share(check: Check, share: float) -> bool:
     return bool(check.real_diversity) and check.diversity is not None and check.diversity < share * check.real_diversity  # type: ignore[operator]
 
 
-def _always_right(check: Check, accuracy: float) -> bool:
-    accuracies = (check.accuracy_real, check.accuracy_fake)
-    return all(value is not None and value >= accuracy for value in accuracies)
+def _least_accuracy(check: Check) -> float:
+    return min(-1 if value is None else value for value in (check.accuracy_real, check.accuracy_fake))
 
 
 WATCHED = ("train/loss_discriminator", "train/accuracy_real", "train/accuracy_fake")
@@ -120,7 +112,7 @@ class CollapseAlarm(Callback):
         stop: Whether an alarm ends the training.
 
     Raises:
-        ValueError: An argument is out of its range.
+        ValueError: An argument is out of its range; in `setup`: the module makes no images.
     """
 
     def __init__(
@@ -151,11 +143,7 @@ class CollapseAlarm(Callback):
         self._step = -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what makes no images.
-
-        Raises:
-            ValueError: The module does not.
-        """
+        """Refuse what makes no images."""
         if not isinstance(pl_module, Samples):
             raise ValueError(
                 f"CollapseAlarm watches what a module samples, but {type(pl_module).__name__} has no method sample: "

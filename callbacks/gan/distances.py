@@ -86,14 +86,16 @@ def frechet_distance(real: Tensor | NormalFit, fake: Tensor | NormalFit) -> floa
     """
     real = real if isinstance(real, NormalFit) else normal_fit(real)
     fake = fake if isinstance(fake, NormalFit) else normal_fit(fake)
-    if len(real.mean) != len(fake.mean):
-        raise ValueError(
-            f"Features of lengths {len(real.mean)} and {len(fake.mean)} cannot be compared: take both from one network."
-        )
+    _check_lengths(len(real.mean), len(fake.mean))
     covariances = real.factor.square().sum() + fake.factor.square().sum()
     both = torch.linalg.svdvals(real.factor @ fake.factor.T).sum()
     distance = (real.mean - fake.mean).square().sum() + covariances - 2 * both
     return max(0.0, float(distance))  # rounding alone makes it negative
+
+
+def _check_lengths(real: int, fake: int) -> None:
+    if real != fake:
+        raise ValueError(f"Features of lengths {real} and {fake} cannot be compared: take both from one network.")
 
 
 def bias_warning(real: int, fake: int, features: int) -> str | None:
@@ -127,10 +129,7 @@ def kernel_distance(
     size = min(subset_size, len(real), len(fake))
     if size < 2:
         raise ValueError("The kernel distance takes at least two real and two fake images: take more images.")
-    if real.shape[1] != fake.shape[1]:
-        raise ValueError(
-            f"Features of lengths {real.shape[1]} and {fake.shape[1]} cannot be compared: take both from one network."
-        )
+    _check_lengths(real.shape[1], fake.shape[1])
     if size == len(real) == len(fake):
         subsets = 1  # they would all be the same
     source = torch.Generator().manual_seed(seed)

@@ -21,46 +21,17 @@ import io
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from callbacks.gan.pixels import as_unit
 from lightning_modules.classifier import ImageClassifier, networks
-from records.checkpoints import best_checkpoints, digest_path, is_verified, run_of, sha256_of
+from records.checkpoints import best_checkpoints, digest_path, is_damaged, run_of, sha256_of
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, SUMMARY
-from records.summary import Summary, read_summary
-
-
-class FeatureSpace(Protocol):
-    """A network that turns images into features and class probabilities, and says what it is.
-
-    Attributes:
-        name: How metrics name it, such as inception or resnet20.
-        score_name: How the score of its probabilities is named.
-    """
-
-    name: str
-    score_name: str
-
-    def check(self, in_channels: int, image_size: int) -> None:
-        """Refuse images that the network was not made for.
-
-        Raises:
-            ValueError: They are of another kind.
-        """
-
-    def to(self, device: torch.device) -> None:
-        """Move the network."""
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, F) and class probabilities (B, K) of uint8 images (B, C, H, W) on the network's device."""
-
-    def description(self) -> dict[str, Any]:
-        """What the figures depend on, for the record."""
-
+from records.summary import Summary
 
 LAYERS = ["2048", "logits_unbiased"]
 
@@ -184,6 +155,13 @@ class ClassifierFeatures:
         self._seen = inputs[0]
 
 
+FeatureSpace = InceptionFeatures | ClassifierFeatures
+"""A network that turns images into features and class probabilities, and says what it is.
+
+`name` is how metrics name it, such as inception or resnet20, `score_name` how the score of its probabilities is named.
+"""
+
+
 def read_classifier(source: str) -> ClassifierFeatures:
     """The classifier of a run's best checkpoint, or of a checkpoint in a run.
 
@@ -235,7 +213,7 @@ def _checkpoint(path: Path) -> Path:
 
 def _summary(run: Path) -> Summary:
     try:
-        summary = read_summary(run)
+        summary = Summary.read(run)
     except UnreadableError:
         summary = Summary()
     if not summary.model.class_name or summary.data.mean is None or summary.data.std is None:
@@ -266,9 +244,10 @@ def _network(name: str, checkpoint: Path) -> ImageClassifier:
 
 def _read(checkpoint: Path) -> dict[str, Any]:
     """What a checkpoint holds, if its digest and its form are right."""
-    digest = digest_path(checkpoint)
-    if digest.is_file() and not is_verified(checkpoint):
-        raise ValueError(f"{checkpoint} is damaged (its SHA-256 is not that of {digest.name}): give another run.")
+    if is_damaged(checkpoint):
+        raise ValueError(
+            f"{checkpoint} is damaged (its SHA-256 is not that of {digest_path(checkpoint).name}): give another run."
+        )
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         return {name: dict(content[name]) for name in ("hyper_parameters", "state_dict")}

@@ -121,10 +121,6 @@ DIVERSITY_IMAGES = 1000
 PARZEN_VALIDATION_IMAGES = 1000
 
 
-def _fid(real: ImageSet, fake: ImageSet) -> dict[str, float]:
-    return {"fid": frechet_distance(real.normal_fit, fake.normal_fit)}
-
-
 def _kid(real: ImageSet, fake: ImageSet) -> dict[str, float]:
     mean, std = kernel_distance(real.features, fake.features)
     return {"kid": mean, "kid_std": std}
@@ -168,7 +164,7 @@ def _parzen(real: ImageSet, fake: ImageSet) -> dict[str, float]:
 
 
 MEASURES: dict[MeasureName, Callable[[ImageSet, ImageSet], dict[str, float]]] = {
-    "fid": _fid,
+    "fid": lambda real, fake: {"fid": frechet_distance(real.normal_fit, fake.normal_fit)},
     "kid": _kid,
     "score": _score,
     "precision_recall": _precision_recall,
@@ -182,11 +178,7 @@ OF_PIXELS: tuple[MeasureName, ...] = ("diversity", "parzen")
 def measured(measures: Sequence[MeasureName], real: ImageSet, fake: ImageSet, suffix: str = "") -> dict[str, float]:
     """The numbers of all `measures`, by names that hold the network: fid_inception, recall_resnet20.
 
-    Args:
-        measures: Which.
-        real: Real images.
-        fake: Samples.
-        suffix: What is added to the names of all that compare with real images.
+    The suffix is added to the names of all that compare with real images.
 
     Raises:
         ValueError: There are too few images.

@@ -21,14 +21,7 @@ from callbacks.gan.distances import squared_distances
 
 
 def squared_radii(features: Tensor, k: int) -> Tensor:
-    """Squared distance of each image to its 1st, 2nd, … k-th nearest neighbor, without itself.
-
-    Args:
-        features: Shape (N, F).
-        k: How many.
-
-    Returns:
-        Shape (N, k).
+    """Squared distances (N, k) of each image, by features (N, F), to its 1st … k-th nearest neighbor but itself.
 
     Raises:
         ValueError: There are not more than k images.

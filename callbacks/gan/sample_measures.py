@@ -52,7 +52,7 @@ class SampleMeasures(Callback):
 
     Raises:
         ValueError: The arguments do not go together; in `setup`: the network of features is not there or takes other
-            images.
+            images, or the module makes none.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class SampleMeasures(Callback):
         inception_weights: str | None = None,
     ) -> None:
         if measures is None:
+            # A Parzen window ranks models wrongly, so it is measured only where it is asked for.
             measures = [name for name in MEASURES if name != "parzen"] if features else ["diversity"]
         unknown = [name for name in measures if name not in MEASURES]
         if unknown or not measures or len(set(measures)) < len(measures):
@@ -97,11 +98,7 @@ class SampleMeasures(Callback):
         self._collected: list[tuple[Tensor, Tensor]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Load the network of features, before anything is trained.
-
-        Raises:
-            ValueError: It is not there or takes other images, or the module makes none.
-        """
+        """Load the network of features, before anything is trained."""
         if not isinstance(pl_module, Samples):
             raise ValueError(
                 f"SampleMeasures measures what a module samples, but {type(pl_module).__name__} has no method sample: "
@@ -123,31 +120,31 @@ class SampleMeasures(Callback):
         """Collect anew."""
         self._collected = []
 
+    on_test_epoch_start = on_validation_epoch_start
+
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Keep the real images, the first time."""
-        if self._is_due(trainer):
-            self._collect("val", batch, loader)
+        wanted = self.real_split != "train" and _split(trainer) not in self._real and not dataloader_idx
+        if wanted and self._is_due(trainer):
+            counted = batch.labels >= 0
+            self._collected.append((as_bytes(batch.images[counted]), batch.indices[counted].cpu()))
+
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, if it is time."""
         if self._is_due(trainer):
-            self._measure(trainer, pl_module, "val")
+            self._measure(trainer, pl_module, _split(trainer))
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Collect anew."""
-        self._collected = []
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
-    ) -> None:
-        """Keep the real images."""
-        self._collect("test", batch, loader)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure."""
-        self._measure(trainer, pl_module, "test")
+    on_test_epoch_end = on_validation_epoch_end
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget the real images, which another command may replace, and leave the device."""
@@ -162,12 +159,6 @@ class SampleMeasures(Callback):
         epoch = trainer.current_epoch + 1
         fitting = trainer.state.fn == "fit"
         return not fitting or epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
-
-    def _collect(self, split: str, batch: Any, loader: int) -> None:
-        if self.real_split == "train" or split in self._real or loader:
-            return
-        counted = batch.labels >= 0
-        self._collected.append((as_bytes(batch.images[counted]), batch.indices[counted].cpu()))
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         self._gather(trainer, pl_module, split)
@@ -226,15 +217,12 @@ class SampleMeasures(Callback):
         fake = ImageSet(samples, self._space, pl_module.device, self.batch_size)
         values = measured(self.measures, real, fake, "_train" if self.real_split == "train" else "")
         if not quick:
-            self._warn(real, fake)
+            warning = "fid" in self.measures and bias_warning(len(real), len(fake), real.features.shape[1])
+            if warning:
+                rank_zero_warn(warning)
             directory = Path(trainer.default_root_dir)
             add_measurement(directory, self._measurement(trainer, split, len(real), len(fake), values))
         return values
-
-    def _warn(self, real: ImageSet, fake: ImageSet) -> None:
-        warning = "fid" in self.measures and bias_warning(len(real), len(fake), real.features.shape[1])
-        if warning:
-            rank_zero_warn(warning)
 
     def _measurement(
         self, trainer: Trainer, split: str, real: int, fake: int, values: dict[str, float]
@@ -252,3 +240,7 @@ class SampleMeasures(Callback):
             "features": None if self._space is None else self._space.description(),
             "values": values,
         }
+
+
+def _split(trainer: Trainer) -> str:
+    return "test" if trainer.testing else "val"

@@ -118,13 +118,10 @@ def grid(images: Tensor, in_a_row: int, image_side: int | None = None) -> Image.
 
 
 def between(start: Tensor, end: Tensor, count: int) -> Tensor:
-    """Latents on the way from one (L,) to another, both included: along the arc, as lengths of latents are alike.
+    """Latents (count, L) on the way from one (L,) to another, both included: along the arc, as their lengths are alike.
 
     White 2016, Sampling Generative Networks, §3: on the straight line between two normal latents lie lengths that the
     generator has never seen.
-
-    Returns:
-        Shape (count, L).
     """
     share = torch.linspace(0, 1, count).unsqueeze(1)
     cosine = torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1)
@@ -150,12 +147,12 @@ def nearest(samples: Tensor, training_images: Any, count: int = 3) -> Tensor:
     for images in training_images:
         distances = torch.cdist(samples.flatten(1).float(), images.flatten(1).float())
         every = torch.cat((best, distances), dim=1)
-        best, places = every.topk(count, largest=False)
+        best, ranks = every.topk(count, largest=False)
         candidates = images.to(found.dtype)
-        old = places < count
-        picked = candidates[(places - count).clamp_min(0)]
+        old = ranks < count
+        picked = candidates[(ranks - count).clamp_min(0)]
         rows = torch.arange(len(samples), device=samples.device).unsqueeze(1)
-        kept = found[rows, places.clamp_max(count - 1)]
+        kept = found[rows, ranks.clamp_max(count - 1)]
         found = torch.where(old.view(*old.shape, 1, 1, 1), kept, picked)
     return found
 

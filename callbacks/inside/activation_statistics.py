@@ -9,19 +9,17 @@ dead if it is 0 everywhere in the batch: for all images and at all positions.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from callbacks.inside.layer_history import LayerHistory
+from callbacks.inside.layer_history import LayerHistoryCallback
 from callbacks.measured_steps import image_classifier, on_one_device
-from callbacks.pictures import drawn, is_time_for_a_picture, publish
-
-TITLES = ("mean", "standard deviation", "share of dead units")
+from callbacks.pictures import is_time_for_a_picture
 
 
 def statistics(activations: Tensor) -> Tensor:
@@ -54,13 +52,10 @@ def measured(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Statistics by layer of what passes through `layers` in the block; hooks are there only inside it."""
     found: dict[str, Tensor] = {}
 
-    def hook_of(name: str) -> Any:
-        def note(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            found[name] = statistics(output)
+    def note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        found[name] = statistics(output)
 
-        return note
-
-    hooks = [module.register_forward_hook(hook_of(name)) for name, module in layers.items()]
+    hooks = [module.register_forward_hook(partial(note, name)) for name, module in layers.items()]
     try:
         yield found
     finally:
@@ -68,7 +63,7 @@ def measured(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
             hook.remove()
 
 
-class ActivationStatistics(Callback):
+class ActivationStatistics(LayerHistoryCallback):
     """Measures the activations of each layer on the first validation batch, and draws them.
 
     The batch passes through the network once more, in evaluation mode and uncompiled, so that training is not touched.
@@ -80,9 +75,13 @@ class ActivationStatistics(Callback):
         log_layers: Whether to log the numbers of each layer, too, which are three columns of metrics.csv.
     """
 
+    picture = "activation_statistics"
+    titles = ("mean", "standard deviation", "share of dead units")
+    logarithmic = False
+
     def __init__(self, log_layers: bool = False) -> None:
+        super().__init__()
         self.log_layers = log_layers
-        self.history = LayerHistory()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse a network without ReLU.
@@ -122,20 +121,4 @@ class ActivationStatistics(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw, if it is time."""
         if trainer.state.fn == TrainerFn.FITTING and is_time_for_a_picture(trainer.current_epoch):
-            self._draw(trainer)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the whole run."""
-        self._draw(trainer)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The measurements, which a resumed run continues."""
-        return asdict(self.history)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the measurements of the run's earlier parts."""
-        self.history = LayerHistory(**state_dict)
-
-    def _draw(self, trainer: Trainer) -> None:
-        if self.history.steps and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            publish(trainer, "activation_statistics", drawn(self.history.chart(TITLES, logarithmic=False)))
+            self.draw(trainer)

@@ -14,7 +14,6 @@ Here the score is that of the class that the network predicts, and the maps are 
 and pooling; they are enlarged to the image bilinearly, and each is drawn by its own maximum.
 """
 
-import math
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
 from callbacks.measured_steps import image_classifier
-from callbacks.pictures import below_one_another, is_time_for_a_picture, publish, side_by_side
+from callbacks.pictures import below_one_another, is_time_for_a_picture, name_of_class, publish, side_by_side, stretched
 
 SIDE = 112
 STRENGTH = 0.55
@@ -71,9 +70,7 @@ def weighted_maps(activations: Tensor, gradient: Tensor) -> Tensor:
 
 def overlaid(image: Tensor, activation_map: Tensor) -> Image.Image:
     """An image (C, H, W) of any range, gray or color, with its map (H, W) laid over it."""
-    image = image.float().cpu()
-    image = (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
-    image = image.mean(0, keepdim=True).expand(3, -1, -1)  # in gray, so that color means the map
+    image = stretched(image).mean(0, keepdim=True).expand(3, -1, -1)  # in gray, so that color means the map
     heat = activation_map.cpu() / activation_map.max().clamp_min(1e-12).cpu()
     mixed = image * (1 - STRENGTH) + colored(heat) * STRENGTH
     return to_pil_image(mixed.clamp(0, 1)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
@@ -81,16 +78,15 @@ def overlaid(image: Tensor, activation_map: Tensor) -> Image.Image:
 
 def colored(values: Tensor) -> Tensor:
     """Colors (3, H, W) of values (H, W) from 0 to 1."""
-    place = values * (len(COLORS) - 1)
-    low = place.floor().long().clamp(max=len(COLORS) - 2)
-    between = (place - low).unsqueeze(-1)
+    position = values * (len(COLORS) - 1)
+    low = position.floor().long().clamp(max=len(COLORS) - 2)
+    between = (position - low).unsqueeze(-1)
     return (COLORS[low] * (1 - between) + COLORS[low + 1] * between).permute(2, 0, 1)
 
 
 def plain(image: Tensor) -> Image.Image:
     """An image (C, H, W) of any range."""
-    image = image.float().cpu()
-    image = (image - image.min()) / (image.max() - image.min()).clamp_min(1e-6)
+    image = stretched(image)
     shown = image if len(image) == 3 else image.mean(0, keepdim=True).expand(3, -1, -1)
     return to_pil_image(shown.contiguous()).resize((SIDE, SIDE), Image.Resampling.NEAREST)
 
@@ -129,14 +125,12 @@ class ClassActivationMaps(Callback):
         images, labels = batch.images[counted][: self.images], batch.labels[counted][: self.images]
         with torch.inference_mode(False):
             maps, classes = class_activation_maps(pl_module, pl_module.arranged(images.clone()))  # type: ignore[operator]
-        names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
         pictures = []
         for image, label, predicted, activation_map in zip(images, labels, classes, maps, strict=True):
             shown = Image.new("RGB", (SIDE, 2 * SIDE))
             shown.paste(plain(image), (0, 0))
             shown.paste(overlaid(image, activation_map), (0, SIDE))
-            name = names[int(predicted)] if names else str(int(predicted))
+            name = name_of_class(trainer, int(predicted))
             pictures.append((f"{name} ({'right' if label == predicted else 'wrong'})", shown))
-        rows = math.ceil(len(pictures) / 8)
-        in_rows = [side_by_side(pictures[row * 8 : row * 8 + 8]) for row in range(rows)]
+        in_rows = [side_by_side(pictures[start : start + 8]) for start in range(0, len(pictures), 8)]
         publish(trainer, "class_activation_maps", below_one_another(in_rows))

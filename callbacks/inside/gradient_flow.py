@@ -7,22 +7,19 @@ their plain networks do not vanish. Gradient over weight is the inverse of the r
 moves when the learning rate is 1.
 """
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from callbacks.inside.layer_history import LayerHistory
+from callbacks.inside.layer_history import LayerHistoryCallback
 from callbacks.measured_steps import image_classifier, is_due, log_at_this_step, on_one_device, steps_between
-from callbacks.pictures import drawn, is_time_for_a_picture, publish
+from callbacks.pictures import is_time_for_a_picture
 from records import gradient_flow as record
 
 QUANTITIES = ("gradient", "gradient_over_weight")
-TITLES = ("norm of the gradient", "norm of the gradient / norm of the weights")
 
 
 def layers_by_depth(network: nn.Module) -> dict[str, Tensor]:
@@ -45,7 +42,7 @@ def gradient_norms(weights: list[Tensor]) -> Tensor:
     return torch.stack([by_gradient, by_gradient / by_weight.clamp_min(torch.finfo(torch.float32).tiny)])
 
 
-class GradientFlow(Callback):
+class GradientFlow(LayerHistoryCallback):
     """Logs the gradient of the first and the last layer, and writes and draws that of every layer.
 
     On steps that are due, `gradients/first_layer`, `gradients/last_layer` and `gradients/first_to_last`, their ratio.
@@ -56,9 +53,13 @@ class GradientFlow(Callback):
         every_n_steps: Steps between two measurements; null for as often as the Trainer logs.
     """
 
+    picture = "gradient_flow"
+    titles = ("norm of the gradient", "norm of the gradient / norm of the weights")
+    logarithmic = True
+
     def __init__(self, every_n_steps: int | None = None) -> None:
+        super().__init__()
         self.every_n_steps = every_n_steps
-        self.history = LayerHistory()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse what has no layers in order."""
@@ -82,22 +83,11 @@ class GradientFlow(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw, if it is time."""
         if is_time_for_a_picture(trainer.current_epoch):
-            self._draw(trainer)
+            self.draw(trainer)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the whole run."""
-        self._draw(trainer)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The measurements, which a resumed run continues."""
-        return asdict(self.history)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the measurements of the run's earlier parts."""
-        self.history = LayerHistory(**state_dict)
-
-    def _draw(self, trainer: Trainer) -> None:
+    def draw(self, trainer: Trainer) -> None:
+        """Draw the run so far, and write its numbers."""
+        super().draw(trainer)
         if self.history.steps and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             flow = record.GradientFlow(**self.history.record(QUANTITIES))
-            record.write_gradient_flow(Path(trainer.default_root_dir), flow)
-            publish(trainer, "gradient_flow", drawn(self.history.chart(TITLES, logarithmic=True)))
+            flow.write(Path(trainer.default_root_dir))

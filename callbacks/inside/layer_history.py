@@ -1,10 +1,13 @@
 """Numbers of each layer in the course of a run, and a chart of them: layers from image to logits, a line per moment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
 import altair as alt
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from callbacks.pictures import drawn, publish
 
 MOST = 256
 LINES = 6
@@ -87,3 +90,36 @@ def _panel(rows: list[dict[str, Any]], layers: list[str], title: str, logarithmi
         .encode(x=x, y=alt.Y("value:Q", title=None, scale=scale, axis=axis), color=color, order="order:Q")
         .properties(width=width, height=HEIGHT)
     )
+
+
+class LayerHistoryCallback(Callback):
+    """Keeps what a subclass measures of each layer, in checkpoints too, and draws it."""
+
+    picture: ClassVar[str]
+    """Name of the picture."""
+
+    titles: ClassVar[tuple[str, ...]]
+    """What is measured, a panel each."""
+
+    logarithmic: ClassVar[bool]
+    """Whether the axis of the values is logarithmic."""
+
+    def __init__(self) -> None:
+        self.history = LayerHistory()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the whole run."""
+        self.draw(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The measurements, which a resumed run continues."""
+        return asdict(self.history)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the measurements of the run's earlier parts."""
+        self.history = LayerHistory(**state_dict)
+
+    def draw(self, trainer: Trainer) -> None:
+        """Draw the run so far, if anything was measured."""
+        if self.history.steps and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            publish(trainer, self.picture, drawn(self.history.chart(self.titles, self.logarithmic)))

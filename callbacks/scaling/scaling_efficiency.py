@@ -15,7 +15,7 @@ from torch import Tensor
 from callbacks.training.stop_signal import StopQuestion
 from records.files import UnreadableError, write_json
 from records.layout import SCALING, SUMMARY
-from records.summary import read_summary
+from records.summary import Summary
 
 PHASES = ("data", "forward", "backward", "communication", "update", "logging", "stop signal")
 
@@ -26,11 +26,7 @@ class PhaseClock:
     """Adds up the time between marks, by phase and step.
 
     On a GPU the marks are events in its stream, so that phases are those of the device, not of the host that runs ahead
-    of it; they are read when the steps are, which is the only synchronization.
-
-    Args:
-        device: Where the network is trained.
-        seconds: Clock of the host, for marks where there is no GPU.
+    of it; they are read when the steps are, which is the only synchronization. Elsewhere they are the host's seconds.
     """
 
     def __init__(self, device: torch.device, seconds: Callable[[], float] = time.perf_counter) -> None:
@@ -228,7 +224,8 @@ class ScalingEfficiency(Callback):
         self._clock.restart()  # the exchange itself does not count
         if not len(own):
             return
-        window = _gather(own, trainer.world_size, trainer.strategy.root_device)
+        sent = own.float().to(trainer.strategy.root_device)
+        window = trainer.strategy.all_gather(sent).view(trainer.world_size, *own.shape).cpu()  # (ranks, steps, phases)
         self._warn_of_stragglers(window)
         rows = by_row(window)
         self._seconds = self._seconds + torch.stack([values.sum(1) for values in rows.values()])
@@ -295,7 +292,7 @@ def read_baseline(run: Path) -> dict[str, Any]:
         ValueError: There is no such run, or it was not on one device, or it has no speed.
     """
     try:
-        summary = read_summary(run)
+        summary = Summary.read(run)
     except UnreadableError as error:
         raise ValueError(f"The baseline {run} is no directory of a run: it needs a {SUMMARY}.") from error
     if summary.world_size != 1 or not summary.images_per_second:
@@ -337,13 +334,3 @@ def _gather_objects(value: Any, world_size: int) -> list[Any]:
     if world_size > 1:
         torch.distributed.all_gather_object(gathered, value)
     return gathered
-
-
-def _gather(value: Tensor, world_size: int, device: torch.device) -> Tensor:
-    """One more dimension in front: the ranks."""
-    value = value.float().to(device)
-    gathered = [value]
-    if world_size > 1:
-        gathered = [torch.empty_like(value) for _ in range(world_size)]
-        torch.distributed.all_gather(gathered, value)
-    return torch.stack(gathered).cpu()

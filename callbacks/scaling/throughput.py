@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import torch
-import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -128,9 +127,7 @@ class Throughput(Callback):
             return
         device = trainer.strategy.root_device
         own = torch.tensor([self.epoch.images_per_second, peak_memory_gib(device)], device=device)
-        measured = [torch.empty_like(own) for _ in range(trainer.world_size)]
-        torch.distributed.all_gather(measured, own)
-        for name, value in of_all_ranks(torch.stack(measured), trainer.num_nodes).items():
+        for name, value in of_all_ranks(trainer.strategy.all_gather(own), trainer.num_nodes).items():
             pl_module.log(f"throughput/{name}", value, sync_dist=True, reduce_fx="max")  # the same on all ranks
 
     @staticmethod

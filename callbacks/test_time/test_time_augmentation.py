@@ -1,6 +1,6 @@
 """Test-time augmentation: one evaluation gives the accuracy of a single view, of the average, and the gain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -13,8 +13,7 @@ from torchmetrics import MeanMetric
 from callbacks.test_time.paired_gain import PairedCounts, paired_gain
 from callbacks.test_time.view_averaging import ViewAverage
 from callbacks.test_time.views import PROTOCOLS, ProtocolName, View, central_crop, views_of
-
-METRIC_PREFIXES = {"validate": "val", "test": "test"}
+from lightning_modules.classifier import negative_log_likelihood
 
 
 @runtime_checkable
@@ -84,14 +83,10 @@ class TestTimeAugmentation(Callback):
         self._metrics = nn.ModuleDict()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Have the network evaluated with the views, and ask the data set for the images that they need.
-
-        Raises:
-            ValueError: The network or the data set cannot do this.
-        """
+        """Have the network evaluated with the views, and ask the data set for the images that they need."""
         if stage == "fit":
             return
-        self._put_back()
+        self.teardown(trainer, pl_module, stage)
         data: Any = getattr(trainer, "datamodule", None)
         network: Any = pl_module
         if not hasattr(network, "test_views"):
@@ -99,6 +94,7 @@ class TestTimeAugmentation(Callback):
                 f"{type(pl_module).__name__} has no test_views, through which an image classifier is given several "
                 "views: leave TestTimeAugmentation out."
             )
+        # All that can be refused is, before network or data set are changed.
         views = views_of(self.protocol, network.image_size, self.sides, self.flips)
         if PROTOCOLS[self.protocol].any_size:
             self._check_takes_any_size(network)
@@ -124,47 +120,25 @@ class TestTimeAugmentation(Callback):
         self._metrics = nn.ModuleDict({"acc1": PairedCounts(), "acc5": PairedCounts(), "loss": MeanMetric()})
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Compare the two predictions for each image."""
-        self._count(outputs, batch.labels)
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
-    ) -> None:
-        """Compare the two predictions for each image."""
-        self._count(outputs, batch.labels)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log and say what the views gained."""
-        self._report(pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log and say what the views gained."""
-        self._report(pl_module, "test")
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave network and data set as they were."""
-        self._put_back()
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave network and data set as they were."""
-        self._put_back()
-
-    def _count(self, outputs: Mapping[str, Tensor], labels_of_batch: Tensor) -> None:
         if self._average is None:
             return
-        single = self._average.single_probabilities[labels_of_batch >= 0]
+        single = self._average.single_probabilities[batch.labels >= 0]
         averaged, labels = outputs["probabilities"], outputs["labels"]
         self._metrics.to(labels.device)
         for name, ranks in (("acc1", 1), ("acc5", min(5, single.shape[-1]))):
             self._metrics[name].update(_hits(single, labels, ranks), _hits(averaged, labels, ranks))  # type: ignore[operator]
-        likelihood = single.gather(1, labels.unsqueeze(1)).squeeze(1)
-        self._metrics["loss"].update(-likelihood.clamp_min(torch.finfo(torch.float32).tiny).log())  # type: ignore[operator]
+        self._metrics["loss"].update(negative_log_likelihood(single, labels))  # type: ignore[operator]
 
-    def _report(self, pl_module: LightningModule, prefix: str) -> None:
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log and say what the views gained."""
         if self._average is None:
             return
+        prefix = "test" if trainer.testing else "val"
         values = {"loss_single_view": float(self._metrics["loss"].compute())}  # type: ignore[operator]
         sentence = ""
         for name in ("acc1", "acc5"):
@@ -185,6 +159,21 @@ class TestTimeAugmentation(Callback):
             # All ranks have the same value already; their maximum is that value, to the bit.
             pl_module.log(f"{prefix}/{name}", value, sync_dist=True, reduce_fx="max")
         rank_zero_info(sentence)
+
+    on_test_epoch_end = on_validation_epoch_end
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave network and data set as they were."""
+        self.teardown(trainer, pl_module, "")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave network and data set as they were."""
+        if self._seat is not None:
+            self._seat.remove()
+        if self._sides_before is not None:
+            data, sides = self._sides_before
+            data.evaluation_sides = sides
+        self._seat = self._sides_before = self._average = None
 
     @property
     def number_of_views(self) -> int:
@@ -216,14 +205,6 @@ class TestTimeAugmentation(Callback):
                 f"The protocol {self.protocol} shows whole images, but this {network.architecture} takes {size}x{size} "
                 f"pixels only: {remedy}."
             ) from error
-
-    def _put_back(self) -> None:
-        if self._seat is not None:
-            self._seat.remove()
-        if self._sides_before is not None:
-            data, sides = self._sides_before
-            data.evaluation_sides = sides
-        self._seat = self._sides_before = self._average = None
 
 
 def _hits(probabilities: Tensor, labels: Tensor, ranks: int) -> Tensor:

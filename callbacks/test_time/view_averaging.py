@@ -54,7 +54,7 @@ class Part:
 
     Attributes:
         view: Which view.
-        rows: Places of the images in the batch. Shape (n,).
+        rows: Indices of the images in the batch. Shape (n,).
         windows: What was cut out of them. Shape (n, C, h, w).
     """
 

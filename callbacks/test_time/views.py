@@ -1,6 +1,6 @@
 """Which views of an image the papers average over at test time: boxes and flips, as pure rules."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -34,8 +34,8 @@ class View:
     Attributes:
         side: Shorter side that the whole image is resized to; None for the image as the data set hands it out.
         square: Where along the longer side a square is cut first; None for the whole image.
-        place: Row and column of a window of `size` pixels in what is left; None for all of it.
-        size: Height and width of the view; without a place, all is resized to it; None keeps all as it is.
+        position: Row and column of a window of `size` pixels in what is left; None for all of it.
+        size: Height and width of the view; without a position, all is resized to it; None keeps all as it is.
         shift: Pixels by which the window moves down and right, over the border.
         flip: Whether the view is mirrored.
         weight: Share of the view in the average.
@@ -43,7 +43,7 @@ class View:
 
     side: int | None = None
     square: float | None = None
-    place: tuple[float, float] | None = None
+    position: tuple[float, float] | None = None
     size: int | None = None
     shift: tuple[int, int] = (0, 0)
     flip: bool = False
@@ -56,8 +56,8 @@ class View:
             length = min(height, width)
             top, left = _offset(self.square, height - length), _offset(self.square, width - length)
             height = width = length
-        if self.place is not None and self.size is not None:
-            row, column = self.place
+        if self.position is not None and self.size is not None:
+            row, column = self.position
             top += _offset(row, height - self.size)
             left += _offset(column, width - self.size)
             height = width = self.size
@@ -66,7 +66,7 @@ class View:
     @property
     def resized(self) -> bool:
         """Whether what is cut out is then resized to `size`."""
-        return self.place is None and self.size is not None
+        return self.position is None and self.size is not None
 
 
 @dataclass(frozen=True)
@@ -87,18 +87,14 @@ class Protocol:
 
 
 MIDDLE = (0.5, 0.5)
-FIVE_PLACES = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), MIDDLE)
+FIVE_POSITIONS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), MIDDLE)
 FIVE_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 GRID = tuple((row, column) for row in FIVE_STEPS for column in FIVE_STEPS)
 
 
 def central_crop(size: int, side: int | None) -> View:
     """The one view of an ordinary evaluation: the central crop of the resized image, or the image as it is."""
-    return View() if side is None else View(side, place=MIDDLE, size=size)
-
-
-def _image(size: int, side: int | None) -> list[View]:
-    return [View()]
+    return View() if side is None else View(side, position=MIDDLE, size=size)
 
 
 def _translations(size: int, side: int | None) -> list[View]:
@@ -106,7 +102,7 @@ def _translations(size: int, side: int | None) -> list[View]:
 
 
 def _five_crops(size: int, side: int | None) -> list[View]:
-    return [View(side, place=place, size=size) for place in FIVE_PLACES]
+    return [View(side, position=position, size=size) for position in FIVE_POSITIONS]
 
 
 def _whole_image(size: int, side: int | None) -> list[View]:
@@ -114,7 +110,7 @@ def _whole_image(size: int, side: int | None) -> list[View]:
 
 
 def _grid(size: int, side: int | None) -> list[View]:
-    return [View(side, place=place, size=size) for place in GRID]
+    return [View(side, position=position, size=size) for position in GRID]
 
 
 def _whole_image_and_grid(size: int, side: int | None) -> list[View]:
@@ -123,12 +119,12 @@ def _whole_image_and_grid(size: int, side: int | None) -> list[View]:
 
 def _three_squares(size: int, side: int | None) -> list[View]:
     """Of each square, its corners and middle, and the square itself made smaller."""
-    places: list[tuple[float, float] | None] = [*FIVE_PLACES, None]
-    return [View(side, square, place, size) for square in (0.0, 0.5, 1.0) for place in places]
+    positions: list[tuple[float, float] | None] = [*FIVE_POSITIONS, None]
+    return [View(side, square, position, size) for square in (0.0, 0.5, 1.0) for position in positions]
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
-    "flip": Protocol("the image and its mirror image", _image),
+    "flip": Protocol("the image and its mirror image", _whole_image),
     "translations": Protocol(
         "KellerJordan/cifar10-airbench, airbench94.py, tta_level 2: half of the weight where the image is, a quarter "
         "for one pixel up and left, a quarter for one pixel down and right",
@@ -173,14 +169,10 @@ def views_of(protocol: ProtocolName, size: int, sides: Sequence[int] | None = No
                 f"A shorter side of {side} pixels is too short for a network made for {size}x{size}: "
                 f"give sides of {size} or more."
             )
-        views += _with_mirror_images(rule.views(size, side)) if flips else rule.views(size, side)
+        as_they_are = rule.views(size, side)
+        views += [*as_they_are, *(replace(view, flip=True) for view in as_they_are if flips)]
     total = sum(view.weight for view in views)
     return [replace(view, weight=view.weight / total) for view in views]
-
-
-def _with_mirror_images(views: Iterable[View]) -> list[View]:
-    views = list(views)
-    return [*views, *(replace(view, flip=True) for view in views)]
 
 
 def _offset(position: float, room: int) -> int:

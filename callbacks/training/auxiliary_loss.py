@@ -234,11 +234,17 @@ class AuxiliaryLossWeighting(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the network as it was."""
-        self._restore(pl_module)
+        self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the network as it was."""
-        self._restore(pl_module)
+        for gradients in self._watched.values():
+            gradients.remove()
+        self._watched = {}
+        if self._prior:
+            assert isinstance(pl_module, ImageClassifier)
+            pl_module.auxiliary_loss_weights.update(self._prior)
+            self._prior = {}
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run carries on; the schedules follow from the time alone."""
@@ -265,15 +271,6 @@ class AuxiliaryLossWeighting(Callback):
         assert isinstance(reduced, Tensor)
         values = iter(reduced.tolist())  # the one time that the host waits for the device
         return {name: (next(values), next(values)) for name in watched}
-
-    def _restore(self, pl_module: LightningModule) -> None:
-        for gradients in self._watched.values():
-            gradients.remove()
-        self._watched = {}
-        if self._prior:
-            assert isinstance(pl_module, ImageClassifier)
-            pl_module.auxiliary_loss_weights.update(self._prior)
-            self._prior = {}
 
 
 def _weight(network: ImageClassifier, head: str) -> float:

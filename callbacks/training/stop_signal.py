@@ -17,9 +17,6 @@ class StopQuestion:
     Lightning 2.6.6 puts it to rank 0 alone, between what a step logs and the batch of the next, where no hook is
     called. So this is the one place in which one of its methods, a private one, is replaced: once for each Trainer, for
     whoever asks otherwise and whoever wants to know how long the ranks wait for each other there.
-
-    Args:
-        ask: Asks all ranks.
     """
 
     def __init__(self, ask: Callable[[], None]) -> None:

@@ -81,11 +81,7 @@ class PolyakAveraging(WeightAveraging):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what is more than one network, then make the copy.
-
-        Raises:
-            ValueError: The module has several optimizers, of which each has its own steps.
-        """
+        """Refuse what is more than one network, whose optimizers have steps of their own, then make the copy."""
         if not pl_module.automatic_optimization:
             raise ValueError(
                 f"PolyakAveraging averages one network, {type(pl_module).__name__} has two: use model.ema_decay for "

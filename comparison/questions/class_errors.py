@@ -12,7 +12,7 @@ from comparison.pictures import Embedded
 from comparison.questions import Answer, Section, Series, html
 from comparison.runs import Run
 from comparison.units import human_percent
-from records.class_errors import read_class_errors
+from records.class_errors import ClassErrors
 from records.layout import MOST_CONFUSED
 
 QUESTION = "Which classes does each get wrong?"
@@ -140,7 +140,7 @@ def errors_of_run(directory: Path) -> RunErrors | None:
     Raises:
         ValueError: It is damaged, or of another version.
     """
-    record = read_class_errors(directory)
+    record = ClassErrors.read_if_any(directory)
     if record is None or record.split != "val":
         return None
     images: dict[str, int] = defaultdict(int)

@@ -28,7 +28,7 @@ from comparison.questions.charts import (
     time_unit,
     two_points_chart,
 )
-from records.gradient_flow import read_gradient_flow
+from records.gradient_flow import GradientFlow
 
 QUESTION = "Does the gradient reach the first layer?"
 RATIO = "gradients/first_to_last"
@@ -155,7 +155,7 @@ def norms_at_the_end(directory: Path) -> LayerNorms | None:
     Raises:
         ValueError: The file is damaged, or of another version.
     """
-    record = read_gradient_flow(directory)
+    record = GradientFlow.read_if_any(directory)
     if record is None:
         return None
     before = (1 - END_OF_TRAINING) * max(record.steps)

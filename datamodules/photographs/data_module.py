@@ -3,22 +3,17 @@
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from datamodules.batch import ImageBatch
-from datamodules.counter_random import Stream, random_permutation
-from datamodules.image_data_module import ImageDataModule
-from datamodules.photographs.augmentation.color import add_color_noise
-from datamodules.photographs.augmentation.mixing import mix
-from datamodules.photographs.augmentation.rectangles import erase
-from datamodules.photographs.augmentation.trivial_augment import trivial_augment
-from datamodules.photographs.reader import PreparedSplit
+from datamodules.image_data_module import ImageDataModule, divide
+from datamodules.loader import ImageBatch
+from datamodules.photographs.augmentation import add_color_noise, erase, mix
+from datamodules.photographs.reader import PreparedSplit, open_copy
 from datamodules.photographs.source import Decoding, PhotographSource
-from datamodules.photographs.tree_index import open_copy
+from datamodules.photographs.trivial_augment import trivial_augment
 from datamodules.photographs.views import (
     CentralCrop,
     CentralSquareCrop,
@@ -172,7 +167,8 @@ class PhotographDataModule(ImageDataModule):
         rows = None
         selection = self._source(val)
         if self.val_size:
-            rows, held_out = self._hold_out(len(train.records))
+            divided = divide(len(train.records), self.val_size, self.split_seed)
+            rows, held_out = (indices.numpy() for indices in divided)
             selection = self._source(train, held_out)
         source = self._source(train, rows)
         # A class without a photograph would never be learned, and nothing else would say so.
@@ -232,7 +228,6 @@ class PhotographDataModule(ImageDataModule):
             self._executor = None
 
     def _source(self, split: PreparedSplit, rows: np.ndarray | None = None) -> PhotographSource:
-        augment = partial(_augmented, seed=self.seed) if self.trivial_augment else None
         decoding = Decoding(
             training_view=self.training_view,
             training_size=self.training_size,
@@ -241,19 +236,12 @@ class PhotographDataModule(ImageDataModule):
             mirror=self.horizontal_flip,
             exact=self.exact,
             broken=self.broken,
-            augment=augment,
+            augment=self._augment if self.trivial_augment else None,
         )
         return PhotographSource(split, rows, decoding, self._threads, sides=lambda: self.evaluation_sides)
 
-    def _hold_out(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the training photographs kept and held out, by a permutation that depends on `split_seed` alone."""
-        if self.val_size >= count:
-            raise ValueError(
-                f"val_size={self.val_size} leaves none of the {count} training images to train on: "
-                "hold out fewer with --data.val_size."
-            )
-        order = random_permutation(count, self.split_seed, stream=Stream.SPLIT).numpy()
-        return np.sort(order[self.val_size :]), np.sort(order[: self.val_size])
+    def _augment(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
+        return trivial_augment(images, indices, seed=self.seed, epoch=epoch)
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._executor is None:
@@ -265,7 +253,3 @@ class PhotographDataModule(ImageDataModule):
         if "LOCAL_WORLD_SIZE" in os.environ:
             return int(os.environ["LOCAL_WORLD_SIZE"])
         return 1 if self.trainer is None else self.trainer.num_devices
-
-
-def _augmented(images: Tensor, indices: Tensor, epoch: int, *, seed: int) -> Tensor:
-    return trivial_augment(images, indices, seed=seed, epoch=epoch)

@@ -9,13 +9,17 @@ The index is an array file: all processes of a host share its pages, and opening
 length. It says where each image lies in its shard, so any order of images can be read.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
+
+from records.files import whole_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -36,12 +40,7 @@ RECORD = np.dtype(
 
 @dataclass(frozen=True)
 class ImageClass:
-    """One class.
-
-    Attributes:
-        wnid: WordNet id, such as n01440764.
-        names: Its words, such as tench and Tinca tinca; empty where the source has none.
-    """
+    """A class: its WordNet id, such as n01440764, and its words, such as tench; none where the source has none."""
 
     wnid: str
     names: tuple[str, ...] = ()
@@ -49,14 +48,7 @@ class ImageClass:
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of a split.
-
-    Attributes:
-        file: Path from the root, with forward slashes.
-        images: Number of its images.
-        bytes: Its size.
-        sha256: Of the whole file.
-    """
+    """One file of a split: its path from the root, with forward slashes, and what it holds; the SHA-256 is of all."""
 
     file: str
     images: int
@@ -66,14 +58,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class SplitEntry:
-    """What the manifest says of a split.
-
-    Attributes:
-        images: Number of images.
-        bytes: Their size in all.
-        index_sha256: Of its array file.
-        shards: Its files; empty in a tree.
-    """
+    """What the manifest says of a split: its images, their bytes in all, and its files, of which a tree has none."""
 
     images: int
     bytes: int
@@ -86,9 +71,8 @@ class Odd:
     """An image that was not an ordinary JPEG.
 
     Attributes:
-        split: train or val.
-        name: Name of the published file.
-        what: What it is: png, cmyk, gray, exif, truncated, …
+        name: Of the published file.
+        what: png, cmyk, gray, exif, truncated, …
         action: What was done: kept, converted, left out.
     """
 
@@ -105,13 +89,10 @@ class Manifest:
     Attributes:
         layout: shards or tree.
         classes: In the order of their labels.
-        splits: By name, train and val.
         encoding: What was done to the images: {"kind": "original"}, or {"kind": "jpeg", "shorter_side": 256,
             "quality": 90}.
         source: Where they are from: archives with their MD5, or the path of a tree; the options of the preparation.
         verified: Whether they come from archives with the published MD5, or from files made of them.
-        odd: Images that were not ordinary.
-        format: Version of this layout.
     """
 
     layout: str
@@ -128,12 +109,17 @@ class Manifest:
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
-def manifest_from_json(text: str, where: str) -> Manifest:
-    """Read a manifest.
+def write_index(root: Path, split: str, records: npt.NDArray[Any], shards: tuple[Shard, ...] = ()) -> SplitEntry:
+    """Write the index of a split, one `RECORD` for each image, and return what the manifest is to say of the split."""
+    with whole_file(root / f"{split}.npy") as file:
+        np.save(file, records)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return SplitEntry(len(records), int(records["size"].sum(dtype=np.int64)), digest, shards)
 
-    Args:
-        text: The file's content.
-        where: Its path, for messages.
+
+def manifest_from_json(text: str, where: str) -> Manifest:
+    """Read a manifest, called `where` in messages.
 
     Raises:
         ValueError: It is not a manifest of this format.

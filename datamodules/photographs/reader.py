@@ -1,8 +1,13 @@
-"""A prepared copy, opened: the bytes of any photograph by its row in a split."""
+"""A prepared copy or a folder tree, opened: the bytes of any photograph by its row in a split.
+
+The index of a tree is made once, from the sizes of the files and the headers of the images, and kept in the tree or, if
+that may not be written to, in the user's cache. It holds no checksums: for those, prepare a copy.
+"""
 
 import hashlib
 import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -10,22 +15,35 @@ from typing import Any
 import fsspec
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
+from filelock import FileLock
 from fsspec.spec import AbstractFileSystem
+from PIL import Image
+from tqdm import tqdm
 
 from datamodules.photographs.decoder import BrokenImageError
-from datamodules.photographs.index import MANIFEST, RECORD, Manifest, SplitEntry, manifest_from_json
+from datamodules.photographs.index import (
+    MANIFEST,
+    RECORD,
+    SPLITS,
+    ImageClass,
+    Manifest,
+    SplitEntry,
+    manifest_from_json,
+    write_index,
+)
 from records.files import write_whole
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "landmark-image-networks"
+SUFFIXES = (".jpeg", ".jpg", ".png")
+HEADER_BYTES = 1 << 16
+THREADS = 16  # they wait for the disk
 
 
 class Store:
     """Files under a folder of this machine, read in any order, from several threads at once.
 
     Shards stay open, files that are read whole do not.
-
-    Args:
-        root: The folder.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -34,12 +52,7 @@ class Store:
         self._lock = Lock()
 
     def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
-        """Part of a file, or all of it.
-
-        Args:
-            path: From the root, with forward slashes.
-            offset: First byte.
-            size: How many; None for all that follow.
+        """`size` bytes of a file from `offset`, or all that follow; its path is from the root, with forward slashes.
 
         Raises:
             OSError: The file is not there or cannot be read.
@@ -97,14 +110,9 @@ def store_at(root: str) -> Store:
 
 
 class PreparedSplit:
-    """The photographs of one split.
+    """The photographs of one split, train or val, with a `RECORD` for each.
 
-    Args:
-        store: Where its files are.
-        name: train or val.
-        manifest: What the copy is.
-        records: One `RECORD` for each photograph.
-        verify: Whether the checksum of each photograph is compared when it is read.
+    With `verify`, the checksum of each photograph is compared when it is read.
     """
 
     def __init__(
@@ -196,3 +204,75 @@ class PreparedCopy:
         except (OSError, ValueError) as error:
             raise ValueError(f"{path} cannot be read ({error}): prepare the data set again.") from None
         return records
+
+
+def open_copy(root: str) -> PreparedCopy:
+    """Open a prepared copy or a folder tree; of a tree the index is made, which takes minutes, if there is none yet.
+
+    Raises:
+        ValueError: There is neither, or the tree is not as it should be.
+    """
+    tree = Path(root).expanduser()
+    if "://" in root or (tree / MANIFEST).exists() or not (tree / "train").is_dir():
+        return PreparedCopy(root)
+    folder = tree if os.access(tree, os.W_OK) else CACHE / hashlib.sha256(str(tree.resolve()).encode()).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "index.lock"):  # the other processes of the host wait for the first
+        if not (folder / MANIFEST).exists():
+            _write_index(tree, folder)
+    return PreparedCopy(root, str(folder))
+
+
+def _write_index(tree: Path, folder: Path) -> None:
+    wnids = sorted(entry.name for entry in os.scandir(tree / "train") if entry.is_dir())
+    entries = {}
+    for split in SPLITS:
+        if not (tree / split).is_dir():
+            continue
+        others = {entry.name for entry in os.scandir(tree / split) if entry.is_dir()}.symmetric_difference(wnids)
+        if others:
+            raise ValueError(
+                f"The classes of {tree / 'train'} and {tree / split} differ ({', '.join(sorted(others)[:3])}, …): "
+                "a folder is missing, or is none of a class."
+            )
+        entries[split] = write_index(folder, split, _records(tree, split, wnids))
+    manifest = Manifest(
+        layout="tree",
+        classes=tuple(ImageClass(wnid) for wnid in wnids),
+        splits=entries,
+        source={"tree": str(tree), "checksums": False},
+    )
+    write_whole(folder / MANIFEST, manifest.to_json())
+
+
+def _records(tree: Path, split: str, wnids: list[str]) -> npt.NDArray[Any]:
+    found: list[tuple[Any, ...]] = []
+    with (
+        ThreadPoolExecutor(THREADS) as threads,
+        tqdm(desc=f"index of {split}", total=len(wnids), unit="class") as progress,
+    ):
+        for label, wnid in enumerate(wnids):
+            images = (entry for entry in os.scandir(tree / split / wnid) if entry.name.lower().endswith(SUFFIXES))
+            files = sorted(images, key=lambda entry: entry.name)
+            if not files:
+                raise ValueError(f"{tree / split / wnid} has no image: restore it.")
+            for file, (width, height) in zip(files, threads.map(_size, files), strict=True):
+                found.append((0, 0, file.stat().st_size, 0, label, width, height, file.name.encode()))
+            progress.update()
+    records = np.array(found, dtype=RECORD)
+    return records[np.argsort(records["name"], kind="stable")]
+
+
+def _size(file: os.DirEntry[str]) -> tuple[int, int]:
+    """Width and height."""
+    try:
+        with open(file, "rb") as content:
+            height, width, *_ = simplejpeg.decode_jpeg_header(content.read(HEADER_BYTES))
+        return int(width), int(height)
+    except ValueError:
+        pass  # no JPEG, or one with a long header
+    try:
+        with Image.open(file.path) as image:
+            return image.size
+    except OSError as error:
+        raise ValueError(f"{file.path} is no image ({error}): restore it, or take it out of the folder.") from None

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from datamodules.batch import ImageBatch
+from datamodules.loader import ImageBatch
 from datamodules.photographs.decoder import BrokenImageError, Pixels, exact_view, fast_view
 from datamodules.photographs.reader import PreparedSplit
 from datamodules.photographs.views import CentralCrop, TrainingView, Views, WholeImage

@@ -12,7 +12,6 @@ decoded or resized that is not shown.
     RandomResizedCrop  GoogLeNet (Szegedy et al. 2014, §6)     –                        8 to 100 % of its area,
                                                                                         aspect 3/4 to 4/3
     CentralCrop        evaluation                              256                      the central window
-    CentralSquare      evaluation                              256                      its central square
     WholeImage         dense evaluation                        any                      all of it
 
 "Resized to S" means its shorter side. The longer side is cut to whole pixels and the middle rounded half to even, as
@@ -36,7 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.counter_random import Stream, random_booleans, random_integers
-from datamodules.photographs.augmentation.rectangles import check_ranges, first_fitting, random_sides
+from datamodules.photographs.augmentation import check_ranges, first_fitting, random_sides
 
 Integers = NDArray[np.integer[Any]]
 Boxes = NDArray[np.float64]
@@ -254,23 +253,6 @@ class CentralCrop:
 
     def sizes(self, widths: Integers, heights: Integers) -> NDArray[np.int64]:  # noqa: D102
         return np.full((len(widths), 2), self.size)
-
-
-@dataclass(frozen=True)
-class CentralSquare:
-    """Central square of the photograph, from which test-time views are cut (Krizhevsky et al. 2012, §4.1).
-
-    Args:
-        side: Height and width that it is resized to, in pixels.
-    """
-
-    side: int = 256
-
-    def boxes(self, widths: Integers, heights: Integers) -> Boxes:  # noqa: D102
-        return CentralCrop(self.side, self.side).boxes(widths, heights)
-
-    def sizes(self, widths: Integers, heights: Integers) -> NDArray[np.int64]:  # noqa: D102
-        return np.full((len(widths), 2), self.side)
 
 
 @dataclass(frozen=True)

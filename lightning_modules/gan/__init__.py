@@ -1,5 +1,3 @@
 """Generative adversarial networks."""
 
-from lightning_modules.gan.module import GAN
-
-__all__ = ["GAN"]
+from lightning_modules.gan.module import GAN as GAN

@@ -16,13 +16,13 @@ BEFORE_TRAINING = -1  # in the place of a part, or of a step: no training step h
 
 
 class Purpose(IntEnum):
-    """What random numbers are drawn for. The names are part of the seeds, so another name means other numbers."""
+    """What random numbers are drawn for. The names are part of the seeds: another spelling means other numbers."""
 
     LATENTS = 0
     CLASSES = 1
     MIX = 2
     NOISE = 3
-    LABELED_IMAGES = 4
+    LABELLED_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,7 @@ class Draws:
 
     def classes(self, num_classes: int, count: int, part: int = 0) -> Tensor:
         """Classes of fake images, all equally likely. Shape (count,)."""
-        return self._share(
-            Purpose.CLASSES, part, count, lambda every, source: torch.randint(num_classes, (every,), generator=source)
-        )
+        return self._share(Purpose.CLASSES, part, count, _integers_below(num_classes))
 
     def mixing(self, count: int) -> Tensor:
         """Share of the real image in each mixture of a real and a fake one, 0 to 1. Shape (count,)."""
@@ -75,26 +73,24 @@ class Draws:
 
     def noise(self, images: Tensor, part: int) -> Tensor:
         """Normal noise of variance 1, shaped as the images (B, C, H, W)."""
-        return self._share(
-            Purpose.NOISE,
-            part,
-            len(images),
-            lambda every, source: torch.randn(every, *images.shape[1:], generator=source),
-        )
+
+        def draw(every: int, source: torch.Generator) -> Tensor:
+            return torch.randn(every, *images.shape[1:], generator=source)
+
+        return self._share(Purpose.NOISE, part, len(images), draw)
 
     def labeled_images(self, available: int, count: int) -> Tensor:
         """Indices of images among the `available` ones that keep their label, with replacement. Shape (count,)."""
-        return self._share(
-            Purpose.LABELED_IMAGES,
-            0,
-            count,
-            lambda every, source: torch.randint(available, (every,), generator=source),
-        )
+        return self._share(Purpose.LABELLED_IMAGES, 0, count, _integers_below(available))
 
     def _share(self, purpose: Purpose, part: int, count: int, draw: Callable[[int, torch.Generator], Tensor]) -> Tensor:
         """This rank's `count` rows of what `draw` makes of a number of rows and a source."""
         every = draw(count * self.world_size, _source(self.seed, purpose, part, self.step))
         return every[self.rank * count : (self.rank + 1) * count].to(self.device)
+
+
+def _integers_below(limit: int) -> Callable[[int, torch.Generator], Tensor]:
+    return lambda every, source: torch.randint(limit, (every,), generator=source)
 
 
 def _source(*parts: int) -> torch.Generator:

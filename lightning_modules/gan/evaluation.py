@@ -42,11 +42,6 @@ class DiscriminatorMetrics(nn.ModuleDict):
         names += ["acc1"] if tells_classes else []
         super().__init__({name: MeanMetric() for name in names})
 
-    @property
-    def means(self) -> dict[str, MeanMetric]:
-        """By name."""
-        return {name: metric for name, metric in self.items() if isinstance(metric, MeanMetric)}
-
     def add(self, discriminator: DiscriminatorNetwork, real: Images, fake: Images, labels: Tensor) -> None:
         """Count a batch.
 
@@ -64,8 +59,8 @@ class DiscriminatorMetrics(nn.ModuleDict):
         if "acc1" in self:
             class_logits: Any = discriminator.class_logits
             values["acc1"] = (class_logits(real.images).argmax(1) == labels)[counted].float()
-        for name, mean in self.means.items():
-            mean.update(values[name])
+        for name, mean in self.items():
+            mean.update(values[name])  # type: ignore[operator]
 
 
 def training_metrics(real: Tensor, fake: Tensor, is_probability: bool) -> dict[str, Tensor]:

@@ -211,19 +211,14 @@ class GAN(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Let the discriminator judge images that it was not trained on, and as many fake ones."""
-        self._evaluation_step("val", batch, batch_idx)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Let the discriminator judge the test images, and as many fake ones."""
-        self._evaluation_step("test", batch, batch_idx)
-
-    def _evaluation_step(self, stage: str, batch: Batch, batch_idx: int) -> None:
-        real = self._real_images(batch)
+        stage, real = "test" if self.trainer.testing else "val", self._real_images(batch)
         latents = Draws.of(self, self.batches).evaluation_latents(self.generator, len(batch.labels), batch_idx)
         fake = Images(self.generator(latents, real.labels), real.labels)
         metrics: Any = self.evaluation[stage]
         metrics.add(self.discriminator, real, fake, batch.labels)
-        self.log_dict({f"{stage}/{name}": mean for name, mean in metrics.means.items()}, on_step=False, on_epoch=True)
+        self.log_dict({f"{stage}/{name}": mean for name, mean in metrics.items()}, on_step=False, on_epoch=True)
+
+    test_step = validation_step
 
     def sample(self, count: int, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """Images of the generator, of its average where there is one, in evaluation mode; the same for the same seed.
@@ -238,9 +233,9 @@ class GAN(LightningModule):
         """
         return self.images_of(self.generator.draw_latents(count, torch.Generator().manual_seed(seed)), labels)
 
-    def images_of(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images of given latents (N, latent_size); see `sample`."""
-        return (self.ema_generator or self.generator).images_of(latents, labels, self.device)
+    def images_of(self, latents: Tensor, labels: Tensor | None = None, batch_size: int = 250) -> Tensor:
+        """Images of given latents (N, latent_size), `batch_size` at a time; see `sample`."""
+        return (self.ema_generator or self.generator).images_of(latents, labels, self.device, batch_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the count of batches into the checkpoint, and the networks' name, so that others refuse it."""

@@ -103,14 +103,7 @@ class Player(Generic[Network]):
             module.manual_backward(loss / parts)
 
     def update(self, module: LightningModule) -> Tensor:
-        """Update the network by the gradients of all ranks.
-
-        Args:
-            module: Module whose step it is.
-
-        Returns:
-            Norm of the gradient before it is clipped. Shape ().
-        """
+        """Update the network by the gradients of all ranks; gives the norm () of the gradient before it is clipped."""
         assert self.optimizer is not None
         gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
         average_over_ranks(gradients)
@@ -181,15 +174,10 @@ class Discriminator(Player[DiscriminatorNetwork]):
 
 
 class Generator(Player[GeneratorNetwork]):
-    """The generator, which learns to make images that the discriminator takes for real.
+    """The generator, which learns to make images that the discriminator takes for real; see `Player`.
 
-    Args:
-        network: See `Player`.
-        losses: See `Player`.
-        make_optimizer: See `Player`.
-        make_lr_scheduler: See `Player`.
-        num_classes: Number of classes of which each fake image is told one; None for a generator that is told none.
-        ema_decay: Part of the old average of the weights in the new one; None keeps no average.
+    Each fake image is told one of `num_classes` classes, if any. With `ema_decay`, the part of the old average in the
+    new one, an average of the weights is kept.
 
     Raises:
         ValueError: The network is told no classes, or the decay is out of its range.
@@ -231,18 +219,10 @@ class Generator(Player[GeneratorNetwork]):
         parts: int,
         discriminator: Discriminator,
     ) -> Tensor:
-        """Add the gradients of the mean loss of fake images, in which the weights of the discriminator are constants.
+        """Add the gradients of the mean loss () of fake images, in which the discriminator's weights are constants.
 
-        Args:
-            module: Module whose step it is.
-            draws: Random numbers of the step.
-            real: Real images, whose features are matched.
-            fake: Fake images, which serve a single part; several parts make new ones.
-            parts: Number of parts, of which each has as many images as there are real ones.
-            discriminator: The other player.
-
-        Returns:
-            The loss. Shape ().
+        Each of the `parts` has as many images as there are real ones, whose features are matched. The `fake` images
+        serve a single part; several parts make new ones.
 
         Raises:
             NonFiniteLossError: The loss is NaN or infinite.

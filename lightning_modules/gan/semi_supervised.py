@@ -66,15 +66,7 @@ class SemiSupervised:
 
 
 def first_of_each_class(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Which images keep their label: `count` of each class, chosen by the seed.
-
-    Args:
-        labels: Classes of all training images. Shape (N,).
-        count: Images of each class.
-        seed: Seed of the choice.
-
-    Returns:
-        bool. Shape (N,).
+    """Which of the training images, of these classes (N,), keep their label (N,): `count` of each, by the seed.
 
     Raises:
         ValueError: A class has fewer.

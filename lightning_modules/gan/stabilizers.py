@@ -128,21 +128,12 @@ def clip_weights(parameters: Iterable[Tensor], limit: float) -> None:
 
 
 def historical_penalty(parameters: Sequence[Tensor], means: Sequence[Tensor]) -> Tensor:
-    """‖θ - mean of its past‖² (Salimans et al. 2016, §3.3), over all parameters.
-
-    Args:
-        parameters: The weights.
-        means: Their means over the updates so far, shapes as the weights.
-    """
+    """‖θ - mean of its past‖² (Salimans et al. 2016, §3.3), over all parameters and their means over the updates."""
     return torch.stack([(now - past).square().sum() for now, past in zip(parameters, means, strict=True)]).sum()
 
 
 class WeightHistory(nn.Module):
-    """Means of a network's weights over its updates, kept in checkpoints.
-
-    Args:
-        network: The network.
-    """
+    """Means of a network's weights over its updates, kept in checkpoints."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

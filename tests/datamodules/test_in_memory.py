@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from datamodules import Digits
-from datamodules.batch import ImageBatch
 from datamodules.in_memory import Split
+from datamodules.loader import ImageBatch
 
 
 def changed(change: Callable[[Split], Split]) -> Digits:

@@ -10,14 +10,14 @@ import pytest
 
 from records import class_errors, gradient_flow, layout, measures
 from records.checkpoints import best_checkpoints, digest_path, is_verified, run_of, sha256_of, write_digest
-from records.class_errors import ClassErrors, read_class_errors, write_class_errors
+from records.class_errors import ClassErrors
 from records.config import arguments_of, class_name, read_config, write_config
 from records.files import UnreadableError
-from records.gradient_flow import GradientFlow, read_gradient_flow, write_gradient_flow
+from records.gradient_flow import GradientFlow
 from records.measures import add_measurement, read_measurements
 from records.metrics import append_row, flush_rows, metrics_of, read_metrics, write_metrics
 from records.record import fraction, printable, required
-from records.summary import Summary, read_summary, write_summary
+from records.summary import Summary
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -25,7 +25,7 @@ RESULTS = ROOT / "results"
 
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("summary.json")), ids=lambda path: str(path.relative_to(RESULTS)))
 def test_a_summary_is_written_as_it_was_read(path: Path, tmp_path: Path) -> None:
-    write_summary(tmp_path, read_summary(path.parent))
+    Summary.read(path.parent).write(tmp_path)
     assert (tmp_path / "summary.json").read_bytes() == path.read_bytes()
 
 
@@ -33,9 +33,9 @@ def test_a_summary_is_written_as_it_was_read(path: Path, tmp_path: Path) -> None
     "path", sorted(RESULTS.rglob("class_errors.json")), ids=lambda path: str(path.relative_to(RESULTS))
 )
 def test_class_errors_are_written_as_they_were_read(path: Path, tmp_path: Path) -> None:
-    errors = read_class_errors(path.parent)
+    errors = ClassErrors.read_if_any(path.parent)
     assert errors is not None
-    write_class_errors(tmp_path, errors)
+    errors.write(tmp_path)
     assert (tmp_path / "class_errors.json").read_bytes() == path.read_bytes()
 
 
@@ -43,10 +43,10 @@ def test_gradients_are_written_and_read(tmp_path: Path) -> None:
     flow = GradientFlow(
         layers=["conv1", "fc"], steps=[10, 20], gradient=[[1, 0.5], [math.nan, 2]], gradient_over_weight=[[1, 1]] * 2
     )
-    assert read_gradient_flow(tmp_path) is None
-    write_gradient_flow(tmp_path, flow)
+    assert GradientFlow.read_if_any(tmp_path) is None
+    flow.write(tmp_path)
     assert '"format":1' in (tmp_path / "gradient_flow.json").read_text()
-    read = read_gradient_flow(tmp_path)
+    read = GradientFlow.read_if_any(tmp_path)
     assert read is not None
     assert (read.layers, read.steps) == (flow.layers, flow.steps)
     assert str(read.gradient) == str(flow.gradient)
@@ -79,7 +79,7 @@ def test_a_summary_bears_any_value_anywhere(value: Any) -> None:
 
 
 def test_the_format_comes_first(tmp_path: Path) -> None:
-    write_summary(tmp_path, Summary(command="fit", seed=42))
+    Summary(command="fit", seed=42).write(tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text()) == {"format": 1, "command": "fit", "seed": 42}
     assert next(iter(Summary(command="fit").plain())) == "format"
 
@@ -123,7 +123,7 @@ def test_a_damaged_summary_is_named(tmp_path: Path, content: str | None, problem
     if content is not None:
         (tmp_path / "summary.json").write_text(content)
     with pytest.raises(UnreadableError, match=f"^{re.escape(problem)}$"):
-        read_summary(tmp_path)
+        Summary.read(tmp_path)
 
 
 def test_what_a_reader_cannot_do_without() -> None:
@@ -175,8 +175,8 @@ FLOW = {"format": 1, "layers": ["conv1", "fc"], "steps": [1, 2], "gradient": [[1
 )
 def test_a_damaged_record_is_named(tmp_path: Path, record: Any, changes: dict[str, Any], problem: str) -> None:
     name, whole, read = {
-        class_errors: (layout.CLASS_ERRORS, ERRORS, read_class_errors),
-        gradient_flow: (layout.GRADIENT_FLOW, FLOW, read_gradient_flow),
+        class_errors: (layout.CLASS_ERRORS, ERRORS, ClassErrors.read_if_any),
+        gradient_flow: (layout.GRADIENT_FLOW, FLOW, GradientFlow.read_if_any),
     }[record]
     (tmp_path / name).write_text(json.dumps(whole))
     assert read(tmp_path) is not None  # type: ignore[operator]
@@ -187,7 +187,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, record: Any, changes: dict[st
 
 def test_a_huge_count_is_read(tmp_path: Path) -> None:
     (tmp_path / layout.CLASS_ERRORS).write_text(json.dumps(ERRORS | {"counts": [[0, 1, 10**400]]}))
-    errors = read_class_errors(tmp_path)
+    errors = ClassErrors.read_if_any(tmp_path)
     assert errors is not None
     assert errors.counts == [(0, 1, 10**400)]
     assert errors.name_of(1) == "dog"

@@ -50,7 +50,8 @@ def list_members(path: Path, checksum: Checksum | None, *, of_classes: bool) -> 
     try:
         with path.open("rb") as raw, tqdm(desc=path.name, total=path.stat().st_size, unit="B", unit_scale=True) as bar:
             file = _HashedFile(raw, checksum, bar)
-            found = list(_classes(file, path) if of_classes else _images(file, _VAL_IMAGE, "", str(path)))
+            stream = cast(IO[bytes], file)
+            found = list(_classes(stream, path) if of_classes else _images(stream, _VAL_IMAGE, "", str(path)))
             digest = file.digest_of_all()
     except (OSError, tarfile.TarError) as error:
         raise ValueError(f"{path} cannot be read ({error}): download it again.") from None
@@ -109,56 +110,28 @@ class _HashedFile:
         return self._digest.hexdigest()
 
 
-class _Window:
-    """A part of a file as a file of its own."""
-
-    def __init__(self, file: _HashedFile, start: int, size: int) -> None:
-        self._file = file
-        self._start = start
-        self._size = size
-        self._position = 0
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int, whence: int = 0) -> int:
-        assert whence == 0
-        self._position = position
-        return position
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(self._size - self._position, 0)
-        self._file.seek(self._start + self._position)
-        data = self._file.read(left if size < 0 else min(size, left))
-        self._position += len(data)
-        return data
-
-
-def _classes(file: _HashedFile, path: Path) -> Iterator[tuple[str, str, int, int]]:
-    for name, offset, size in _files(file, _CLASS, str(path)):
-        wnid = name.removesuffix(".tar")
-        for image in _images(_Window(file, offset, size), _TRAIN_IMAGE, wnid, f"{path}, {name}"):
+def _classes(file: IO[bytes], path: Path) -> Iterator[tuple[str, str, int, int]]:
+    for name, offset, _, content in _files(file, _CLASS, str(path)):
+        for image in _images(content, _TRAIN_IMAGE, name.removesuffix(".tar"), f"{path}, {name}"):
             yield (*image[:2], offset + image[2], image[3])
 
 
-def _images(
-    file: _HashedFile | _Window, names: re.Pattern[str], wnid: str, where: str
-) -> Iterator[tuple[str, str, int, int]]:
-    for name, offset, size in _files(file, names, where):
+def _images(file: IO[bytes], names: re.Pattern[str], wnid: str, where: str) -> Iterator[tuple[str, str, int, int]]:
+    for name, offset, size, _ in _files(file, names, where):
         if not name.startswith(wnid):
             raise ValueError(f"{where} holds {name}, a photograph of another class: name the official archive.")
         yield wnid, name, offset, size
 
 
-def _files(file: _HashedFile | _Window, names: re.Pattern[str], where: str) -> Iterator[tuple[str, int, int]]:
-    """Name, offset and size of each member; no name that is not expected becomes a path."""
-    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r:") as tar:
+def _files(file: IO[bytes], names: re.Pattern[str], where: str) -> Iterator[tuple[str, int, int, IO[bytes]]]:
+    """Name, offset, size and content of each member; no name that is not expected becomes a path."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:
             if not member.isreg() or not names.fullmatch(member.name):
                 raise ValueError(
                     f"{where} holds {member.name!r}, which the official archive does not: name the official archive."
                 )
-            yield member.name, member.offset_data, member.size
+            yield member.name, member.offset_data, member.size, cast(IO[bytes], tar.extractfile(member))
         # tarfile takes a damaged header for the end
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):

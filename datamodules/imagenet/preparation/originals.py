@@ -1,7 +1,6 @@
 """The published photographs, found and not yet read: in the three official archives, or in a folder tree."""
 
 import errno
-import io
 import json
 import os
 import re
@@ -27,7 +26,7 @@ from datamodules.imagenet.preparation.archives import (
 )
 from datamodules.imagenet.preparation.classes import ClassChoice, choose, read_devkit
 from datamodules.photographs.index import RECORD, SPLITS, ImageClass
-from records.files import write_json, write_whole
+from records.files import whole_file, write_json
 
 ORIGINAL = np.dtype([("name", "S32"), ("label", "<i4"), ("offset", "<u8"), ("size", "<u8")])
 MAX_NAME_BYTES = RECORD["name"].itemsize
@@ -262,10 +261,9 @@ class _CheckedArchives:
         except (OSError, ValueError, KeyError):
             pass  # no note yet
         members, digest = list_members(path, checksum if self.verify else None, of_classes=of_classes)
-        content = io.BytesIO()
-        np.save(content, members)
         with errors_of_writing_to(self.folder):
-            write_whole(members_file, content.getvalue())
+            with whole_file(members_file) as file:
+                np.save(file, members)
             write_json(note, {**state, "digest": digest})
         return members, digest
 

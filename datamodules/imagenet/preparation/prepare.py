@@ -7,8 +7,6 @@ DEST/manifest.json       last; a folder without it is not a prepared copy
 """
 
 import hashlib
-import io
-import json
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
@@ -36,8 +33,18 @@ from datamodules.imagenet.preparation.units import (
     write_unit,
 )
 from datamodules.imagenet.preparation.workers import run_in_processes
-from datamodules.photographs.index import MANIFEST, RECORD, SPLITS, Manifest, Odd, Shard, SplitEntry, read_manifest
-from records.files import write_json, write_whole
+from datamodules.photographs.index import (
+    MANIFEST,
+    RECORD,
+    SPLITS,
+    Manifest,
+    Odd,
+    Shard,
+    SplitEntry,
+    read_manifest,
+    write_index,
+)
+from records.files import UnreadableError, read_json, write_json, write_whole
 
 LAYOUTS = ("shards", "tree")
 _SECONDS_FOR_OTHERS = 10  # that a preparation which has just been killed needs to let go
@@ -94,15 +101,7 @@ class Options:
 
 
 def prepare(destination: Path, published: Published, options: Options) -> Manifest:
-    """Prepare a copy, or go on with one that was begun.
-
-    Args:
-        destination: Its folder.
-        published: Where the photographs are.
-        options: How.
-
-    Returns:
-        The manifest.
+    """Prepare a copy in a folder, or go on with one that was begun, and return its manifest.
 
     Raises:
         ValueError: Something is missing, broken or full, or the folder holds something else.
@@ -113,11 +112,11 @@ def prepare(destination: Path, published: Published, options: Options) -> Manife
         _check_same(destination, _identity_in(manifest), identity)
         shutil.rmtree(destination / NOTES, ignore_errors=True)
         return manifest
-    if destination.exists() and not (destination.is_dir() and _is_free_or_begun(destination)):
+    notes = destination / NOTES
+    if destination.exists() and not (destination.is_dir() and (notes.is_dir() or not any(destination.iterdir()))):
         raise ValueError(
             f"{destination} holds something else than a preparation that was begun: name a new folder, or empty this."
         )
-    notes = destination / NOTES
     with errors_of_writing_to(destination):
         notes.mkdir(parents=True, exist_ok=True)
     try:
@@ -134,7 +133,10 @@ def _prepare(destination: Path, published: Published, options: Options, identity
     if (destination / MANIFEST).exists():  # the process that was waited for has done it
         return read_manifest(destination)
     remove_parts(destination)
-    begun = _read_note(notes / "begun.json")
+    try:
+        begun = read_json(notes / "begun.json")
+    except UnreadableError:
+        begun = {}
     if begun:  # said before 138 GB are read
         _check_same(destination, begun, {**identity, "photographs": begun["photographs"]})
     originals = published.find(options.classes, notes, verify=options.verify)
@@ -178,10 +180,6 @@ def _identity_in(manifest: Manifest) -> dict[str, Any]:
     return {**manifest.source.get("options", {}), **source}
 
 
-def _is_free_or_begun(destination: Path) -> bool:
-    return (destination / NOTES).is_dir() or not any(destination.iterdir())
-
-
 def _check_names(split: str, originals: Originals) -> None:
     stems = np.char.upper(originals.images[split]["name"].astype(str))
     unique, counts = np.unique([stem_of(stem.encode()) for stem in stems], return_counts=True)
@@ -190,14 +188,6 @@ def _check_names(split: str, originals: Originals) -> None:
             f"{originals.locations[split]} has {counts.max()} images named {unique[counts.argmax()]}, but for class "
             "and suffix: rename them, for example with the class before the name."
         )
-
-
-def _read_note(note: Path) -> dict[str, Any]:
-    try:
-        begun: dict[str, Any] = json.loads(note.read_text())
-    except (OSError, ValueError):
-        return {}
-    return begun
 
 
 def _check_same(destination: Path, begun: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -235,7 +225,7 @@ def _finish(destination: Path, originals: Originals, options: Options, units: li
             records[unit.rows] = unit_done.records
             shards += [unit_done.shard] if unit_done.shard is not None else []
             odd += unit_done.odd
-        entries[split] = _write_index(destination, split, records[records["size"] > 0], tuple(shards))
+        entries[split] = write_index(destination, split, records[records["size"] > 0], tuple(shards))
     manifest = Manifest(
         layout=options.layout,
         classes=originals.classes,
@@ -243,19 +233,7 @@ def _finish(destination: Path, originals: Originals, options: Options, units: li
         encoding=options.encoding.in_manifest(),
         source={**originals.source, "options": options.identity()},
         verified=originals.verified,
-        odd=tuple(sorted(odd, key=_split_and_name)),
+        odd=tuple(sorted(odd, key=lambda entry: (SPLITS.index(entry.split), entry.name))),
     )
     write_whole(destination / MANIFEST, manifest.to_json())
     return manifest
-
-
-def _split_and_name(entry: Odd) -> tuple[int, str]:
-    return SPLITS.index(entry.split), entry.name
-
-
-def _write_index(destination: Path, split: str, records: npt.NDArray[Any], shards: tuple[Shard, ...]) -> SplitEntry:
-    content = io.BytesIO()
-    np.save(content, records)
-    write_whole(destination / f"{split}.npy", content.getvalue())
-    digest = hashlib.sha256(content.getvalue()).hexdigest()
-    return SplitEntry(len(records), int(records["size"].sum(dtype=np.int64)), digest, shards)

@@ -5,7 +5,6 @@ processes; so the result is the same bytes however often it was interrupted.
 """
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from datamodules.imagenet.preparation.conversion import Encoding, Stored, conver
 from datamodules.imagenet.preparation.originals import errors_of_writing_to, reading
 from datamodules.photographs.decoder import BrokenImageError
 from datamodules.photographs.index import RECORD, Odd, Shard
-from records.files import PART, whole_file, write_json, write_whole
+from records.files import PART, whole_file, write_json
 
 NOTES = ".prepare"
 _BYTES_AT_256 = 35_000  # of a photograph at a shorter side of 256 and quality 90; 29,500 on average
@@ -83,9 +82,6 @@ def plan_units(split: str, images: npt.NDArray[Any], layout: str, encoding: Enco
         layout: shards or tree.
         encoding: What is done to ordinary images.
         shard_bytes: About how large a shard may be.
-
-    Returns:
-        The units.
     """
     if layout == "tree":
         parts = [np.flatnonzero(images["label"] == label) for label in np.unique(images["label"])]
@@ -154,7 +150,7 @@ def write_unit(job: Job, unit: Unit, after_each: Callable[[], None]) -> None:
                     stem = stem_of(unit.images["name"][row])
                     records["offset"][row] = writer.add(stem, data, int(unit.images["label"][row]))
                     records["shard"][row] = unit.number
-                writer.finish()
+                writer.write(_END_OF_TAR)
                 shard = Shard(file, int(np.count_nonzero(records["size"])), writer.bytes, writer.sha256)
         _record(unit, Finished(records, shard, tuple(odd)), job.destination)
 
@@ -191,9 +187,6 @@ class ShardWriter:
     """Writes a shard from its first byte to its last, and hashes it on the way.
 
     A plain tar of IMAGE.jpg and IMAGE.cls, as `tar` and WebDataset read it, the same bytes every time.
-
-    Args:
-        file: Where it is written to.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -212,20 +205,16 @@ class ShardWriter:
         self._member(f"{stem}.cls", str(label).encode())
         return offset
 
-    def finish(self) -> None:
-        """Append what ends a tar."""
-        self._write(_END_OF_TAR)
-
     def _member(self, name: str, data: bytes) -> int:
         header = tarfile.TarInfo(name)  # time, owner and group 0: nothing that differs between two preparations
         header.size = len(data)
-        self._write(header.tobuf(tarfile.USTAR_FORMAT))
+        self.write(header.tobuf(tarfile.USTAR_FORMAT))
         offset = self.bytes
-        self._write(data)
-        self._write(bytes(-len(data) % tarfile.BLOCKSIZE))
+        self.write(data + bytes(-len(data) % tarfile.BLOCKSIZE))
         return offset
 
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Append bytes as they are."""
         self._file.write(data)
         self._digest.update(data)
         self.bytes += len(data)
@@ -234,9 +223,8 @@ class ShardWriter:
 def _record(unit: Unit, facts: Finished, destination: Path) -> None:
     # The .json comes last: without it, the unit is not finished.
     path = destination / NOTES / unit.name
-    content = io.BytesIO()
-    np.save(content, facts.records)
-    write_whole(path.with_suffix(".npy"), content.getvalue())
+    with whole_file(path.with_suffix(".npy")) as file:
+        np.save(file, facts.records)
     rest = {"shard": facts.shard and asdict(facts.shard), "odd": [asdict(entry) for entry in facts.odd]}
     write_json(path.with_suffix(".json"), rest)
 
@@ -276,15 +264,10 @@ def _part_of_folder(folder: Path) -> Iterator[Path]:
     part.mkdir(parents=True)
     try:
         yield part
-        _sync()
+        if hasattr(os, "sync"):
+            os.sync()  # once for a class: a million files one by one would take hours
         shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run that did not come to recording it
         part.replace(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-
-
-def _sync() -> None:
-    """Once for a class: a million files one by one would take hours."""
-    if hasattr(os, "sync"):
-        os.sync()

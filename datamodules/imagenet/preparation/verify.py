@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from datamodules.download import Checksum
 from datamodules.imagenet.preparation.workers import run_in_processes
-from datamodules.photographs.index import RECORD, Manifest, Shard, read_manifest
+from datamodules.photographs.index import Manifest, Shard, read_manifest
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,7 @@ class _Part:
 
 
 def verify(root: Path, *, workers: int = 1) -> list[str]:
-    """Compare a prepared copy with its manifest and its index.
-
-    Args:
-        root: The copy.
-        workers: Number of processes.
-
-    Returns:
-        A line for each thing that differs.
+    """Compare a prepared copy with its manifest and its index; returns a line for each thing that differs.
 
     Raises:
         ValueError: There is no prepared copy, or one without checksums.
@@ -43,29 +37,20 @@ def verify(root: Path, *, workers: int = 1) -> list[str]:
         raise ValueError(f"{root} is a tree that was indexed without checksums: prepare a copy of it to have them.")
     differences: list[str] = []
     parts: list[_Part] = []
-    for split in manifest.splits:
-        records, difference = _index(root, split, manifest)
-        if difference:
-            differences.append(difference)
-        else:
-            parts += _parts(root, split, manifest, records)
+    for split, entry in manifest.splits.items():
+        path, checksum = root / f"{split}.npy", Checksum("sha256", entry.index_sha256)
+        try:
+            if checksum.matches(checksum.of(path)):
+                parts += _parts(root, split, manifest, np.load(path))
+            else:
+                differences.append(f"{path}: another index than that of the manifest")
+        except OSError as error:
+            differences.append(f"{path}: cannot be read ({error})")
     images = sum(len(part.records) for part in parts)
     with tqdm(desc="images", total=images, unit="") as progress:
         for lines in run_in_processes(parts, _differences, workers=workers, progress=progress):
             differences += lines
     return differences
-
-
-def _index(root: Path, split: str, manifest: Manifest) -> tuple[npt.NDArray[Any], str]:
-    path = root / f"{split}.npy"
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest == manifest.splits[split].index_sha256:
-            return np.load(path), ""
-    except OSError as error:
-        return np.zeros(0, RECORD), f"{path}: cannot be read ({error})"
-    return np.zeros(0, RECORD), f"{path}: another index than that of the manifest"
 
 
 def _parts(root: Path, split: str, manifest: Manifest, records: npt.NDArray[Any]) -> list[_Part]:

@@ -7,7 +7,10 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from lightning_modules.gan.networks.contract import DiscriminatorNetwork, GeneratorNetwork, paper_of, require_positive
+from lightning_modules.gan.networks.contract import DiscriminatorNetwork as DiscriminatorNetwork
+from lightning_modules.gan.networks.contract import GeneratorNetwork as GeneratorNetwork
+from lightning_modules.gan.networks.contract import paper_of as paper_of
+from lightning_modules.gan.networks.contract import require_positive as require_positive
 
 NetworkName = Literal[
     "mlp",
@@ -74,14 +77,3 @@ def initialize_from_data(
             initialize(seen)
     if (set_output_bias := getattr(generator, "set_output_bias", None)) is not None:
         set_output_bias(real)
-
-
-__all__ = [
-    "DiscriminatorNetwork",
-    "GeneratorNetwork",
-    "NetworkName",
-    "build_networks",
-    "initialize_from_data",
-    "paper_of",
-    "require_positive",
-]

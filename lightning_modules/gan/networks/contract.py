@@ -1,5 +1,7 @@
 """What every generator and every discriminator offers, whatever its paper."""
 
+from itertools import repeat
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,13 +54,8 @@ class GeneratorNetwork(nn.Module):
             labels = torch.arange(len(latents)) % self.num_classes
         training = self.training
         self.eval()
-        images = [
-            self(
-                latents[start : start + batch_size].to(device),
-                None if labels is None else labels[start : start + batch_size].to(device),
-            ).float()
-            for start in range(0, len(latents), batch_size)
-        ]
+        classes = repeat(None) if labels is None else labels.to(device).split(batch_size)
+        images = [self(*part).float() for part in zip(latents.to(device).split(batch_size), classes, strict=False)]
         self.train(training)
         return torch.cat(images)
 
@@ -94,11 +91,7 @@ def paper_of(network: nn.Module) -> str:
 
 
 def check_labels(num_classes: int | None, labels: Tensor | None) -> None:
-    """Refuse labels that a network does not know, and none where it needs them.
-
-    Raises:
-        ValueError: Likewise.
-    """
+    """Refuse labels that a network does not know, and none where it needs them, by a ValueError."""
     if num_classes is None and labels is not None:
         raise ValueError("This network is not told classes: leave the labels out, or build it with num_classes.")
     if num_classes is not None and labels is None:
@@ -111,11 +104,7 @@ def one_hot(labels: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
 
 
 def require_positive(**sizes: int | None) -> None:
-    """Refuse sizes below 1; None stands for a part that is left out.
-
-    Raises:
-        ValueError: Names the first one.
-    """
+    """Refuse sizes below 1 by a ValueError that names the first one; None stands for a part that is left out."""
     for name, value in sizes.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}.")

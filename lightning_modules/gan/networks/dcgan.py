@@ -68,19 +68,7 @@ def with_classes(x: Tensor, labels: Tensor | None, num_classes: int | None) -> T
 
 
 class DCGANGenerator(GeneratorNetwork):
-    """Fractionally strided convolutions.
-
-    Args:
-        image_size: Height and width of the images in pixels.
-        in_channels: Their channels.
-        num_classes: Classes that it is told; None for none.
-        variant: paper: 5x5 kernels; small: 4x4.
-        latent_size: Length of a latent vector.
-        width: Channels of the last hidden layer; each earlier one has twice as many. By default 128, or 64 for small.
-
-    Raises:
-        ValueError: Doubling does not give the size.
-    """
+    """Fractionally strided convolutions; for the arguments see `build`."""
 
     def __init__(
         self,
@@ -122,20 +110,7 @@ class DCGANGenerator(GeneratorNetwork):
 
 
 class DCGANDiscriminator(DiscriminatorNetwork):
-    """Strided convolutions.
-
-    Args:
-        image_size: Height and width of the images in pixels.
-        in_channels: Their channels.
-        num_classes: Classes that it is told; None for none.
-        variant: paper: 5x5 kernels; small: 4x4.
-        width: Channels of the first layer; each later one has twice as many. By default 128, or 64 for small.
-        norm: batch: as the paper; spectral: of the weights (Miyato et al. 2018); none: for a gradient penalty, which
-            asks for the gradient of each image by itself.
-
-    Raises:
-        ValueError: Halving does not end at 4 to 7 pixels.
-    """
+    """Strided convolutions; for the arguments see `build`."""
 
     def __init__(
         self,
@@ -202,7 +177,8 @@ def build(
         variant: paper: 5x5 kernels and width 128; small: 4x4 kernels and width 64.
         latent_size: Length of a latent vector.
         width: Channels next to the image in both networks; they double with each halving of the size.
-        discriminator_norm: batch, as the paper; spectral or none.
+        discriminator_norm: batch: as the paper; spectral: of the weights (Miyato et al. 2018); none: for a gradient
+            penalty, which asks for the gradient of each image by itself.
 
     Raises:
         ValueError: An option is not one of these, or doubling does not give the size.

@@ -35,61 +35,21 @@ from lightning_modules.gan.networks.contract import (
     GeneratorNetwork,
     require_positive,
 )
-from lightning_modules.gan.networks.minibatch_discrimination import MinibatchDiscrimination
-from lightning_modules.gan.networks.virtual_batch_norm import VirtualBatchNorm
-from lightning_modules.gan.networks.weight_norm import initialize_from_data, weight_norm
+from lightning_modules.gan.networks.improved_layers import (
+    GaussianNoise,
+    MinibatchDiscrimination,
+    ShiftBatchNorm,
+    VirtualBatchNorm,
+    initialize_from_data,
+    weight_norm,
+)
 
 Variant = Literal["cifar10", "mnist"]
 GeneratorNorm = Literal["virtual", "batch"]
 
 
-class ShiftBatchNorm(nn.Module):
-    """Batch normalization with a bias but no gain (nn.py, batch_norm with g=None).
-
-    Args:
-        norm: Batch normalization without either.
-    """
-
-    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
-        super().__init__()
-        self.norm = norm
-        self.bias = nn.Parameter(torch.zeros(norm.num_features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, …) → (B, C, …)."""
-        return self.norm(x) + self.bias.view(-1, *[1] * (x.ndim - 2))
-
-
-class GaussianNoise(nn.Module):
-    """Noise in training (nn.py, GaussianNoiseLayer).
-
-    Args:
-        std: Its standard deviation.
-    """
-
-    def __init__(self, std: float) -> None:
-        super().__init__()
-        self.std = std
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, …) → (B, …)."""
-        return x + self.std * torch.randn_like(x) if self.training else x
-
-
 class ImprovedGenerator(GeneratorNetwork):
-    """Transposed convolutions with virtual batch normalization.
-
-    Args:
-        image_size: Height and width of the images in pixels, 28 or 32.
-        in_channels: Their channels.
-        latent_size: Length of a latent vector.
-        width: Channels of the 4x4 maps.
-        norm: virtual or batch.
-        reference_size: Latents of the reference batch, which go through with each batch.
-
-    Raises:
-        ValueError: The size is another.
-    """
+    """Transposed convolutions with virtual batch normalization; for the arguments see `build`."""
 
     reference: Tensor | None
 
@@ -152,14 +112,7 @@ class ImprovedGenerator(GeneratorNetwork):
 
 
 class ImprovedMLPGenerator(GeneratorNetwork):
-    """Fully connected, for MNIST.
-
-    Args:
-        image_size: Height and width of the images in pixels.
-        in_channels: Their channels.
-        latent_size: Length of a latent vector.
-        width: Units of a hidden layer.
-    """
+    """Fully connected, for MNIST; for the arguments see `build`."""
 
     def __init__(self, image_size: int, in_channels: int, latent_size: int = 100, width: int = 500) -> None:
         super().__init__(latent_size, (0.0, 1.0), None)
@@ -187,15 +140,9 @@ class ImprovedMLPGenerator(GeneratorNetwork):
 class ImprovedDiscriminator(DiscriminatorNetwork):
     """Classifier of K classes and of what is none of them; a subclass brings the hidden layers.
 
-    Args:
-        width: Length of what the hidden layers give.
-        num_classes: Classes K that it tells; None for a single logit.
-        minibatch_discrimination: Whether its features hold how close images are to the others of the batch.
-        kernels: Kinds of closeness.
-        kernel_size: Dimensions of each.
-        initial_std: Standard deviation of the logits after `initialize_from_data`.
-        noise: Standard deviation of noise on what the last layer sees, in training.
-        weight_std: Standard deviation of the directions of its weights.
+    The hidden layers give features of length `width`. Standard deviations are those of the logits after
+    `initialize_from_data` (`initial_std`), of noise on what the last layer sees in training (`noise`), and of the
+    directions of its weights (`weight_std`); for the other arguments see `build`.
     """
 
     def __init__(
@@ -245,25 +192,15 @@ class ImprovedDiscriminator(DiscriminatorNetwork):
         return self.output(self.features(images))
 
     def initialize_from_data(self, images: Tensor) -> None:
-        """Set the lengths of the weights by real images (B, C, H, W); see `weight_norm.initialize_from_data`."""
+        """Set the lengths of the weights by real images (B, C, H, W); see `improved_layers.initialize_from_data`."""
         initialize_from_data(self, images)
 
 
 class ImprovedConvolutionalDiscriminator(ImprovedDiscriminator):
-    """Nine convolutions with weight normalization.
+    """Nine convolutions with weight normalization; for the arguments see `build`.
 
-    Args:
-        image_size: Height and width of the images in pixels, 28 or 32.
-        in_channels: Their channels.
-        num_classes: Classes that it tells; None for none.
-        width: Channels of the first three convolutions, half of those of the others.
-        minibatch_discrimination: Whether it sees how close images are; also, whether noise is added to them instead of
-            dropping a fifth of their pixels (train_cifar_minibatch_discrimination.py).
-        kernels: Kinds of closeness.
-        kernel_size: Dimensions of each.
-
-    Raises:
-        ValueError: The size is another.
+    With minibatch discrimination, noise is added to the images instead of dropping a fifth of their pixels
+    (train_cifar_minibatch_discrimination.py).
     """
 
     def __init__(
@@ -306,17 +243,7 @@ class ImprovedConvolutionalDiscriminator(ImprovedDiscriminator):
 
 
 class ImprovedMLPDiscriminator(ImprovedDiscriminator):
-    """Fully connected, for MNIST.
-
-    Args:
-        image_size: Height and width of the images in pixels.
-        in_channels: Their channels.
-        num_classes: Classes that it tells; None for none.
-        width: Units of the first layer; the others have a half and, three times, a quarter of them.
-        minibatch_discrimination: Whether it sees how close images are to the others of the batch.
-        kernels: Kinds of closeness.
-        kernel_size: Dimensions of each.
-    """
+    """Fully connected, for MNIST; for the arguments see `build`."""
 
     def __init__(
         self,
@@ -367,9 +294,10 @@ def build(
         variant: cifar10: convolutions; mnist: fully connected.
         latent_size: Length of a latent vector.
         generator_width: Channels of the generator's 4x4 maps, by default 512; for mnist, units of a layer, 500.
-        discriminator_width: Channels of the discriminator's first layer, by default 96; for mnist, its units, 1000.
+        discriminator_width: Channels of the discriminator's first three convolutions, half of those of the others, by
+            default 96; for mnist, units of the first layer, 1000: the others have a half and, three times, a quarter.
         generator_norm: virtual or batch, for cifar10; by default virtual. For mnist it is batch.
-        reference_size: Images of the reference batch of virtual batch normalization.
+        reference_size: Images of the reference batch of virtual batch normalization, which go through with each batch.
         minibatch_discrimination: Whether the discriminator sees how close images are to each other; by default for
             cifar10 only. Not for semi-supervised learning, for which it does not work (§5.1).
         kernels: Kinds of closeness.
@@ -380,6 +308,7 @@ def build(
     """
     if variant not in ("cifar10", "mnist"):
         raise ValueError(f"variant must be cifar10 or mnist for the networks improved, not {variant}.")
+    # Defaults depend on the variant, and a norm that it does not have is refused, not passed over.
     convolutional = variant == "cifar10"
     norm = generator_norm or ("virtual" if convolutional else "batch")
     if norm not in (("virtual", "batch") if convolutional else ("batch",)):

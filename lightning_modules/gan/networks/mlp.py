@@ -36,13 +36,7 @@ UNIT_HYPERCUBE = (0.0, 1.0)  # Mirza and Osindero, §4.1
 
 
 class Maxout(nn.Module):
-    """The largest of several linear functions (Goodfellow et al. 2013).
-
-    Args:
-        inputs: Length of the input.
-        units: Length of the output.
-        pieces: Linear functions of each unit.
-    """
+    """Units that are the largest of several linear functions, their pieces (Goodfellow et al. 2013)."""
 
     def __init__(self, inputs: int, units: int, pieces: int) -> None:
         super().__init__()
@@ -55,15 +49,9 @@ class Maxout(nn.Module):
 
 
 class MLPGenerator(GeneratorNetwork):
-    """Two hidden layers of rectified units.
+    """Two hidden layers of rectified units; for the arguments see `build`.
 
-    Args:
-        image_size: Height and width of the images in pixels.
-        in_channels: Their channels.
-        num_classes: Classes that it is told; None for none.
-        latent_size: Length of a latent vector.
-        width: Units of a hidden layer; in the conditional form, five sixths of those of the first belong to the class.
-        dropout: Probability of dropping a hidden unit in the conditional form.
+    In the conditional form, five sixths of the units of the first layer belong to the class.
     """
 
     def __init__(
@@ -108,17 +96,7 @@ class MLPGenerator(GeneratorNetwork):
 
 
 class MLPDiscriminator(DiscriminatorNetwork):
-    """Two hidden layers of maxout units, with dropout.
-
-    Args:
-        image_size: Height and width of the images in pixels.
-        in_channels: Their channels.
-        num_classes: Classes that it is told; None for none.
-        units: Units of a hidden layer.
-        pieces: Linear functions of each unit; one less in the joint layer of the conditional form.
-        input_dropout: Probability of dropping a pixel.
-        dropout: Probability of dropping a hidden unit.
-    """
+    """Two hidden layers of maxout units, with dropout; for the arguments see `build`."""
 
     def __init__(
         self,
@@ -179,7 +157,7 @@ def build(
         latent_size: Length of a latent vector.
         width: Units of a hidden layer of the generator.
         units: Maxout units of a hidden layer of the discriminator.
-        pieces: Linear functions of each.
+        pieces: Linear functions of each; one less in the joint layer of the conditional form.
         input_dropout: Probability of dropping a pixel that the discriminator sees.
         dropout: Probability of dropping a hidden unit: of the discriminator and, if conditional, of the generator.
 

@@ -45,12 +45,7 @@ EPSILON = 2e-5  # of batch normalization, Chainer's
 
 
 class ClassBatchNorm(nn.Module):
-    """Batch normalization with a gain and a bias of each class for each channel.
-
-    Args:
-        channels: Channels.
-        num_classes: Classes; None for one gain and one bias.
-    """
+    """Batch normalization with a gain and a bias for each channel, of each class if there are classes."""
 
     def __init__(self, channels: int, num_classes: int | None = None) -> None:
         super().__init__()
@@ -70,12 +65,7 @@ class ClassBatchNorm(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Two 3x3 convolutions, the first on maps of twice the size, and a 1x1 one beside them.
-
-    Args:
-        channels: Channels of input and output.
-        num_classes: Classes of the normalization; None for none.
-    """
+    """Two 3x3 convolutions, the first on maps of twice the size, and a 1x1 one beside them."""
 
     def __init__(self, channels: int, num_classes: int | None = None) -> None:
         super().__init__()
@@ -127,18 +117,7 @@ class DownBlock(nn.Module):
 
 
 class ResNetGenerator(GeneratorNetwork):
-    """Residual blocks that double the size.
-
-    Args:
-        image_size: Height and width of the images in pixels, 28 or 32.
-        in_channels: Their channels.
-        num_classes: Classes that it is told; None for none.
-        width: Channels of all blocks.
-        latent_size: Length of a latent vector.
-
-    Raises:
-        ValueError: The size is another.
-    """
+    """Residual blocks that double the size; for the arguments see `build`."""
 
     def __init__(
         self,
@@ -168,19 +147,7 @@ class ResNetGenerator(GeneratorNetwork):
 
 
 class ResNetDiscriminator(DiscriminatorNetwork):
-    """Residual blocks, of which the first two halve the size.
-
-    Args:
-        image_size: Height and width of the images in pixels, 28 or 32.
-        in_channels: Their channels.
-        num_classes: Classes that it is told; None for none.
-        width: Channels of all blocks.
-        norm: spectral: of all weights; layer: of the maps, except in the first block; none.
-        pooling: Whether the features are the sum or the mean of the last maps.
-
-    Raises:
-        ValueError: The size is another.
-    """
+    """Residual blocks, of which the first two halve the size; for the arguments see `build`."""
 
     def __init__(
         self,
@@ -247,7 +214,8 @@ def build(
         latent_size: Length of a latent vector.
         generator_width: Channels of the generator's blocks; by default 256, or 128 for wgan_gp.
         discriminator_width: Channels of the discriminator's blocks.
-        discriminator_norm: spectral, layer or none; by default spectral, or none for wgan_gp.
+        discriminator_norm: spectral: of all weights; layer: of the maps, except in the first block; none. By default
+            spectral, or none for wgan_gp.
 
     Raises:
         ValueError: An option is not one of these, or the images have another size.
@@ -255,6 +223,7 @@ def build(
     if variant not in ("sngan", "wgan_gp"):
         raise ValueError(f"variant must be sngan or wgan_gp for the networks resnet, not {variant}.")
     sngan = variant == "sngan"
+    # WGAN-GP bounds the gradient by its penalty, so its weights need no normalization.
     norm = discriminator_norm or ("spectral" if sngan else "none")
     if norm not in ("spectral", "layer", "none"):
         raise ValueError(f"discriminator_norm must be spectral, layer or none for the networks resnet, not {norm}.")

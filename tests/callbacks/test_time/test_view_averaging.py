@@ -25,7 +25,7 @@ def scores(images: Tensor) -> Tensor:
 
 def test_crop_and_mirror_image() -> None:
     image = coordinates(6, 9)
-    window = cut(image, View(place=(1.0, 0.5), size=4, flip=True))
+    window = cut(image, View(position=(1.0, 0.5), size=4, flip=True))
     assert torch.equal(window, image[..., 2:6, 2:6].flip(-1))
 
 

@@ -17,7 +17,7 @@ from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 
 from datamodules import ImageBatch, ImageNet
 from datamodules.loader import EvaluationLoader, TrainingLoader
-from datamodules.photographs import tree_index
+from datamodules.photographs import reader
 from datamodules.photographs.index import MANIFEST
 from tests.datamodules.photographs.made_photographs import WNIDS, write_shards, write_tree
 
@@ -289,11 +289,11 @@ def test_a_tree_that_cannot_be_written_to_is_indexed_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_tree(tmp_path / "imagenet")
-    monkeypatch.setattr(tree_index, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(tree_index.os, "access", lambda *_: False)
+    monkeypatch.setattr(reader, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(reader.os, "access", lambda *_: False)
     assert len(list(opened(root).val_dataloader())) == 1
     assert not (root / MANIFEST).exists()
-    monkeypatch.setattr(tree_index, "_write_index", None)  # it is there already
+    monkeypatch.setattr(reader, "_write_index", None)  # it is there already
     assert len(list(opened(root).val_dataloader())) == 1
 
 

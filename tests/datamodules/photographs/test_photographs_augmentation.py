@@ -11,10 +11,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomErasing, v2
 
 from datamodules.augmentation import normalize
-from datamodules.photographs.augmentation.color import EIGENVALUES, EIGENVECTORS, add_color_noise
-from datamodules.photographs.augmentation.mixing import mix, random_shares
-from datamodules.photographs.augmentation.rectangles import erase
-from datamodules.photographs.augmentation.trivial_augment import OPERATIONS, random_operations, trivial_augment
+from datamodules.photographs.augmentation import EIGENVALUES, EIGENVECTORS, add_color_noise, erase, mix, random_shares
+from datamodules.photographs.trivial_augment import OPERATIONS, random_operations, trivial_augment
 
 KEY = {"seed": 3, "epoch": 2}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -12,7 +12,6 @@ from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
 from datamodules.photographs import views
 from datamodules.photographs.views import (
     CentralCrop,
-    CentralSquare,
     CentralSquareCrop,
     FixedTenCrops,
     ScaledCrop,
@@ -157,9 +156,9 @@ def test_whole_image_is_that_of_torchvision(width: int, height: int) -> None:
 
 def test_central_square_is_the_whole_of_the_shorter_side() -> None:
     arguments = np.array([500, 250, 300]), np.array([250, 500, 300])
-    boxes = CentralSquare(256).boxes(*arguments)
+    boxes = CentralCrop(256, 256).boxes(*arguments)
     assert boxes == pytest.approx(np.array([[125, 0, 250, 250], [0, 125, 250, 250], [0, 0, 300, 300]]))
-    assert CentralSquare(256).sizes(*arguments).tolist() == [[256, 256]] * 3
+    assert CentralCrop(256, 256).sizes(*arguments).tolist() == [[256, 256]] * 3
 
 
 def test_central_crops_of_real_photographs_are_those_of_torchvision(real_images: Path) -> None:

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from lightning_modules.gan.networks import build_networks
 from lightning_modules.gan.networks.improved import ImprovedDiscriminator, ImprovedGenerator
-from lightning_modules.gan.networks.minibatch_discrimination import MinibatchDiscrimination
+from lightning_modules.gan.networks.improved_layers import (
+    MinibatchDiscrimination,
+    VirtualBatchNorm,
+    initialize_from_data,
+    weight_norm,
+)
 from lightning_modules.gan.networks.mlp import Maxout, MLPGenerator
 from lightning_modules.gan.networks.resnet import ClassBatchNorm
-from lightning_modules.gan.networks.virtual_batch_norm import VirtualBatchNorm
-from lightning_modules.gan.networks.weight_norm import initialize_from_data, weight_norm
 
 
 @pytest.fixture(autouse=True)
