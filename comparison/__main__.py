@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from comparison.command_line import exit_status
 from comparison.configuration import Selection
-from comparison.dashboard.command import add_dashboard, dashboard
+from comparison.dashboard import add_dashboard, dashboard
 from comparison.groups import Comparison, compare
 from comparison.sources.csv_files import CsvFile, parse_csv_option
 from comparison.table import csv_table, markdown_table, text_table

@@ -85,8 +85,24 @@ def wandb_filing(text: str, run_name: str, data: str | None, architecture: str |
 def _without_names(text: str, run_name: str) -> str:
     # Seeds and names go before parsing, so that runs of one experiment share one parse.
     if run_name and run_name in text:
-        text = re.sub(rf"(?<=[/\\]){re.escape(run_name)}(?![\w.-])", "", text)
+        text = _without_in_paths(text, run_name)
     return re.sub(r"(?m)^seed_everything:.*$", "", text)
+
+
+def _without_in_paths(text: str, name: str) -> str:
+    """The text without the name where it is a part of a path; a pattern for each name would take longer to compile."""
+    kept, start = [], 0
+    while (at := text.find(name, start)) >= 0:
+        end = at + len(name)
+        following = text[end : end + 1]
+        in_path = text[max(at - 1, 0) : at] in ("/", "\\")
+        if in_path and not (following.isalnum() or (following and following in "_.-")):
+            kept.append(text[start:at])
+            start = end
+        else:
+            kept.append(text[start : at + 1])
+            start = at + 1
+    return "".join([*kept, text[start:]])
 
 
 @lru_cache(maxsize=4096)

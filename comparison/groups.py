@@ -10,8 +10,8 @@ from pathlib import Path
 
 from comparison.configuration import Selection
 from comparison.runs import Run, UnreadableRun
+from comparison.sources import EVERYTHING, read_runs
 from comparison.sources.csv_files import CsvFile
-from comparison.sources.reading import EVERYTHING, read_runs
 from comparison.statistics import Estimate, estimate
 from records.record import printable
 

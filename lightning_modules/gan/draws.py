@@ -16,13 +16,13 @@ BEFORE_TRAINING = -1  # in the place of a part, or of a step: no training step h
 
 
 class Purpose(IntEnum):
-    """What random numbers are drawn for. The names are part of the seeds, so another name means other numbers."""
+    """What random numbers are drawn for. The names are part of the seeds: another spelling means other numbers."""
 
     LATENTS = 0
     CLASSES = 1
     MIX = 2
     NOISE = 3
-    LABELED_IMAGES = 4
+    LABELLED_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Draws:
 
     def labeled_images(self, available: int, count: int) -> Tensor:
         """Indices of images among the `available` ones that keep their label, with replacement. Shape (count,)."""
-        return self._share(Purpose.LABELED_IMAGES, 0, count, _integers_below(available))
+        return self._share(Purpose.LABELLED_IMAGES, 0, count, _integers_below(available))
 
     def _share(self, purpose: Purpose, part: int, count: int, draw: Callable[[int, torch.Generator], Tensor]) -> Tensor:
         """This rank's `count` rows of what `draw` makes of a number of rows and a source."""

@@ -133,7 +133,7 @@ def test_a_project_is_named_with_its_owner(name: str, capsys: pytest.CaptureFixt
 def test_without_the_extra_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("comparison.dashboard.command.find_spec", lambda _: None)
+    monkeypatch.setattr("comparison.dashboard.find_spec", lambda _: None)
     assert "pip install wandb-workspaces" in refusal(capsys, TARGET)
 
 

@@ -22,7 +22,7 @@ from comparison.questions.sample_progress import Progress, progress_answer, prog
 from comparison.questions.sample_quality import quality_answer
 from comparison.questions.samples import newest_samples
 from comparison.runs import Run, protocols
-from comparison.sources.gan_files import read_discriminator, read_measurements
+from comparison.sources.run_directory import read_discriminator, read_measurements
 from comparison.table import csv_table, markdown_table, text_table
 
 ROOT = Path(__file__).parents[2]

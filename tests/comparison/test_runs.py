@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from comparison.groups import compare
-from comparison.sources.reading import read_runs
+from comparison.sources import read_runs
 
 MakeRun = Callable[..., Path]
 NO_NUMBERS = "of metrics.csv holds something else than numbers"

@@ -6,8 +6,8 @@ import pytest
 from comparison.__main__ import main
 from comparison.groups import compare
 from comparison.runs import CSV_FILE, Run
+from comparison.sources import read_runs
 from comparison.sources.csv_files import parse_csv_option
-from comparison.sources.reading import read_runs
 
 MakeRun = Callable[..., Path]
 FACTS = ("architecture=ResNet-50", "data=imagenet", "train_images=1281167", "val_images=50000")

@@ -6,8 +6,8 @@ import pytest
 
 from comparison.__main__ import main
 from comparison.configuration import Filing, Selection, wandb_filing
+from comparison.sources import read_runs
 from comparison.sources.paths import find_run_paths
-from comparison.sources.reading import read_runs
 
 MakeRun = Callable[..., Path]
 LOGGER = "trainer:\n  logger:\n  - class_path: experiment.wandb_logger.ResilientWandbLogger\n    init_args:\n"

@@ -8,7 +8,7 @@ import pytest
 from comparison.configuration import Filing, Selection
 from comparison.groups import compare
 from comparison.runs import WANDB_FILE, Run
-from comparison.sources.reading import read_runs
+from comparison.sources import read_runs
 from comparison.sources.wandb_files import join_parts
 from comparison.sources.wandb_run import WandbRun, run_of
 

@@ -12,7 +12,7 @@ import pytest
 
 from comparison.configuration import Selection
 from comparison.runs import WANDB_SERVER
-from comparison.sources.reading import read_runs
+from comparison.sources import read_runs
 from comparison.sources.wandb_server import connect
 from tests.comparison.wandb_api_server import serve_project
 

@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import wandb
 
 from experiment.wandb_connection import choose_mode, server_problem
 from experiment.wandb_logger import START_SECONDS, ResilientWandbLogger, better_values
+from tests.forked import run_on_ranks
 
 KEY = "a" * 40
 SLACK = 1.0  # seconds: the machine that runs the tests may be busy
@@ -297,23 +299,18 @@ def test_only_rank_zero_talks(wandb_environment, tmp_path, monkeypatch):
     assert not (tmp_path / "wandb").exists()
 
 
-@pytest.mark.slow(8)
+def log_and_be_killed(folder: Path) -> None:
+    logger = ResilientWandbLogger(save_dir=str(folder), offline=True)
+    logger.log_metrics({"val/acc1": 0.5}, step=0)
+    while not any(file.stat().st_size for file in folder.glob("wandb/*/*.wandb")):
+        time.sleep(0.1)
+    time.sleep(5)  # two flushes
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
 def test_killed_run_leaves_its_metrics(tmp_path):
-    program = (
-        "import os, time\n"
-        "from pathlib import Path\n"
-        "from experiment.wandb_logger import ResilientWandbLogger\n"
-        f"logger = ResilientWandbLogger(save_dir={str(tmp_path)!r}, offline=True)\n"
-        "logger.log_metrics({'val/acc1': 0.5}, step=0)\n"
-        f"log = Path({str(tmp_path)!r})\n"
-        "while not any(file.stat().st_size for file in log.glob('wandb/*/*.wandb')):\n"
-        "    time.sleep(0.1)\n"
-        "time.sleep(5)\n"  # two flushes
-        "os.kill(os.getpid(), 9)\n"
-    )
-    root = Path(__file__).parents[2]
-    # Not the address of the W&B service that earlier tests of this process have used and ended.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-    killed = subprocess.run([sys.executable, "-c", program], cwd=root, timeout=120, check=False, env=environment)
-    assert killed.returncode == -9
+    # In a process that does not know the W&B service which earlier tests have used and ended.
+    codes = run_on_ranks(log_and_be_killed, tmp_path, ranks=1, log=tmp_path / "log")
+    assert codes == [-signal.SIGKILL], (tmp_path / "log").read_text()
     assert '"val/acc1":0.5' in inspect(tmp_path)
