@@ -78,6 +78,9 @@ class _HashedFile:
         self._passed = 0
         self._progress = progress
 
+    def seekable(self) -> bool:
+        return True
+
     def tell(self) -> int:
         return self._file.tell()
 
@@ -111,27 +114,29 @@ class _HashedFile:
 
 
 def _classes(file: IO[bytes], path: Path) -> Iterator[tuple[str, str, int, int]]:
-    for name, offset, _, content in _files(file, _CLASS, str(path)):
-        for image in _images(content, _TRAIN_IMAGE, name.removesuffix(".tar"), f"{path}, {name}"):
-            yield (*image[:2], offset + image[2], image[3])
+    for tar, member in _files(file, _CLASS, str(path)):
+        content = cast(IO[bytes], tar.extractfile(member))
+        wnid = member.name.removesuffix(".tar")
+        for _, name, offset, size in _images(content, _TRAIN_IMAGE, wnid, f"{path}, {member.name}"):
+            yield wnid, name, member.offset_data + offset, size
 
 
 def _images(file: IO[bytes], names: re.Pattern[str], wnid: str, where: str) -> Iterator[tuple[str, str, int, int]]:
-    for name, offset, size, _ in _files(file, names, where):
-        if not name.startswith(wnid):
-            raise ValueError(f"{where} holds {name}, a photograph of another class: name the official archive.")
-        yield wnid, name, offset, size
+    for _, member in _files(file, names, where):
+        if not member.name.startswith(wnid):
+            raise ValueError(f"{where} holds {member.name}, a photograph of another class: name the official archive.")
+        yield wnid, member.name, member.offset_data, member.size
 
 
-def _files(file: IO[bytes], names: re.Pattern[str], where: str) -> Iterator[tuple[str, int, int, IO[bytes]]]:
-    """Name, offset, size and content of each member; no name that is not expected becomes a path."""
+def _files(file: IO[bytes], names: re.Pattern[str], where: str) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The archive and each member; no name that is not expected becomes a path."""
     with tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:
             if not member.isreg() or not names.fullmatch(member.name):
                 raise ValueError(
                     f"{where} holds {member.name!r}, which the official archive does not: name the official archive."
                 )
-            yield member.name, member.offset_data, member.size, cast(IO[bytes], tar.extractfile(member))
+            yield tar, member
         # tarfile takes a damaged header for the end
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):

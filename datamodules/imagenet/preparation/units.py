@@ -150,7 +150,7 @@ def write_unit(job: Job, unit: Unit, after_each: Callable[[], None]) -> None:
                     stem = stem_of(unit.images["name"][row])
                     records["offset"][row] = writer.add(stem, data, int(unit.images["label"][row]))
                     records["shard"][row] = unit.number
-                writer.write(_END_OF_TAR)
+                writer.finish()
                 shard = Shard(file, int(np.count_nonzero(records["size"])), writer.bytes, writer.sha256)
         _record(unit, Finished(records, shard, tuple(odd)), job.destination)
 
@@ -205,16 +205,20 @@ class ShardWriter:
         self._member(f"{stem}.cls", str(label).encode())
         return offset
 
+    def finish(self) -> None:
+        """Append what ends a tar."""
+        self._write(_END_OF_TAR)
+
     def _member(self, name: str, data: bytes) -> int:
         header = tarfile.TarInfo(name)  # time, owner and group 0: nothing that differs between two preparations
         header.size = len(data)
-        self.write(header.tobuf(tarfile.USTAR_FORMAT))
+        self._write(header.tobuf(tarfile.USTAR_FORMAT))
         offset = self.bytes
-        self.write(data + bytes(-len(data) % tarfile.BLOCKSIZE))
+        self._write(data)
+        self._write(bytes(-len(data) % tarfile.BLOCKSIZE))
         return offset
 
-    def write(self, data: bytes) -> None:
-        """Append bytes as they are."""
+    def _write(self, data: bytes) -> None:
         self._file.write(data)
         self._digest.update(data)
         self.bytes += len(data)
