@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from comparison.dashboard import names
-from experiment.wandb_logger import BEST_IS, STEP_AXIS, best_key
+from experiment.wandb_logger import STEP_AXIS, best_key
+from records.metrics import BETTER
 from tests.experiment.wandb_server import WandbServer, account_on, end_of_process
 
 SHORT = (
@@ -57,4 +58,4 @@ def test_panels_show_what_runs_log(server: WandbServer, run_main: Callable[..., 
 
 def test_names_of_the_logger_stand_here_again() -> None:
     assert names.AXIS == STEP_AXIS
-    assert {names.BEST_ACCURACY, names.BEST_LOSS} <= {best_key(metric) for metric in BEST_IS}
+    assert {names.BEST_ACCURACY, names.BEST_LOSS} <= {best_key(metric) for metric in BETTER}
