@@ -70,3 +70,8 @@ lock: .venv/bin/python  ## Pin the newest versions that pyproject.toml allows, f
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	touch $@
+
+.PHONY: release-notes
+release-notes:  ## Print what CHANGELOG.md says of a version: make release-notes VERSION=0.1.0
+	@awk -v heading="## $(VERSION) " \
+	  '/^## / {inside = index($$0 " ", heading) == 1; found += inside; next} inside; END {exit !found}' CHANGELOG.md

@@ -1,5 +1,7 @@
 """What tests of several packages share."""
 
+import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -45,6 +47,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             seconds[groups[item]] += slow.args[0] if slow.args else 2
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: (-seconds[groups[item]], groups[item]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Give the memory of networks back: they lie in circles with their Trainers, and freed blocks among used ones."""
+    if item.get_closest_marker("slow"):
+        gc.collect()
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None:
+            trim(0)
 
 
 @pytest.fixture(scope="session")

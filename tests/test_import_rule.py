@@ -1,6 +1,7 @@
 """Imports run one way: main → experiment → networks, data, callbacks, which do not know each other → records."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,27 @@ def test_photographs_do_not_know_imagenet() -> None:
 
 def test_no_folder_of_utilities() -> None:
     assert not [path for path in ROOT.glob("*/") if path.name in ("utils", "util", "helpers", "common")]
+
+
+def test_the_drawing_of_the_rooms_shows_the_imports() -> None:
+    drawing = re.search(r"```mermaid\n(.*?)```", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert drawing
+    pattern = r"^ *(\w+)(?:\[.*?\])? %s (\w+)"
+    solid = set(re.findall(pattern % "-->", drawing[1], re.MULTILINE))
+    dotted = set(re.findall(pattern % r"-\. .* \.->", drawing[1], re.MULTILINE))
+    rooms = {room for arrow in solid for room in arrow}
+    assert rooms == {"main", *ALLOWED}
+    below = {room: {room} for room in rooms}
+    for _ in rooms:  # as often as a chain of arrows can be long
+        for above, under in solid:
+            below[above] |= below[under]
+    drawn = {(room, name) for room in rooms for name in below[room]} | dotted
+    direct = {(room, name.split(".")[0]) for room in rooms for name in imports_of(room)}
+    assert direct <= drawn
+    assert solid | dotted <= direct
+
+
+def imports_of(room: str) -> set[str]:
+    """Modules of this project that the files of a room import."""
+    files = [ROOT / "main.py"] if room == "main" else [path for path in FILES if path.is_relative_to(ROOT / room)]
+    return set().union(*map(imported, files))

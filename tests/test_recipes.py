@@ -197,3 +197,13 @@ def test_a_chart_of_the_page(checkout: Path) -> None:
     assert "How long did a training take?" in page
     assert "The longest of digits is VGG-16: " in page
     assert tests.code == 0, tests.out
+
+
+def test_a_network_of_a_gan(checkout: Path) -> None:
+    section = section_of("docs/adding.md", "A GAN's network")
+    file, test = follow(section, checkout)
+    assert file == "lightning_modules/gan/networks/linear.py"
+    trained, tests = run(checkout, fit(section, "--data.val_size", "297"), pytest_of(test))
+    assert trained.code == 0, trained.err
+    assert json.loads((checkout / "run" / "summary.json").read_text())["steps"] == 2
+    assert "2 passed" in tests.out, tests.out

@@ -116,6 +116,7 @@ def server(tmp_path: Path) -> Iterator[WandbServer]:
         yield server
 
 
+@pytest.mark.slow(10)
 def test_an_agent_takes_a_run_from_the_server_and_trains_it(server: WandbServer, tmp_path: Path) -> None:
     sweep = yaml.safe_load((ROOT / "configs/sweep/architecture_by_seed.yaml").read_text())
     short = "--trainer.max_epochs 1 --trainer.limit_train_batches 1 --trainer.limit_val_batches 1 --data.batch_size 8"

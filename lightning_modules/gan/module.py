@@ -106,7 +106,7 @@ class GAN(LightningModule):
         self.in_channels = 3 if in_channels is None else in_channels
         self.image_size = 32 if image_size is None else image_size
         classes = self.num_classes if conditional or labels_per_class is not None else None
-        sizes = {"image_size": self.image_size, "in_channels": self.in_channels, "num_classes": classes}
+        sizes: Any = {"image_size": self.image_size, "in_channels": self.in_channels, "num_classes": classes}
         self.generator, self.discriminator = build_networks(networks, **sizes, **(network_options or {}))
         self.semi_supervised: SemiSupervised | None = None
         if labels_per_class is not None:
@@ -195,11 +195,11 @@ class GAN(LightningModule):
         if not more_batches:
             self.latest_metrics["gradients/discriminator"] = discriminator.update(self)
         if generator_too:
-            loss = generator.add_gradients(self, draws, real, fake, self.generator_parts, discriminator)
-            self.latest_metrics |= {"gradients/generator": generator.update(self), "train/loss_generator": loss}
+            mean_loss = generator.add_gradients(self, draws, real, fake, self.generator_parts, discriminator)
+            self.latest_metrics |= {"gradients/generator": generator.update(self), "train/loss_generator": mean_loss}
         self.batches += 1
-        for name, value in self.latest_metrics.items():  # each batch, as Lightning would, but not after a resume
-            self.log(name, value, prog_bar=name == "train/loss_generator")
+        for name, latest in self.latest_metrics.items():  # each batch, as Lightning would, but not after a resume
+            self.log(name, latest, prog_bar=name == "train/loss_generator")
 
     def _real_images(self, batch: Batch) -> Images:
         images = batch.images.contiguous(memory_format=torch.channels_last) if self.channels_last else batch.images

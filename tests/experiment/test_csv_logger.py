@@ -126,6 +126,7 @@ SAVES = {
 @pytest.mark.parametrize("save", SAVES)
 @pytest.mark.parametrize("kill_at", [11, 20, 25])
 @pytest.mark.parametrize("log_every_n_steps", [1, 3])
+@pytest.mark.slow(1)
 def test_resumed_run_has_the_rows_of_an_undisturbed_one(tmp_path, save, kill_at, log_every_n_steps):
     options = {"log_every_n_steps": log_every_n_steps, **SAVES[save]}
     assert fit(tmp_path / "whole", **options)

@@ -64,6 +64,7 @@ def expected(networks: list[ImageClassifier], split: str) -> tuple[list[Tensor],
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
+@pytest.mark.slow(4)
 def test_members_and_ensemble(
     split: str, runs: list[Path], networks: list[ImageClassifier], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +93,7 @@ def test_members_and_ensemble(
     assert "exists: name another file with --output" in capsys.readouterr().err
 
 
+@pytest.mark.slow(4)
 def test_members_average_over_views_too(runs: list[Path], networks: list[ImageClassifier], tmp_path: Path) -> None:
     file = tmp_path / "ensemble.json"
     main([*map(str, runs[::2]), "--protocol", "flip", "--output", str(file), "--accelerator", "cpu"])
@@ -107,6 +109,7 @@ def test_members_average_over_views_too(runs: list[Path], networks: list[ImageCl
     assert summary["views"]["protocol"] == "flip"
 
 
+@pytest.mark.slow(4)
 def test_fully_connected_layers_become_dense_where_the_protocol_wants_whole_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +153,7 @@ def test_gains_by_hand() -> None:
     assert "net      50.00% (15.00% to 85.00%)" in table(summary)
 
 
+@pytest.mark.slow(4)
 def test_what_does_not_belong_together_is_refused(
     runs: list[Path], networks: list[ImageClassifier], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,6 +63,7 @@ def run(tmp_path: Path, network: ImageClassifier) -> Path:
     return run
 
 
+@pytest.mark.slow(3)
 def test_both_formats(run: Path, network: ImageClassifier, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "deep" / "exported"
     main([str(run), str(folder), "--format", "safetensors", "torch_export"])
@@ -105,6 +106,7 @@ def test_config_holds_the_network_and_nothing_of_its_training(run: Path, tmp_pat
     assert (config["mean"], config["std"]) == ([0.25], [0.5])
 
 
+@pytest.mark.slow(3)
 def test_model_card(run: Path, tmp_path: Path) -> None:
     export(run, tmp_path / "out", formats=["torch_export"])
     card = huggingface_hub.ModelCard.load(tmp_path / "out" / "README.md")
@@ -139,6 +141,7 @@ def test_without_a_summary(run: Path) -> None:
     assert "How they are to be normalized is not recorded" in read_run(run).generate_model_card().text
 
 
+@pytest.mark.slow(3)
 def test_auxiliary_heads_stay_behind(tmp_path: Path) -> None:
     network = GoogLeNet(stem="small", num_classes=3, transform_input=True).eval()
     run = write_run(tmp_path / "run", network, "lightning_modules.googlenet.GoogLeNet")

@@ -95,6 +95,7 @@ def test_safetensors_and_an_exported_folder(tmp_path: Path) -> None:
     ],
     ids=["alexnet", "resnet18", "resnet50", "googlenet"],
 )
+@pytest.mark.slow(2)
 def test_same_logits_as_torchvision(
     reference: Callable[..., nn.Module], ours: Callable[..., ImageClassifier], tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_fully_connected_weights_as_convolutions(tmp_path: Path) -> None:
     torch.testing.assert_close(dense(images), plain(images))
 
 
+@pytest.mark.slow(2)
 def test_deeper_networks_of_vgg_start_from_layers_of_a(tmp_path: Path) -> None:
     sizes: dict[str, Any] = {"stem": "small", "fc_width": 32, "num_classes": 10}
     a = VGG("A", **sizes, initialization="kaiming")
@@ -168,6 +170,7 @@ def test_only_output_layers_may_differ(tmp_path: Path) -> None:
         loaded(AlexNet(stem="small", fc_width=16, weights=str(tmp_path / "w.pth")))
 
 
+@pytest.mark.slow(2)
 def test_auxiliary_heads(tmp_path: Path, messages: list[str]) -> None:
     arguments: dict[str, Any] = {"stem": "small", "num_classes": 10}
     with_heads, without = tmp_path / "with.pth", tmp_path / "without.pth"
@@ -223,6 +226,7 @@ def test_checkpoints_name_their_network(tmp_path: Path, messages: list[str]) -> 
     assert messages == [f"Not as in {tmp_path / 'a.ckpt'}: variant: x → cifar"]
 
 
+@pytest.mark.slow(2)
 def test_torchvisions_bottlenecks_are_not_the_papers(tmp_path: Path) -> None:
     """Names and shapes are the same, strides are not."""
     torch.save(models.resnet50().state_dict(), tmp_path / "w.pth")

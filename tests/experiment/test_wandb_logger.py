@@ -178,6 +178,7 @@ def test_senseless_environment_does_not_stop_the_run(name, value, wandb_environm
 
 
 @pytest.mark.parametrize("server", ["no key", "closed port", "silent", "error 500", "hangs after the first answer"])
+@pytest.mark.slow(3)
 def test_start_without_a_usable_server_is_offline_within_five_seconds(
     server, unusable_servers, wandb_environment, tmp_path, caplog
 ):
@@ -216,6 +217,7 @@ def test_checkpoints_are_not_uploaded_from_an_offline_run(wandb_environment, tmp
         start_seconds(tmp_path, log_model="all", offline=True)
 
 
+@pytest.mark.slow(3)
 def test_offline_log_holds_config_metrics_and_summary(wandb_environment, tmp_path):
     logger = ResilientWandbLogger(
         save_dir=str(tmp_path),
@@ -295,6 +297,7 @@ def test_only_rank_zero_talks(wandb_environment, tmp_path, monkeypatch):
     assert not (tmp_path / "wandb").exists()
 
 
+@pytest.mark.slow(8)
 def test_killed_run_leaves_its_metrics(tmp_path):
     program = (
         "import os, time\n"

@@ -83,6 +83,7 @@ def silence(network: ImageClassifier) -> ImageClassifier:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.slow(1)
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     network = NETWORKS[name]()
     logits, auxiliary = network.training_outputs(torch.randn(4, 3, 32, 32))
@@ -114,6 +115,7 @@ def test_switches_change_neither_keys_nor_results(name: str) -> None:
     assert F.cosine_similarity(low.float().flatten(), plain(images).flatten(), dim=0) > 0.98
 
 
+@pytest.mark.slow(30)
 def test_compiled_network_keeps_its_keys_and_logits() -> None:
     plain = ResNet(8, variant="cifar").eval()
     compiled = ResNet(8, variant="cifar", compile=True).eval()

@@ -113,6 +113,7 @@ def test_measuring_changes_no_bit(tmp_path: Path) -> None:
         assert all(value >= 0 for value in rows.values(name))
 
 
+@pytest.mark.slow(6)
 def test_a_compiled_network_is_measured_alike(tmp_path: Path) -> None:
     """AOTAutograd frees its buffers in the backward pass, so that a second one would fail."""
     rows = {}
@@ -199,6 +200,7 @@ def test_a_resumed_run_goes_on_with_the_same_weights(schedule: dict[str, Any], t
     assert all(map(torch.equal, expected.state_dict().values(), resumed.state_dict().values()))
 
 
+@pytest.mark.slow(2)
 def test_balance_brings_the_gradient_to_its_share(tmp_path: Path) -> None:
     balance = AuxiliaryLossWeighting(others=WeightSchedule(kind="balance", start=0.5))
     network = tiny_net(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.0))

@@ -20,7 +20,11 @@ WNIDS = ("n02000002", "n02000001", "n02000003")
 LAYOUTS = ("shards", "tree")
 FORK = multiprocessing.get_context("fork")  # the package is imported already
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
+pytestmark = [
+    pytest.mark.slow(3),
+    pytest.mark.xdist_group("preparation killed"),
+    pytest.mark.skipif(os.name != "posix", reason="kills with a signal"),
+]
 
 
 @pytest.fixture(scope="module")
