@@ -188,7 +188,7 @@ class Generator(Player[GeneratorNetwork]):
         losses: See `Player`.
         make_optimizer: See `Player`.
         make_lr_scheduler: See `Player`.
-        num_classes: Number of classes of which each fake image is told one; None for a generator that is told none.
+        conditional: Whether the generator is told the class of each fake image.
         ema_decay: Part of the old average of the weights in the new one; None keeps no average.
 
     Raises:
@@ -203,17 +203,17 @@ class Generator(Player[GeneratorNetwork]):
         losses: Losses,
         make_optimizer: OptimizerCallable,
         make_lr_scheduler: LRSchedulerCallable | None,
-        num_classes: int | None,
+        conditional: bool,
         ema_decay: float | None,
     ) -> None:
         super().__init__(network, losses, make_optimizer, make_lr_scheduler)
-        if num_classes is not None and network.num_classes is None:
+        if conditional and network.num_classes is None:
             raise ValueError(
                 f"The networks {paper_of(network)} are told no classes: set conditional to false, or use others."
             )
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.9999: {ema_decay} does not.")
-        self.num_classes = num_classes
+        self.num_classes = network.num_classes if conditional else None
         self.ema_decay = ema_decay
         self.average = None if ema_decay is None else copy.deepcopy(network).requires_grad_(False)
 
