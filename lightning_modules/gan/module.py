@@ -112,10 +112,9 @@ class GAN(LightningModule):
         if labels_per_class is not None:
             self.semi_supervised = SemiSupervised(self.discriminator, labels_per_class, supervised_weight)
         losses = Losses(OBJECTIVES[objective], feature_matching, self.semi_supervised, stabilizers)
-        told = self.num_classes if conditional else None
         self.players = (
             Discriminator(self.discriminator, losses, discriminator_optimizer, discriminator_lr_scheduler),
-            Generator(self.generator, losses, generator_optimizer, generator_lr_scheduler, told, ema_decay),
+            Generator(self.generator, losses, generator_optimizer, generator_lr_scheduler, conditional, ema_decay),
         )
         self.architecture = f"GAN ({networks})"
         self.conditional = conditional
@@ -185,8 +184,7 @@ class GAN(LightningModule):
         updates, more_batches = divmod(self.batches + 1, self.accumulate_batches)
         generator_too = not more_batches and updates % self.discriminator_steps == 0
         # The same fake images serve both players, unless the generator needs others.
-        shared = generator_too and self.generator_parts == 1
-        with torch.set_grad_enabled(shared):
+        with torch.set_grad_enabled(generator_too and self.generator_parts == 1):
             fake = generator.fake_images(draws, len(real.images), 0)
         loss, metrics = discriminator.loss(draws, real, fake)
         for name, value in metrics.items():

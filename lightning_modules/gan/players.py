@@ -176,7 +176,7 @@ class Discriminator(Player[DiscriminatorNetwork]):
 class Generator(Player[GeneratorNetwork]):
     """The generator, which learns to make images that the discriminator takes for real; see `Player`.
 
-    Each fake image is told one of `num_classes` classes, if any. With `ema_decay`, the part of the old average in the
+    It is told the class of each fake image where `conditional`. With `ema_decay`, the part of the old average in the
     new one, an average of the weights is kept.
 
     Raises:
@@ -191,17 +191,17 @@ class Generator(Player[GeneratorNetwork]):
         losses: Losses,
         make_optimizer: OptimizerCallable,
         make_lr_scheduler: LRSchedulerCallable | None,
-        num_classes: int | None,
+        conditional: bool,
         ema_decay: float | None,
     ) -> None:
         super().__init__(network, losses, make_optimizer, make_lr_scheduler)
-        if num_classes is not None and network.num_classes is None:
+        if conditional and network.num_classes is None:
             raise ValueError(
                 f"The networks {paper_of(network)} are told no classes: set conditional to false, or use others."
             )
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.9999: {ema_decay} does not.")
-        self.num_classes = num_classes
+        self.num_classes = network.num_classes if conditional else None
         self.ema_decay = ema_decay
         self.average = None if ema_decay is None else copy.deepcopy(network).requires_grad_(False)
 

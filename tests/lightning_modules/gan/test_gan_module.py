@@ -225,15 +225,16 @@ def test_a_run_from_the_command_line_is_recorded(run_main: Callable[..., None], 
 def test_stabilizers_are_options_of_the_command_line_and_of_checkpoints(
     run_main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--config", "configs/data/digits.yaml", "--config", "configs/gan/mlp.yaml", "--trainer.accelerator", "cpu"]
+    files = ["configs/base.yaml", "configs/data/digits.yaml", "configs/gan/mlp.yaml"]
+    words = [word for file in files for word in ("--config", file)] + ["--trainer.accelerator", "cpu"]
     words += ["--data.val_size", "100", "--data.batch_size", "64", "--trainer.max_epochs", "1", "--run_dir", "run"]
-    words += ["--trainer.limit_train_batches", "1", "--trainer.limit_val_batches", "1"]
+    words += ["--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "2"]
     run_main("fit", *words, "--model.stabilizers.r1", "10", "--model.stabilizers.gradient_clip_val", "2")
     (checkpoint,) = (tmp_path / "run" / "checkpoints").glob("*.ckpt")
     arguments = torch.load(checkpoint, weights_only=True)["hyper_parameters"]
     assert arguments["stabilizers"] == asdict(Stabilizers(r1=10, gradient_clip_val=2))
     restored = GAN(**{name: value for name, value in arguments.items() if not name.startswith("_")})
-    assert restored.stabilizers == Stabilizers(r1=10, gradient_clip_val=2)
+    assert restored.players[1].stabilizers == Stabilizers(r1=10, gradient_clip_val=2)
     with pytest.raises(SystemExit):
         run_main("fit", *words, "--model.stabilizers.r1", "-1")
     assert "r1 must be at least 0, not -1" in capsys.readouterr().err
