@@ -50,11 +50,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Give the memory of networks back: they lie in circles with their Trainers, and freed blocks among used ones."""
-    if item.get_closest_marker("slow"):
+def pytest_runtest_teardown() -> None:
+    """Above 1 GB, give memory back: networks lie in circles with their Trainers, freed blocks among used ones."""
+    statistics = Path("/proc/self/statm")
+    if statistics.exists() and int(statistics.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > 2**30:
         gc.collect()
-        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None:
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
             trim(0)
 
 
