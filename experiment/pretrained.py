@@ -1,6 +1,7 @@
 """A trained network without its training, in the layout of the Hugging Face Hub, and its model card."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -169,10 +170,11 @@ Apache-2.0, as the project's. The data set has terms of its own.
 
 def wilson_interval(proportion: float, count: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a proportion that was observed on `count` images."""
-    from scipy.stats import binomtest  # noqa: PLC0415  its import takes long, and few commands need it
-
-    interval = binomtest(round(proportion * count), count).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    quantile = 1.96
+    shrinkage = quantile**2 / count
+    center = (proportion + shrinkage / 2) / (1 + shrinkage)
+    half = quantile * math.sqrt(proportion * (1 - proportion) / count + shrinkage / (4 * count)) / (1 + shrinkage)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def _header(network: ImageClassifier, training: dict[str, Any]) -> ModelCardData:
