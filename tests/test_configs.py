@@ -40,7 +40,7 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fetching = [
         data_class
-        for data_class in (getattr(datamodules, name) for name in datamodules.__all__)
+        for data_class in datamodules.data_sets().values()
         if issubclass(data_class, InMemoryDataModule) and data_class.prepare_data is not InMemoryDataModule.prepare_data
     ]
     assert CIFAR10 in fetching
