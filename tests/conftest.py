@@ -49,11 +49,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: (-seconds[groups[item]], groups[item]))
 
 
+def pytest_collection_finish() -> None:
+    """What is imported stays: collecting garbage need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown() -> None:
-    """Above 1 GB, give memory back: networks lie in circles with their Trainers, freed blocks among used ones."""
-    statistics = Path("/proc/self/statm")
-    if statistics.exists() and int(statistics.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > 2**30:
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Give memory back after a slow test: networks lie in circles with their Trainers, freed blocks among used ones."""
+    if item.get_closest_marker("slow"):
         gc.collect()
         if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
             trim(0)

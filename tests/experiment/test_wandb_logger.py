@@ -15,6 +15,7 @@ import wandb
 
 from experiment.wandb_connection import choose_mode, server_problem
 from experiment.wandb_logger import START_SECONDS, ResilientWandbLogger, better_values
+from tests.experiment.wandb_server import no_account
 from tests.forked import run_on_ranks
 
 KEY = "a" * 40
@@ -71,16 +72,9 @@ def closed_port():
 
 
 @pytest.fixture
-def wandb_environment(tmp_path, monkeypatch):
-    """No key and no settings, whatever the machine has; wandb reads the environment anew."""
-    for name in [name for name in os.environ if name.startswith("WANDB_") and name != "WANDB_ERROR_REPORTING"]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.chdir(tmp_path)
-    wandb.teardown()
-    yield monkeypatch
-    wandb.teardown()
+def wandb_environment(tmp_path):
+    with no_account(tmp_path) as environment:
+        yield environment
 
 
 def inspect(directory, *options):

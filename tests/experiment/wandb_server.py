@@ -31,13 +31,13 @@ def end_of_process() -> None:
 @contextmanager
 def no_account(folder: Path) -> Iterator[pytest.MonkeyPatch]:
     """No key and no settings of W&B's, whatever the machine has, in an empty folder; wandb reads all of it anew."""
+    end_of_process()  # before the environment is kept: its WANDB_SERVICE would name a service that has ended
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name in [name for name in os.environ if name.startswith("WANDB_") and name != "WANDB_ERROR_REPORTING"]:
             monkeypatch.delenv(name)
         monkeypatch.setenv("NETRC", str(folder / "netrc"))
         monkeypatch.setenv("WANDB_CONFIG_DIR", str(folder / "config"))
         monkeypatch.chdir(folder)
-        end_of_process()
         yield monkeypatch
         end_of_process()
 
