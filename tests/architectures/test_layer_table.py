@@ -165,20 +165,21 @@ def test_an_unusual_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "size", "names"),
+    ("build", "size", "names"),
     [
         (
-            AlexNet(variant="authors2012", image_size=451),
+            lambda: AlexNet(variant="authors2012", image_size=451, fc_width=1),
             451,
             ["features.1", "features.3", "features.8", "features.15"],
         ),
-        (ResNet(20, variant="cifar"), 128, ["stem.0.0", "stages.1.0.branch.0.0", "stages.2.2.branch.2.0"]),
-        (ResNet(18, shortcut="A"), 256, ["stem.2", "stages.1.0.branch.2.0", "stages.2.0.branch.0.0"]),
-        (GoogLeNet(stem="small"), 128, ["until_4a.3b.branch_pool.1.0", "until_4a.4a.branch_5x5.1.0"]),
+        (lambda: ResNet(20, variant="cifar"), 128, ["stem.0.0", "stages.1.0.branch.0.0", "stages.2.2.branch.2.0"]),
+        (lambda: ResNet(18, shortcut="A"), 256, ["stem.2", "stages.1.0.branch.2.0", "stages.2.0.branch.0.0"]),
+        (lambda: GoogLeNet(stem="small"), 128, ["until_4a.3b.branch_pool.1.0", "until_4a.4a.branch_5x5.1.0"]),
     ],
     ids=["AlexNet authors2012", "ResNet-20", "ResNet-18 A", "GoogLeNet"],
 )
-def test_fields_are_what_gradients_reach(network: ImageClassifier, size: int, names: list[str]) -> None:
+def test_fields_are_what_gradients_reach(build: Callable[[], ImageClassifier], size: int, names: list[str]) -> None:
+    network = build()
     expected = fields(network)
     assert {name: reach(network, size, name) for name in names} == {name: expected[name] for name in names}
 
