@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -112,15 +112,6 @@ def surest_mistakes(outcomes: Outcomes, one: int, other: int, most: int) -> list
     return sorted(found, key=lambda mistake: (-mistake.probability, mistake.image))[:most]
 
 
-@runtime_checkable
-class HasSource(Protocol):
-    """What a loader must have for its mistakes to be drawn; without, only their numbers are written."""
-
-    @property
-    def split(self) -> Any:
-        """Its `batches` gives a batch for each request: indices (B,), and None for an evaluation."""
-
-
 class ClassErrors(Callback):
     """Writes the confusion matrix and draws the surest mistakes of the pairs of classes that are confused most.
 
@@ -182,8 +173,9 @@ class ClassErrors(Callback):
         rows = [surest_mistakes(outcomes, one, other, MISTAKES_OF_A_PAIR) for one, other, _ in pairs]
         mistakes = [mistake for row in rows for mistake in row]
         boxes: list[tuple[int, int, int, int] | None] = [None] * len(mistakes)
-        if mistakes and isinstance(loader, HasSource):
-            picture, drawn_at = mistakes_picture(rows, _pictures(loader.split, mistakes), names)
+        split = getattr(loader, "split", None)  # without one, as of a user's own loader, mistakes are not drawn
+        if mistakes and split is not None:
+            picture, drawn_at = mistakes_picture(rows, _pictures(split, mistakes), names)
             boxes = [*drawn_at]
             publish(trainer, PICTURE, picture)
         errors = record.ClassErrors(
