@@ -13,6 +13,7 @@ from callbacks.gan.distances import bias_warning
 from callbacks.gan.feature_spaces import FeatureSpace, InceptionFeatures, read_classifier
 from callbacks.gan.measures import MEASURES, OF_PIXELS, ImageSet, MeasureName, measured
 from callbacks.gan.pixels import as_bytes
+from callbacks.measured_steps import evaluated_split, log_evaluation
 from records.measures import add_measurement
 
 INCEPTION = "inception"
@@ -132,7 +133,7 @@ class SampleMeasures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the real images, the first time."""
-        wanted = self.real_split != "train" and _split(trainer) not in self._real and not dataloader_idx
+        wanted = self.real_split != "train" and evaluated_split(trainer) not in self._real and not dataloader_idx
         if wanted and self._is_due(trainer):
             counted = batch.labels >= 0
             self._collected.append((as_bytes(batch.images[counted]), batch.indices[counted].cpu()))
@@ -142,7 +143,7 @@ class SampleMeasures(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, if it is time."""
         if self._is_due(trainer):
-            self._measure(trainer, pl_module, _split(trainer))
+            self._measure(trainer, pl_module, evaluated_split(trainer))
 
     on_test_epoch_end = on_validation_epoch_end
 
@@ -176,9 +177,7 @@ class SampleMeasures(Callback):
         values, failure = trainer.strategy.broadcast((values, failure))
         if failure is not None:
             raise ValueError(failure)
-        for name, value in values.items():
-            # All ranks have the same value already; their maximum is that value, to the bit.
-            pl_module.log(f"{split}/{name}", value, sync_dist=True, reduce_fx="max")
+        log_evaluation(trainer, pl_module, values)
 
     def _gather(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Bring the real images of all ranks together, in the order of the split, whatever their number."""
@@ -240,7 +239,3 @@ class SampleMeasures(Callback):
             "features": None if self._space is None else self._space.description(),
             "values": values,
         }
-
-
-def _split(trainer: Trainer) -> str:
-    return "test" if trainer.testing else "val"
