@@ -141,12 +141,16 @@ class ObjectLocalization(Callback):
         if missing > 0 and trainer.is_global_zero:
             # Of the few that are drawn, the map is that of the predicted class, right or wrong.
             images, predicted = batch.images[batch.labels >= 0][:missing], ranking[:missing, 0]
-            drawn_maps = _enlarged_maps(maps[:missing], weights, predicted, size)
-            names = [name_of_class(trainer, label) for label in predicted.tolist()]
-            shown = zip(
-                names, images, drawn_maps, predicted.tolist(), labels.tolist(), photographs, true_boxes, strict=False
-            )
-            self._examples += [self._example(*columns) for columns in shown]
+            for row, activation_map in enumerate(_enlarged_maps(maps[:missing], weights, predicted, size)):
+                box, view = box_of_map(activation_map, self.threshold), photographs[row].view
+                found = torch.tensor([in_photograph(box, size, view)], dtype=torch.float64)
+                overlap = float(overlaps(found, true_boxes[row]).max())
+                shown = [in_view(true_box, size, view) for true_box in true_boxes[row].tolist()]
+                picture = localization_picture(images[row], activation_map, shown, box)
+                right = "right" if predicted[row] == labels[row] else "wrong"
+                self._examples.append(
+                    (f"{name_of_class(trainer, int(predicted[row]))} ({right}), {overlap:.0%}", picture)
+                )
 
     on_test_batch_end = on_validation_batch_end
 
@@ -188,24 +192,6 @@ class ObjectLocalization(Callback):
                 "ILSVRC2012_bbox_val_v3.tgz."
             ) from None
         return torch.from_numpy(boxes.scaled_to(photograph.width, photograph.height))
-
-    def _example(
-        self,
-        name: str,
-        image: Tensor,
-        activation_map: NDArray[np.float32],
-        predicted: int,
-        label: int,
-        photograph: Photograph,
-        true_boxes: Tensor,
-    ) -> tuple[str, Image.Image]:
-        height, width = image.shape[-2:]
-        box = box_of_map(activation_map, self.threshold)
-        found = torch.tensor([in_photograph(box, (height, width), photograph.view)], dtype=torch.float64)
-        shown = [in_view(true_box, (height, width), photograph.view) for true_box in true_boxes.tolist()]
-        picture = localization_picture(image, activation_map, shown, box)
-        right, overlap = "right" if predicted == label else "wrong", float(overlaps(found, true_boxes).max())
-        return f"{name} ({right}), {overlap:.0%}", picture
 
 
 def _enlarged_maps(

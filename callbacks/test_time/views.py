@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 ProtocolName = Literal[
     "flip",
@@ -14,15 +14,6 @@ ProtocolName = Literal[
     "googlenet_crops",
     "resnet_dense",
 ]
-
-
-class Window(NamedTuple):
-    """A box in an image, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
 
 
 @dataclass(frozen=True)
@@ -49,8 +40,8 @@ class View:
     flip: bool = False
     weight: float = 1.0
 
-    def window(self, height: int, width: int) -> Window:
-        """What is cut out of an image of `height` and `width`, before it is resized or mirrored."""
+    def window(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Top, left, height and width of what is cut out of an image, before it is resized or mirrored."""
         top = left = 0
         if self.square is not None:
             length = min(height, width)
@@ -61,7 +52,7 @@ class View:
             top += _offset(row, height - self.size)
             left += _offset(column, width - self.size)
             height = width = self.size
-        return Window(top + self.shift[0], left + self.shift[1], height, width)
+        return top + self.shift[0], left + self.shift[1], height, width
 
     @property
     def resized(self) -> bool:

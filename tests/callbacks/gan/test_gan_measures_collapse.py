@@ -30,9 +30,7 @@ def test_the_rule_names_what_it_saw() -> None:
     assert rule.collapses([right] * 3) == [
         "the discriminator is right on 100.0% of real and 100.0% of fake images (alarm from 99.9%)"
     ]
-    assert (
-        rule.collapses([WELL._replace(accuracy_real=1.0)] * 3) == []
-    )  # it says real to all
+    assert rule.collapses([WELL._replace(accuracy_real=1.0)] * 3) == []  # it says real to all
     assert len(rule.collapses([right._replace(diversity=0.0, loss=0.0)] * 3)) == 3
     assert rule.collapses([Check(0)] * 3) == []  # nothing is known
 
