@@ -6,9 +6,22 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from records.checkpoints import SUFFIX, best_checkpoints, digest_path, is_damaged, is_verified, sha256_of, write_digest
+from records.checkpoints import (
+    SUFFIX,
+    CheckpointIndex,
+    SavedCheckpoint,
+    best_checkpoints,
+    digest_path,
+    digests_of,
+    file_of_run,
+    is_damaged,
+    is_verified,
+    sha256_of,
+    write_digest,
+)
 from records.files import whole_file
 from records.layout import CHECKPOINTS, CONFIG
 
@@ -22,7 +35,16 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
 
     The file is written under another name in its own folder, flushed to the disk and renamed; then the digest, which
     `sha256sum --check` reads, is written likewise. A checkpoint without its digest was interrupted and is not resumed.
+    If it takes the place of another of the same name, the digests of both are there while it does. Last, the index of
+    the run names it.
+
+    Attributes:
+        callbacks: Those that save the checkpoints of a run, which tell what is best; without any there is no index.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.callbacks: Sequence[Callback] = ()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path` and its digest beside it.
@@ -31,12 +53,16 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
             OSError: The file cannot be written; what stood there before still does.
         """
         target = Path(path)
-        digest_path(target).unlink(missing_ok=True)
+        earlier = digests_of(target) if target.exists() else []
         with whole_file(target) as file:
             torch.save(checkpoint, file)
             file.flush()
             digest = sha256_of(Path(file.name))
+            if earlier:
+                write_digest(target, digest, earlier[0])
         write_digest(target, digest)
+        if self.callbacks and target.parent.name == CHECKPOINTS:
+            self._index(checkpoint, target)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
@@ -52,6 +78,29 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
         """Remove a checkpoint and its digest."""
         Path(path).unlink(missing_ok=True)
         digest_path(Path(path)).unlink(missing_ok=True)
+
+    def _index(self, checkpoint: Mapping[str, Any], target: Path) -> None:
+        """Name a checkpoint in the index of its run, and what is the best one now."""
+        run, name = target.parent.parent, f"{CHECKPOINTS}/{target.name}"
+        earlier = CheckpointIndex.of_run(run)
+        best, monitor, score = earlier.best, None, None
+        for callback in self.callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
+                best = f"{CHECKPOINTS}/{Path(callback.best_model_path).name}"
+                if str(target) in callback.best_k_models:
+                    monitor, score = callback.monitor, float(callback.best_k_models[str(target)])
+                break
+        resumable = "optimizer_states" in checkpoint
+        saved = SavedCheckpoint(
+            file=name,
+            epoch=checkpoint["epoch"],
+            step=checkpoint["global_step"],
+            monitor=monitor,
+            value=score,
+            resumable=resumable,
+        )
+        others = [one for one in earlier.saved if one.file != name and file_of_run(run, one.file)]
+        CheckpointIndex(best=best, latest=name if resumable else earlier.latest, saved=[*others, saved]).write(run)
 
 
 def load_verified(path: Path, map_location: Any | None = "cpu") -> Any:
@@ -98,13 +147,19 @@ def with_config_of_resumed_run(words: Sequence[str]) -> list[str]:
     return words
 
 
+def latest_of_run(run: Path) -> Path | None:
+    """The checkpoint from which a run goes on: the latest of its index, else the newest that verifies, if any does."""
+    indexed = file_of_run(run, CheckpointIndex.of_run(run).latest)
+    return indexed if indexed is not None and is_verified(indexed) else newest_verified(run / CHECKPOINTS)
+
+
 def checkpoint_to_resume(run: Path) -> Path:
-    """The newest checkpoint of a run that verifies.
+    """The checkpoint from which a run goes on.
 
     Raises:
-        ValueError: The run has none.
+        ValueError: The run has none that verifies.
     """
-    checkpoint = newest_verified(run / CHECKPOINTS)
+    checkpoint = latest_of_run(run)
     if checkpoint is None:
         raise ValueError(f"The run {run} has no checkpoint that verifies: start it anew, without --resume.")
     return checkpoint
@@ -128,7 +183,7 @@ def checkpoint_to_evaluate(path: str) -> Path:
     best = best_checkpoints(Path(path))
     if len(best) > 1:
         raise ValueError(f"The run {path} has several best checkpoints: name a file of {folder} with --ckpt_path.")
-    checkpoint = best[0] if best else newest_verified(folder)
+    checkpoint = best[0] if best else latest_of_run(Path(path))
     if checkpoint is None:
         raise ValueError(f"The run {path} has no checkpoint that verifies: name another with --ckpt_path.")
     return checkpoint
