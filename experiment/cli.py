@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressB
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
-from callbacks import BestCheckpoint, EpochProgressBar, LatestCheckpoint, StepSeed, Throughput
+from callbacks import BestCheckpoint, EpochProgressBar, KeepFinite, LatestCheckpoint, StepSeed, Throughput
 from experiment.checkpoints import (
     VerifiedCheckpointIO,
     checkpoint_to_evaluate,
@@ -34,6 +34,7 @@ from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
 from records.files import remove_parts
 from records.layout import CHECKPOINTS
+from records.weights import TO_RESUME
 
 COMMANDS = {
     "fit": "Train a network, and validate it after each epoch.",
@@ -171,7 +172,7 @@ class ExperimentCLI(LightningCLI):
         """Load the weights to start from; where a checkpoint will be loaded, they are not even read."""
         options = self.config[self.subcommand]
         if str(options.resume) == "auto":
-            resumed = latest_of_run(options.run_dir) is not None
+            resumed = latest_of_run(options.run_dir, TO_RESUME) is not None
         else:
             resumed = bool(options.resume or options.ckpt_path)
         if not resumed:
@@ -208,7 +209,7 @@ class ExperimentCLI(LightningCLI):
         if options.resume:
             automatic = str(options.resume) == "auto"
             path = options.run_dir if automatic else options.resume
-            checkpoint = latest_of_run(path) if automatic else checkpoint_to_resume(path)
+            checkpoint = latest_of_run(path, TO_RESUME) if automatic else checkpoint_to_resume(path)
             if checkpoint is not None:
                 self._go_on(path, checkpoint)
             if not writes:
@@ -256,7 +257,7 @@ class ExperimentCLI(LightningCLI):
 
 
 def _callbacks(settings: Namespace) -> list[Callback]:
-    """The user's callbacks as they are, and a progress bar if there is none.
+    """The user's callbacks as they are, what keeps a run finite, and a progress bar if there is none.
 
     Of those in base.yaml, Lightning refuses some by other settings: these are left out. The user's own checkpoint of a
     kind that base.yaml has, too, replaces it.
@@ -271,6 +272,8 @@ def _callbacks(settings: Namespace) -> list[Callback]:
         kept = [callback for callback in kept if type(callback) not in checkpoints]
     if settings.enable_progress_bar in (None, True) and not any(isinstance(one, ProgressBar) for one in kept):
         kept.append(EpochProgressBar())
+    if not any(isinstance(callback, KeepFinite) for callback in kept):
+        kept.append(KeepFinite())
     return kept
 
 

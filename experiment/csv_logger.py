@@ -24,10 +24,10 @@ class ResumableCSVLogger(Logger):
     metrics in the order in which they first appeared. A row is in the file as soon as it is logged, so a killed process
     loses none, and it is forced to the disk with every checkpoint.
 
-    A directory belongs to one ``fit``. A resumed run logs again what came after its checkpoint: with its first row those
-    rows are dropped, but for what the checkpoint's own step logged behind it. If the checkpoint does not tell how many
-    rows it had, those of later steps are dropped; at the first row's own step, a row is dropped only once a row with the
-    same columns replaces it.
+    A directory belongs to one ``fit``. A resumed run logs again what came after its checkpoint: with its first row
+    those rows are dropped, but for what the checkpoint's own step logged behind it. If the checkpoint does not tell how
+    many rows it had, those of later steps are dropped; at the first row's own step, a row is dropped only once a row
+    with the same columns replaces it.
 
     Args:
         save_dir: Directory of the run, which also gets the ``checkpoints`` of every ``ModelCheckpoint`` without a

@@ -102,14 +102,14 @@ def prepare(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         elif isinstance(callback, ModelCheckpoint) and callback.dirpath is not None:
             here = os.fspath(callback.dirpath)
             states[callback.state_key] = _known_best(
-                moved(state, state.get("dirpath", here), here), Path(here), callback
+                moved(state, state.get("dirpath") or "", here), Path(here), callback
             )
 
 
 def portable(states: dict[str, Any], callbacks: Iterable[Callback]) -> dict[str, Any]:
     """States of callbacks as a checkpoint holds them: with names of files in the place of paths."""
-    folders = {one.state_key: one.dirpath for one in callbacks if isinstance(one, ModelCheckpoint)}
-    return {key: moved(state, folders[key], "") if folders.get(key) else state for key, state in states.items()}
+    folders = {one.state_key: one.dirpath or "" for one in callbacks if isinstance(one, ModelCheckpoint)}
+    return {key: moved(state, folders[key], "") if key in folders else state for key, state in states.items()}
 
 
 def moved(state: dict[str, Any], source: str | Path, target: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class RunRecord(SaveConfigCallback):
 
     Both are there from the first batch on, and not before, as a command that is refused leaves nothing behind. The
     summary then has the status `running`, so that a run that was killed is not taken for one that never was; it is
-    written anew after each validation and at the end. A run that goes on keeps what it has until there is something new.
+    written anew after each validation and at the end. A run that goes on keeps what it has until there is more.
     """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, directory: RunDirectory) -> None:

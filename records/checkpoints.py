@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from records.files import UnreadableError, read_text, write_whole
+from pydantic import Field
+
+from records.files import UnreadableError, open_regular, read_text, write_whole
 from records.layout import CHECKPOINT_INDEX, CHECKPOINTS
 from records.record import Flag, Name, Number, Part, Record, Text, Whole
 
@@ -36,7 +38,7 @@ class CheckpointIndex(Record):
     format: Any = 1
     best: Text = None
     latest: Text = None
-    saved: list[SavedCheckpoint] = []
+    saved: list[SavedCheckpoint] = Field(default_factory=list)
 
     @classmethod
     def of_run(cls, directory: Path) -> "CheckpointIndex":
@@ -82,8 +84,12 @@ def digest_path(checkpoint: Path) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
+    """SHA-256 of the bytes of a regular file, in hex.
+
+    Raises:
+        UnreadableError: There is no such file, or it cannot be read.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -106,7 +112,7 @@ def is_verified(checkpoint: Path) -> bool:
     """Whether a digest beside a checkpoint is there and matches."""
     try:
         return bool(digests := digests_of(checkpoint)) and sha256_of(checkpoint) in digests
-    except OSError:
+    except (OSError, UnreadableError):
         return False
 
 

@@ -182,13 +182,14 @@ def is_ending(trainer: Trainer) -> bool:
     """Whether the run stops after this step: because it has done its steps, or was told to and may."""
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
         return True
-    enough_epochs = trainer.fit_loop.epoch_progress.current.processed >= (trainer.fit_loop.min_epochs or 0)
-    return trainer.should_stop and enough_epochs and trainer.global_step >= (trainer.min_steps or 0)
+    epochs: int = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+    enough = epochs >= (trainer.fit_loop.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
+    return trainer.should_stop and enough
 
 
 def validates_after(trainer: Trainer, batch_idx: int) -> bool:
     """Whether a validation is due after this batch, stop or not."""
-    every, epochs = trainer.val_check_batch, trainer.check_val_every_n_epoch  # type: ignore[attr-defined]
+    every, epochs = trainer.val_check_batch, trainer.check_val_every_n_epoch
     if not trainer.enable_validation or every is None or every == math.inf:
         return False
     if epochs is None:
