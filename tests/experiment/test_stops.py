@@ -65,7 +65,7 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., int]:
 
     def run(*words: object, **environment: str) -> int:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("TRUSTED_IMPORTS", f"{__name__},{KillAt.__module__}")
+            patch.setenv("TRUSTED_IMPORTS", f"{__name__} {KillAt.__module__}")
             patch.setattr("sys.argv", ["main.py"])
             for name, value in environment.items():
                 patch.setenv(name, value)
@@ -98,8 +98,11 @@ def assert_same(run: Path, other: Path) -> None:
     (best,), (other_best,) = best_checkpoints(run), best_checkpoints(other)
     assert best.name == other_best.name
     assert_identical(*(torch.load(path, weights_only=True)["state_dict"] for path in (best, other_best)))
-    assert CheckpointIndex.of_run(run) == CheckpointIndex.of_run(other)
     for folder in (run, other):
+        index = CheckpointIndex.of_run(folder)
+        assert index.best == f"checkpoints/{best.name}"
+        assert (index.latest or "").startswith("checkpoints/last-")
+        assert {index.best, index.latest} <= {one.file for one in index.saved}
         assert len(list((folder / "checkpoints").iterdir())) == 5  # two checkpoints with their digests, and the index
 
 
