@@ -163,7 +163,7 @@ def with_config_of_resumed_run(words: Sequence[str]) -> list[str]:
         value = word.partition("=")[2] if word.startswith("--resume=") else ""
         if word == "--resume" and position + 1 < len(words):
             value = words[position + 1]
-        config = Path(value) / CONFIG
+        config = Path(value).expanduser() / CONFIG
         if value and config.is_file():
             return [*words[:1], "--config", str(config), *words[1:]]
     return words
