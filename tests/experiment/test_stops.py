@@ -12,6 +12,7 @@ from tests.experiment.small_runs import assert_same_run, final_state
 
 pytestmark = [pytest.mark.slow(3), pytest.mark.xdist_group("stops")]
 
+SAME = "--seed_everything=7"
 EARLY = """
 trainer:
   callbacks+:
@@ -31,23 +32,13 @@ trainer:
         pytest.param("--trainer.max_steps=12", {}, "--trainer.max_steps=100", id="by max_steps at an epoch's end"),
         pytest.param("--trainer.max_epochs=2", {}, "--trainer.max_epochs=3", id="by max_epochs"),
         pytest.param("--trainer.max_epochs=2", {}, "--trainer.max_steps=100", id="by max_epochs, now in steps"),
-        pytest.param(
-            "--trainer.max_time=00:00:10:00", {"STOP_AT": "2"}, "--seed_everything=7", id="before a validation"
-        ),
-        pytest.param(
-            "--trainer.max_time=00:00:10:00", {"STOP_AT": "4"}, "--seed_everything=7", id="in the first epoch"
-        ),
-        pytest.param("--trainer.max_time=00:00:10:00", {"STOP_AT": "9"}, "--seed_everything=7", id="at a validation"),
-        pytest.param(
-            "--trainer.max_time=00:00:10:00", {"STOP_AT": "17"}, "--seed_everything=7", id="in the last epoch"
-        ),
-        pytest.param("--seed_everything=7", {"KILL_AT": "0 backward 2 SIGINT"}, "--seed_everything=7", id="by Ctrl+C"),
-        pytest.param(
-            "--seed_everything=7", {"KILL_AT": "0 backward 9 SIGINT"}, "--trainer.max_steps=100", id="before validating"
-        ),
-        pytest.param(
-            "--seed_everything=7", {"KILL_AT": "0 validation_start 1 SIGTERM"}, "--seed_everything=7", id="validating"
-        ),
+        pytest.param(SAME, {"STOP_AT": "2"}, SAME, id="before a validation"),
+        pytest.param(SAME, {"STOP_AT": "4"}, SAME, id="in the first epoch"),
+        pytest.param(SAME, {"STOP_AT": "9"}, SAME, id="at a validation"),
+        pytest.param(SAME, {"STOP_AT": "17"}, SAME, id="in the last epoch"),
+        pytest.param(SAME, {"KILL_AT": "0 backward 2 SIGINT"}, SAME, id="by Ctrl+C"),
+        pytest.param(SAME, {"KILL_AT": "0 backward 9 SIGINT"}, "--trainer.max_steps=100", id="before validating"),
+        pytest.param(SAME, {"KILL_AT": "0 validation_start 1 SIGTERM"}, SAME, id="validating"),
     ],
 )
 def test_a_run_that_stopped_goes_on_as_if_it_had_not(
