@@ -97,16 +97,13 @@ def test_a_run_is_evaluated_repeated_and_exported(
     assert content(run) == before
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "--resume RUN",
-        "--resume RUN --config RUN/config.yaml",
-        "--config RUN/config.yaml --resume RUN",
-        "--run_dir RUN --config RUN/config.yaml --resume auto",
-    ],
-)
-@pytest.mark.parametrize("name", STATES)
+GOING_ON = [
+    (name, words) for name in STATES for words in ("--resume RUN", "--run_dir RUN --resume auto --config CONFIG")
+]
+GOING_ON += [("fresh", "--resume RUN --config CONFIG"), ("stopped by Ctrl+C", "--config CONFIG --resume RUN")]
+
+
+@pytest.mark.parametrize(("name", "words"), GOING_ON)
 def test_a_run_goes_on(
     name: str,
     words: str,
@@ -117,7 +114,7 @@ def test_a_run_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run = made(name, tmp_path / "moved" / "elsewhere")
-    options = words.replace("RUN", str(run)).split()
+    options = words.replace("CONFIG", str(run / "config.yaml")).replace("RUN", str(run)).split()
     if STATES[name].is_finished:
         before = content(run)
         assert fit_here(*options, command="fit") == 0

@@ -171,7 +171,7 @@ def test_a_refused_command_leaves_nothing(
     "words", [["--data.batch_size=8"], ["--model.optimizer.lr=-1"], ["--trainer.precision=16-false"]]
 )
 def test_a_run_stays_as_it_is_if_going_on_is_refused(
-    words: list[str], fit_here: Callable[..., int], undisturbed_here: Callable[..., Path]
+    word: str, fit_here: Callable[..., int], undisturbed_here: Callable[..., Path]
 ) -> None:
     run = undisturbed_here()
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
