@@ -8,6 +8,7 @@ ProtocolName = Literal[
     "flip",
     "translations",
     "ten_crops",
+    "ten_crops_of_all",
     "vgg_dense",
     "vgg_crops",
     "vgg_dense_and_crops",
@@ -105,6 +106,10 @@ def _five_crops(size: int, side: int | None) -> list[View]:
     return [View(side, position=position, size=size) for position in FIVE_POSITIONS]
 
 
+def _five_crops_of_the_square(size: int, side: int | None) -> list[View]:
+    return [replace(crop, square=0.5) for crop in _five_crops(size, side)]
+
+
 def _whole_image(size: int, side: int | None) -> list[View]:
     return [View(side)]
 
@@ -130,7 +135,8 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         "for one pixel up and left, a quarter for one pixel down and right",
         _translations,
     ),
-    "ten_crops": Protocol("Krizhevsky et al. 2012, §4.1", _five_crops, (256,)),
+    "ten_crops": Protocol("Krizhevsky et al. 2012, §2 and §4.1", _five_crops_of_the_square, (256,)),
+    "ten_crops_of_all": Protocol("facebook/fb.resnet.torch, TenCrop; torchvision's TenCrop", _five_crops, (256,)),
     "vgg_dense": Protocol("Simonyan and Zisserman 2014, §3.2 and §4.2", _whole_image, (256, 384, 512), any_size=True),
     "vgg_crops": Protocol("Simonyan and Zisserman 2014, §3.2", _grid, (256, 384, 512)),
     "vgg_dense_and_crops": Protocol(
