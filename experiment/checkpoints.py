@@ -1,6 +1,6 @@
 """Checkpoints that are whole or absent, signed with a SHA-256 of their bytes, and which of them a run goes on with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,11 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
-from records.checkpoints import SUFFIX, best_checkpoints, digest_path, is_damaged, is_verified, sha256_of, write_digest
+from callbacks.training.stop_on_nan import check_state
+from records.checkpoints import SUFFIX, best_checkpoints, digest_path, is_verified, sha256_of, write_digest
 from records.files import whole_file
 from records.layout import CHECKPOINTS, CONFIG
+from records.weights import TO_RESUME, UnusableWeightsError, read_weights
 
 
 class DamagedCheckpointError(ValueError):
@@ -29,7 +31,9 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
 
         Raises:
             OSError: The file cannot be written; what stood there before still does.
+            NonFiniteStateError: Its weights are not finite; likewise.
         """
+        check_state(checkpoint)
         target = Path(path)
         digest_path(target).unlink(missing_ok=True)
         with whole_file(target) as file:
@@ -54,31 +58,46 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
         digest_path(Path(path)).unlink(missing_ok=True)
 
 
-def load_verified(path: Path, map_location: Any | None = "cpu") -> Any:
-    """Read the checkpoint at `path`; see `VerifiedCheckpointIO.load_checkpoint`."""
-    if not path.is_file():
-        raise DamagedCheckpointError(f"There is no checkpoint {path}.")
-    if is_damaged(path):
-        raise DamagedCheckpointError(f"The checkpoint {path} is damaged (its SHA-256 differs): use an earlier one.")
+def load_verified(path: Path, map_location: Any | None = "cpu", needs: Iterable[str] = ()) -> Any:
+    """Read the checkpoint at `path` by the one reader of weights.
+
+    Args:
+        path: The file.
+        map_location: Device of the tensors.
+        needs: Parts that it must have: `TO_RESUME` and the like of `records.weights`.
+
+    Raises:
+        DamagedCheckpointError: It is missing, damaged, no checkpoint, or holds more than data or less than is needed.
+    """
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:
-        raise DamagedCheckpointError(
-            f"{path} is no checkpoint that can be trusted: it is damaged or holds more than tensors and plain values."
-        ) from error
+        return read_weights(path, needs, map_location)
+    except UnusableWeightsError as error:
+        if error.kind == "missing":
+            sentence = f"There is no checkpoint {path}."
+        elif error.kind == "incomplete":
+            sentence = f"{path} is no checkpoint of a network of this project: it {error.problem}."
+        elif error.problem.startswith("is damaged ("):
+            sentence = f"The checkpoint {error}: use an earlier one."
+        else:
+            sentence = f"{path} is no checkpoint that can be trusted: it {error.problem}."
+        raise DamagedCheckpointError(sentence) from error
 
 
-def newest_verified(folder: Path) -> Path | None:
+def newest_verified(folder: Path, needs: Iterable[str] = ()) -> Path | None:
     """The checkpoint of `folder` that verifies and has done most steps, by the step inside it; None if there is none.
 
-    Those that do not verify are named in a warning.
+    Those that do not verify, or lack one of the parts that the command needs, are named in a warning.
     """
     candidates = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         if not is_verified(path):
             rank_zero_warn(f"The checkpoint {path} does not verify and is left out.")
             continue
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        try:
+            checkpoint = read_weights(path, {"epoch", "global_step", *needs}, mapped=True)
+        except UnusableWeightsError as error:
+            rank_zero_warn(f"The checkpoint {error}: it is left out.")
+            continue
         candidates.append((checkpoint["epoch"], checkpoint["global_step"], path))
     return max(candidates)[2] if candidates else None
 
@@ -104,7 +123,7 @@ def checkpoint_to_resume(run: Path) -> Path:
     Raises:
         ValueError: The run has none.
     """
-    checkpoint = newest_verified(run / CHECKPOINTS)
+    checkpoint = newest_verified(run / CHECKPOINTS, TO_RESUME)
     if checkpoint is None:
         raise ValueError(f"The run {run} has no checkpoint that verifies: start it anew, without --resume.")
     return checkpoint

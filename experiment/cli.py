@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressB
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
-from callbacks import BestCheckpoint, EpochProgressBar, LatestCheckpoint, StepSeed, Throughput
+from callbacks import BestCheckpoint, EpochProgressBar, KeepFinite, LatestCheckpoint, StepSeed, Throughput
 from experiment.checkpoints import (
     VerifiedCheckpointIO,
     checkpoint_to_evaluate,
@@ -31,6 +31,7 @@ from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
 from records.files import remove_parts
 from records.layout import CHECKPOINTS
+from records.weights import TO_RESUME
 
 COMMANDS = {
     "fit": "Train a network, and validate it after each epoch.",
@@ -138,7 +139,7 @@ class ExperimentCLI(LightningCLI):
         """Load the weights to start from; where a checkpoint will be loaded, they are not even read."""
         options = self.config[self.subcommand]
         if str(options.resume) == "auto":
-            resumed = newest_verified(options.run_dir / CHECKPOINTS) is not None
+            resumed = newest_verified(options.run_dir / CHECKPOINTS, TO_RESUME) is not None
         else:
             resumed = bool(options.resume or options.ckpt_path)
         if not resumed:
@@ -170,7 +171,7 @@ class ExperimentCLI(LightningCLI):
             automatic = str(options.resume) == "auto"
             directory = options.run_dir if automatic else options.resume
             folder = directory / CHECKPOINTS
-            checkpoint = newest_verified(folder) if automatic else checkpoint_to_resume(directory)
+            checkpoint = newest_verified(folder, TO_RESUME) if automatic else checkpoint_to_resume(directory)
             if getattr(rank_zero_only, "rank", 0) == 0:
                 folder.mkdir(parents=True, exist_ok=True)
                 remove_parts(folder)
@@ -207,7 +208,7 @@ class ExperimentCLI(LightningCLI):
 
 
 def _callbacks(settings: Namespace) -> list[Callback]:
-    """The user's callbacks as they are, and a progress bar if there is none.
+    """The user's callbacks as they are, what keeps a run finite, and a progress bar if there is none.
 
     Of those in base.yaml, Lightning refuses some by other settings: these are left out. The user's own checkpoint of a
     kind that base.yaml has, too, replaces it.
@@ -222,6 +223,8 @@ def _callbacks(settings: Namespace) -> list[Callback]:
         kept = [callback for callback in kept if type(callback) not in checkpoints]
     if settings.enable_progress_bar in (None, True) and not any(isinstance(one, ProgressBar) for one in kept):
         kept.append(EpochProgressBar())
+    if not any(isinstance(callback, KeepFinite) for callback in kept):
+        kept.append(KeepFinite())
     return kept
 
 

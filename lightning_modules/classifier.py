@@ -15,9 +15,7 @@ from torch.optim import SGD
 from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric
 
-from lightning_modules.evaluation_views import Seat, TestViews
-from lightning_modules.evaluation_views import negative_log_likelihood as negative_log_likelihood
-from lightning_modules.evaluation_views import one_view as one_view
+from lightning_modules.evaluation_views import Seat, TestViews, negative_log_likelihood, one_view
 from lightning_modules.parameter_groups import parameter_groups, scheduled
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from records.files import UnreadableError, read_text, write_whole
+from records.files import UnreadableError, open_regular, read_text, write_whole
 from records.layout import CHECKPOINTS
 
 SUFFIX = ".ckpt"
@@ -27,8 +27,12 @@ def digest_path(checkpoint: Path) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
+    """SHA-256 of the bytes of a regular file, in hex.
+
+    Raises:
+        UnreadableError: There is no such file, or it cannot be read.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
