@@ -42,8 +42,9 @@ class TestTimeAugmentation(Callback):
 
     Args:
         protocol: Views that are averaged: flip, 2; translations, 6 by one pixel, for small images (airbench);
-            ten_crops (AlexNet); vgg_dense or vgg_crops, whole images or 50 crops, at each of three sizes;
-            vgg_dense_and_crops, both; googlenet_crops, 144; resnet_dense, whole images at five sizes.
+            ten_crops of the central square (AlexNet); ten_crops_of_all, of the whole image (torchvision); vgg_dense or
+            vgg_crops, whole images or 50 crops, at each of three sizes; vgg_dense_and_crops, both; googlenet_crops,
+            144; resnet_dense, whole images at five sizes.
         sides: Shorter sides, in pixels, that images are resized to; by default those of the protocol's paper.
         flips: Whether mirror images are among the views.
         padding: What is beyond the border of a shifted image: zeros, which are black, as when training; reflect, as in
