@@ -53,7 +53,8 @@ class LatestCheckpoint(ModelCheckpoint):
     each process exits with 128 + the signal's number: 143 or 138. A validation is finished first.
 
     Args:
-        every_n_steps: Updates between two checkpoints within an epoch; null saves at its end only.
+        every_n_steps: Number of updates between two checkpoints within an epoch; null saves at the end of each epoch
+            only.
         filename: Name of the file, with {epoch} and {step}.
     """
 
