@@ -42,9 +42,9 @@ class TestTimeAugmentation(Callback):
 
     Args:
         protocol: Views that are averaged. flip: the image and its mirror image; translations: 6, shifted by one pixel,
-            for small images (airbench); ten_crops: 10 (AlexNet); vgg_dense: whole images at three sizes; vgg_crops: 50
-            crops at each of three sizes; vgg_dense_and_crops: both; googlenet_crops: 144; resnet_dense: whole images at
-            five sizes.
+            for small images (airbench); ten_crops: 10 of the central square (AlexNet); ten_crops_of_all: 10 of the
+            whole image (torchvision); vgg_dense: whole images at three sizes; vgg_crops: 50 crops at each of three
+            sizes; vgg_dense_and_crops: both; googlenet_crops: 144; resnet_dense: whole images at five sizes.
         sides: Lengths in pixels that the shorter side of an image is resized to; by default those of the protocol's
             paper.
         flips: Whether mirror images are among the views.

@@ -8,6 +8,7 @@ ProtocolName = Literal[
     "flip",
     "translations",
     "ten_crops",
+    "ten_crops_of_all",
     "vgg_dense",
     "vgg_crops",
     "vgg_dense_and_crops",
@@ -83,6 +84,7 @@ FIVE_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WHOLE_IMAGE = (View(),)
 TRANSLATIONS = (View(weight=2), View(shift=(-1, -1)), View(shift=(1, 1)))
 FIVE_CROPS = tuple(View(position=position) for position in FIVE_POSITIONS)
+FIVE_CROPS_OF_THE_SQUARE = tuple(replace(crop, square=0.5) for crop in FIVE_CROPS)
 GRID = tuple(View(position=(row, column)) for row in FIVE_STEPS for column in FIVE_STEPS)
 WHOLE_IMAGE_AND_GRID = (View(weight=len(GRID)), *GRID)  # as much for the one as for the other together
 # Of each square, its corners and middle, and the square itself made smaller.
@@ -103,7 +105,8 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         "for one pixel up and left, a quarter for one pixel down and right",
         TRANSLATIONS,
     ),
-    "ten_crops": Protocol("Krizhevsky et al. 2012, §4.1", FIVE_CROPS, (256,)),
+    "ten_crops": Protocol("Krizhevsky et al. 2012, §2 and §4.1", FIVE_CROPS_OF_THE_SQUARE, (256,)),
+    "ten_crops_of_all": Protocol("facebook/fb.resnet.torch, TenCrop; torchvision's TenCrop", FIVE_CROPS, (256,)),
     "vgg_dense": Protocol("Simonyan and Zisserman 2014, §3.2 and §4.2", WHOLE_IMAGE, (256, 384, 512), any_size=True),
     "vgg_crops": Protocol("Simonyan and Zisserman 2014, §3.2", GRID, (256, 384, 512)),
     "vgg_dense_and_crops": Protocol(
