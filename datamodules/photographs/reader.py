@@ -64,13 +64,10 @@ class Store:
         return os.pread(self._descriptor(path), size, offset)
 
     def _descriptor(self, path: str) -> int:
-        descriptor = self._open.get(path)
-        if descriptor is None:
-            with self._lock:
-                descriptor = self._open.get(path)
-                if descriptor is None:
-                    descriptor = self._open[path] = os.open(f"{self.root}/{path}", os.O_RDONLY)
-        return descriptor
+        with self._lock:
+            if path not in self._open:
+                self._open[path] = os.open(f"{self.root}/{path}", os.O_RDONLY)
+            return self._open[path]
 
     def __del__(self) -> None:
         for descriptor in self._open.values():
