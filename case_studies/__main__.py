@@ -66,6 +66,14 @@ def verdict(options: argparse.Namespace) -> None:
         print("\n\n".join(explained(result) for result in results))
 
 
+def report(options: argparse.Namespace) -> None:
+    """Write the page of all claims."""
+    from case_studies.page import write_page  # noqa: PLC0415  the table does without what draws
+
+    write_page(_results(options), options.output)
+    print(options.output)
+
+
 def _studies(options: argparse.Namespace) -> list[Study]:
     found = studies(options.names)
     return [study for study in found if options.names or options.scale in study.scales]
@@ -84,12 +92,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m case_studies",
         description="Test what the papers claimed, by runs that differ in one thing. Without a command: table.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="table | run | plan | verdict")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="table | run | plan | verdict | report")
     for action, name, about, names in (
         (show_table, "table", "list the studies with their runs and verdicts", "*"),
         (run, "run", "train the runs that are missing, then print the verdicts", "+"),
         (plan, "plan", "print the commands of the runs for a shell, SLURM or Snakemake", "+"),
         (verdict, "verdict", "print the verdicts with what they rest on", "*"),
+        (report, "report", "write the page of all claims", "*"),
     ):
         command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         command.add_argument("names", nargs=names, metavar="NAME", help="studies: files of configs/case_study")
@@ -104,6 +113,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--format", choices=FORMATS, default="sh", help="default: %(default)s")
         elif name == "verdict":
             command.add_argument("--json", action="store_true", help="as JSON, for other programs")
+        elif name == "report":
+            command.add_argument(
+                "--output", type=Path, default=Path("runs/case_studies.html"), help="page; default: %(default)s"
+            )
     return parser
 
 

@@ -1,5 +1,6 @@
 """Verdicts as text and as plain values."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +57,8 @@ def explained(result: Result) -> str:
             lines.append(_wrapped(f"{measure.noun}: {'; '.join(cells)}"))
     lines.append("")
     for name, found in result.findings.items():
-        lines.append(_wrapped(f"{study.parts[name].says} {finding_text(study.parts[name], study.measures, found)}"))
+        part = study.parts[name]
+        lines.append(_wrapped(f"{part.says} {finding_text(part, study.measures[part.measure], found)}"))
     state = {True: "Met", False: "Not met", None: "Open"}
     lines += [_wrapped(f"Condition: {check.says} {state[check.met]}: {check.value}.") for check in result.checks]
     lines += [_wrapped(f"Failed: {run.arm}, seed {run.seed} ({run.directory}): {run.reason}") for run in result.failed]
@@ -68,21 +70,29 @@ def explained(result: Result) -> str:
     return "\n".join(lines)
 
 
+def unit_of(measure: Measure) -> str:
+    """The unit behind the name of a measure; empty if it has none."""
+    return f", {measure.unit}" if measure.unit else ""
+
+
 def mean_text(measure: Measure, of_seeds: Mapping[int, float]) -> str:
-    """Mean ± deviation of a figure over the seeds."""
+    """Mean ± deviation of a figure over the seeds, to the second digit of the deviation."""
     mean, deviation = means(of_seeds)
     scale, unit = (100, " %") if measure.unit == "%" else (1, f" {measure.unit}" if measure.unit else "")
-    spread = "" if deviation is None else f" ± {scale * deviation:.3g}"
-    return f"{scale * mean:.4g}{spread}{unit}"
+    if not deviation:
+        whole = float(scale * mean).is_integer()
+        return f"{scale * mean:,.0f}{unit}" if whole else f"{scale * mean:.4g}{unit}"
+    digits = max(0, 1 - math.floor(math.log10(scale * deviation)))
+    return f"{scale * mean:,.{digits}f} ± {scale * deviation:,.{digits}f}{unit}"
 
 
-def finding_text(part: Part, measures: Mapping[str, Measure], found: Finding) -> str:
+def finding_text(part: Part, measure: Measure, found: Finding) -> str:
     """The verdict of a part, with its interval and threshold."""
     if found.mean is None or found.low is None or found.high is None or found.confidence is None:
         return f"{str(found.verdict).capitalize()}: {found.reason}."
-    points = measures[part.measure].unit == "%" and not part.ratio
+    points = measure.unit == "%" and not part.ratio
     scale = 100 if points else 1
-    unit = " points" if points else " times" if part.ratio else f" {measures[part.measure].unit}".rstrip()
+    unit = " points" if points else " times" if part.ratio else f" {measure.unit}".rstrip()
     text = (
         f"{str(found.verdict).capitalize()}: {scale * found.mean:.3g}{unit}, {100 * found.confidence:.4g} % interval "
         f"{scale * found.low:.3g} to {scale * found.high:.3g} over {count_of(len(found.contrasts), 'seed')}, "

@@ -182,7 +182,7 @@ def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
     for key, value in other.items():
         known = tree.get(key.removesuffix("+"))
         if key.endswith("+"):  # as jsonargparse: added to a list
-            tree[key[:-1]] = [*(known or []), *value]
+            tree[key[:-1]] = [*(known or []), *(value if isinstance(value, list) else [value])]
         elif isinstance(value, Mapping) and isinstance(known, dict):
             if value.get("class_path", known.get("class_path")) != known.get("class_path"):
                 known.clear()  # arguments of another class

@@ -71,11 +71,19 @@ class Bounds(Item):
 
 
 class Published(Item):
-    """Figures that the paper prints, with the place and the unit, to be drawn beside ours."""
+    """Figures that the paper prints, to be drawn beside ours.
+
+    Attributes:
+        place: Table or figure of the paper.
+        shows: What the figures are, on which data.
+        figures: By what they are of; in per cent where they are shares.
+        measure: Ours that has the same unit, so that both are drawn on the same axis.
+    """
 
     place: Text
-    unit: Text
-    figures: dict[str, float | list[float]]
+    shows: Text
+    figures: dict[str, float]
+    measure: str | None = None
 
 
 class Claim(Item):
@@ -264,6 +272,9 @@ class Study(Item):
                 raise ValueError(f"{place}: no measure is called {item.measure}")
             if unknown := {*item.contrast, *getattr(item, "arms", ())} - set(self.arms):
                 raise ValueError(f"{place}: no arm is called {min(unknown)}")
+        for published in self.claim.published:
+            if published.measure is not None and published.measure not in self.measures:
+                raise ValueError(f"published figures: no measure is called {published.measure}")
         for place, part in self.parts.items():
             if unknown := set(part.scales) - set(self.scales):
                 raise ValueError(f"{place}: no scale is called {min(unknown)}")
