@@ -12,7 +12,7 @@ from comparison.text_layout import aligned
 from comparison.units import ABSENT, count_of, human_duration
 
 WIDTH = 116
-HEADINGS = ("study", "claim", "paper", "runs", "core time", "verdict")
+HEADINGS = ("", "study", "claim", "paper", "runs", "core time", "verdict")
 
 
 def table(results: Sequence[Result]) -> str:
@@ -21,18 +21,25 @@ def table(results: Sequence[Result]) -> str:
     for result in results:
         minutes = result.study.scale(result.scale).minutes
         time = human_duration(result.core_seconds) if result.done else f"about {minutes:g} min"
-        paper = result.study.claim.paper.split(":")[0].split(",")
         rows.append(
             [
+                str(result.study.number),
                 result.study.name,
                 result.study.title,
-                f"{paper[0]} {paper[-1].strip()}" if len(paper) > 1 else paper[0],
+                citation(result.study.claim.paper),
                 f"{result.done}/{result.wanted}",
                 time,
                 word(result),
             ]
         )
-    return aligned(HEADINGS, rows, text_columns=3)
+    return aligned(HEADINGS, rows, text_columns=4)
+
+
+def citation(paper: str) -> str:
+    """`He et al. 2015` of `He, Zhang, Ren, Sun 2015: Deep …`."""
+    *first, year = paper.partition(":")[0].split()
+    authors = " ".join(first).removesuffix(" et al.").split(", ")
+    return f"{authors[0]} et al. {year}" if len(authors) > 2 else f"{' and '.join(authors)} {year}"
 
 
 def word(result: Result) -> str:

@@ -79,6 +79,7 @@ def judge(study: Study, scale: str, runs: Sequence[PlannedRun]) -> Result:
     """
     figures: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     failed, done, seconds, changed = [], 0, 0.0, set()
+    censored: set[tuple[str, str, int]] = set()
     for run in runs:
         summary = run.summary
         if summary is None:
@@ -94,12 +95,16 @@ def judge(study: Study, scale: str, runs: Sequence[PlannedRun]) -> Result:
             changed.add(run.directory.name)
         try:
             for name, measure in study.measures.items():
-                if (value := figure(run, summary, measure)) is not None:
+                value = figure(run, summary, measure)
+                if value is None and measure.cap is not None:
+                    value = measure.cap
+                    censored.add((name, run.arm, run.seed))
+                if value is not None:
                     figures[name][run.arm][run.seed] = value
         except UnreadableError as error:
             failed.append(FailedRun(run.arm, run.seed, run.directory.as_posix(), str(error)))
     seeds = min([*study.decision.looks, len(study.scale(scale).seeds)])
-    findings = find_all(study.judged(scale), figures, seeds, study.decision)
+    findings = find_all(study.judged(scale), figures, seeds, study.decision, censored)
     checks = [_checked(check, figures) for check in study.checks]
     verdict = combine([finding.verdict for finding in findings.values()], study.decision.verdict)
     if verdict is not Verdict.OPEN and (broken := [check for check in checks if not check.met]):

@@ -129,6 +129,8 @@ class Measure(Item):
         column: which column of metrics.csv it is taken from, and
         take: what is taken of it: the last value, the mean of the `part` of the values at one end, or the value of
             `of` in the first row in which the column is at least `reaches`.
+        cap: What counts for a run that never reaches it: a lower bound for the slower arm of a contrast. A seed whose
+            faster arm never reaches it is void.
         complement: Whether the figure is 1 minus the value: an error for an accuracy.
         better: Which values are.
     """
@@ -141,6 +143,7 @@ class Measure(Item):
     part: float = 0.1
     reaches: float | None = None
     of: str | None = None
+    cap: float | None = None
     complement: bool = False
     better: Literal["low", "high", "neither"] = "neither"
 
@@ -159,7 +162,7 @@ class Part(Bounds):
     Attributes:
         says: The statement in words.
         measure: Name of the measure.
-        contrast: Weights of the arms, which sum to zero.
+        contrast: Weights of the arms, which sum to zero; or a single arm of weight 1, whose own level is meant.
         ratio: Whether the contrast is a ratio: the weights are powers, and the threshold is a factor.
         scales: Scales at which the part is judged; by default all.
     """
@@ -172,8 +175,9 @@ class Part(Bounds):
 
     @model_validator(mode="after")
     def _is_a_contrast(self) -> Self:
-        if len(self.contrast) < 2 or abs(math.fsum(self.contrast.values())) > 1e-9 or not any(self.contrast.values()):
-            raise ValueError("the weights of a contrast are of two arms at least and sum to 0")
+        weights = list(self.contrast.values())
+        if weights != [1] and (abs(math.fsum(weights)) > 1e-9 or not any(weights)):
+            raise ValueError("the weights of a contrast sum to 0, or it is a single arm with weight 1")
         if self.ratio and any(end <= 0 for end in (self.above, self.below, *(self.between or ())) if end is not None):
             raise ValueError("the threshold of a ratio is a factor above 0")
         return self
@@ -232,6 +236,7 @@ class Study(Item):
 
     Attributes:
         name: That of its file.
+        number: Its place in the lecture.
         title: What the study is called.
         question: Which it answers.
         claim: What the paper says.
@@ -249,6 +254,7 @@ class Study(Item):
     """
 
     name: str
+    number: int
     title: Text
     question: Text
     claim: Claim
@@ -332,7 +338,7 @@ class Study(Item):
     @cached_property
     def _rule(self) -> dict[str, Any]:
         """All that a verdict depends on, without prose."""
-        prose = {"says", "noun", "claim", "title", "question", "differs", "would_change", "minutes"}
+        prose = {"says", "noun", "claim", "number", "title", "question", "differs", "would_change", "minutes"}
 
         def without_prose(value: Any) -> Any:
             if isinstance(value, dict):
@@ -349,7 +355,7 @@ class Study(Item):
 
 
 def studies(names: Iterable[str] = (), folder: Path = FOLDER) -> list[Study]:
-    """The studies of these names, or all, in the order of their files.
+    """The studies of these names, or all, in the order of the lecture.
 
     Raises:
         ValueError: There is none of a name, or its file means nothing.
@@ -358,7 +364,7 @@ def studies(names: Iterable[str] = (), folder: Path = FOLDER) -> list[Study]:
     wanted = list(names) or list(known)
     if unknown := [name for name in wanted if name not in known]:
         raise ValueError(f"no study is called {unknown[0]}: there are {', '.join(known)}.")
-    return [Study.read(known[name]) for name in wanted]
+    return sorted((Study.read(known[name]) for name in wanted), key=lambda study: study.number)
 
 
 def _first_problem(error: ValidationError) -> str:

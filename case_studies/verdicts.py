@@ -12,7 +12,7 @@ Sequentially Rejective Multiple Test Procedure".
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -66,16 +66,23 @@ class Finding:
     reason: str = ""
 
 
-def contrasts(part: Part, figures: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
+Censored = Collection[tuple[str, str, int]]
+"""Measure, arm and seed of figures that are only lower bounds."""
+
+
+def contrasts(part: Part, figures: Mapping[str, Mapping[int, float]], censored: Censored = ()) -> dict[int, float]:
     """The contrast of each seed that all arms of a part have a figure of; the logarithm of a ratio.
 
     Args:
         part: Names the arms and their weights.
         figures: By arm and seed.
+        censored: Figures that are lower bounds, which make one of a contrast only where their weight is positive.
     """
     shared = set.intersection(*(set(figures.get(arm, {})) for arm in part.contrast))
     found = {}
     for seed in sorted(shared):
+        if any(weight < 0 and (part.measure, arm, seed) in censored for arm, weight in part.contrast.items()):
+            continue
         of_arms = {arm: figures[arm][seed] for arm in part.contrast}
         if part.ratio:
             of_arms = {arm: math.log(value) if value > 0 else math.nan for arm, value in of_arms.items()}
@@ -113,7 +120,9 @@ def decide(low: float, high: float, claimed: Claimed) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
-def find(part: Part, figures: Mapping[str, Mapping[int, float]], seeds: int, confidence: float) -> Finding:
+def find(
+    part: Part, figures: Mapping[str, Mapping[int, float]], seeds: int, confidence: float, censored: Censored = ()
+) -> Finding:
     """The verdict of one part of a claim.
 
     Args:
@@ -121,11 +130,12 @@ def find(part: Part, figures: Mapping[str, Mapping[int, float]], seeds: int, con
         figures: Of its measure, by arm and seed.
         seeds: How many are registered; with fewer there is no verdict yet.
         confidence: Of the interval.
+        censored: See `contrasts`.
     """
-    values = contrasts(part, figures)
+    values = contrasts(part, figures, censored)
     shown = {seed: part.shown(value) for seed, value in values.items()}
     if len(values) < seeds:
-        return Finding(Verdict.OPEN, shown, reason=f"{len(values)} of {seeds} seeds have all runs of this part")
+        return Finding(Verdict.OPEN, shown, reason=f"{len(values)} of {seeds} seeds have all figures of this part")
     claimed = part.claimed
     observed = list(values.values())
     low, high = interval(observed, confidence)
@@ -176,7 +186,11 @@ def seeds_to_settle(values: Sequence[float], claimed: Claimed, confidence: float
 
 
 def find_all(
-    parts: Mapping[str, Part], figures: Mapping[str, Mapping[str, Mapping[int, float]]], seeds: int, decision: Decision
+    parts: Mapping[str, Part],
+    figures: Mapping[str, Mapping[str, Mapping[int, float]]],
+    seeds: int,
+    decision: Decision,
+    censored: Censored = (),
 ) -> dict[str, Finding]:
     """The verdicts of all parts of a claim, with the confidence that the rule gives to each.
 
@@ -188,14 +202,15 @@ def find_all(
         figures: By measure, arm and seed.
         seeds: How many there must be.
         decision: The rule.
+        censored: See `contrasts`.
     """
     error = (1 - decision.confidence) / max(1, len(decision.looks))
     of = {name: figures.get(part.measure, {}) for name, part in parts.items()}
     if decision.verdict == "all":
-        return {name: find(part, of[name], seeds, 1 - error) for name, part in parts.items()}
+        return {name: find(part, of[name], seeds, 1 - error, censored) for name, part in parts.items()}
     left, found = dict(parts), {}
     while left:
-        tried = {name: find(part, of[name], seeds, 1 - error / len(left)) for name, part in left.items()}
+        tried = {name: find(part, of[name], seeds, 1 - error / len(left), censored) for name, part in left.items()}
         clearest = min(tried, key=lambda name: (tried[name].verdict is not Verdict.SUPPORTED, tried[name].p_value))
         if tried[clearest].verdict is not Verdict.SUPPORTED:
             found |= tried

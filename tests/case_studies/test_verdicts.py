@@ -40,6 +40,12 @@ def test_a_ratio_is_a_difference_of_logarithms() -> None:
     assert ratio.shown(math.log(4)) == pytest.approx(4)
 
 
+def test_a_lower_bound_counts_for_the_slower_arm_and_voids_the_seed_of_the_faster() -> None:
+    faster = part(above=2, ratio=True)
+    figures = two_arms([9.0, 9.0, 9.0], [3.0, 3.0, 9.0])
+    assert list(contrasts(faster, figures, {("error", "a", 0), ("error", "b", 2)})) == [0, 1]
+
+
 def test_a_difference_of_differences() -> None:
     weights = {"a": 1, "b": -1, "c": -1, "d": 1}
     cure = Part.model_validate({"says": "", "measure": "error", "contrast": weights, "above": 0})
@@ -74,7 +80,7 @@ def test_an_interval_is_held_against_the_threshold(low: float, high: float, clai
 def test_too_few_seeds_have_no_verdict() -> None:
     found = find(part(above=0), two_arms([1.0] * 5, [0.0] * 5), seeds=6, confidence=0.95)
     assert found.verdict is Verdict.OPEN
-    assert found.reason == "5 of 6 seeds have all runs of this part"
+    assert found.reason == "5 of 6 seeds have all figures of this part"
 
 
 def test_inconclusive_says_how_many_seeds_would_do() -> None:
