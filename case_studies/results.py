@@ -125,13 +125,15 @@ def figure(run: PlannedRun, summary: Summary, measure: Measure) -> float | None:
     Raises:
         UnreadableError: Its metrics are damaged.
     """
-    value = (
-        _in_summary(summary.plain(), measure.summary)
-        if measure.summary is not None
-        else _in_column(read_metrics(run.directory / METRICS), measure)
-    )
-    if value is None or not math.isfinite(value):
+    if measure.summary:
+        found = [_in_summary(summary.plain(), place) for place in measure.summary]
+    else:
+        metrics = read_metrics(run.directory / METRICS)
+        found = [_in_column(metrics, column, measure) for column in measure.column]
+    values = [value for value in found if value is not None and math.isfinite(value)]
+    if len(values) < len(found):
         return None
+    value = abs(values[0] - values[1]) if measure.combine == "gap" else statistics.fmean(values)
     return 1 - value if measure.complement else value
 
 
@@ -151,8 +153,8 @@ def _in_summary(values: Any, path: str) -> float | None:
     return float(values) if isinstance(values, int | float) and not isinstance(values, bool) else None
 
 
-def _in_column(metrics: Metrics, measure: Measure) -> float | None:
-    values = metrics.numbers(measure.column or "")
+def _in_column(metrics: Metrics, column: str, measure: Measure) -> float | None:
+    values = metrics.numbers(column)
     if measure.take == "reached":
         beside = metrics.numbers(measure.of or "")
         at = next((i for i, v in enumerate(values) if v is not None and v >= (measure.reaches or 0.0)), None)

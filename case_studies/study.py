@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from records.files import UnreadableError, read_yaml
 
@@ -22,6 +22,7 @@ FEWEST_SEEDS = 6  # with five, even the exact sign-flip test cannot reach 2.5 %
 REHEARSAL = "test"  # the scale that only shows that a study runs; its verdicts count for nothing
 
 Text = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
+Places = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 
 
 class Item(BaseModel):
@@ -125,8 +126,8 @@ class Measure(Item):
     Attributes:
         noun: What the page calls it.
         unit: `%` for a fraction that is written in per cent (contrasts are then in points), else a word.
-        summary: Where it stands in summary.json, as a path with `/` between its keys; or
-        column: which column of metrics.csv it is taken from, and
+        summary: Where it stands in summary.json, as keys with points between them; or
+        column: which column of metrics.csv it is taken from; several of either make one by `combine`, and
         take: what is taken of it: the last value, the mean of the `part` of the values at one end, or the value of
             `of` in the first row in which the column is at least `reaches`.
         cap: What counts for a run that never reaches it: a lower bound for the slower arm of a contrast. A seed whose
@@ -137,8 +138,9 @@ class Measure(Item):
 
     noun: Text
     unit: Text = ""
-    summary: str | None = None
-    column: str | None = None
+    summary: Places = ()
+    column: Places = ()
+    combine: Literal["mean", "gap"] = "mean"
     take: Literal["last", "mean_of_first", "mean_of_last", "reached"] = "last"
     part: float = 0.1
     reaches: float | None = None
@@ -149,8 +151,10 @@ class Measure(Item):
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
-        if (self.summary is None) == (self.column is None):
+        if bool(self.summary) == bool(self.column):
             raise ValueError("needs either summary or column, where its figure stands")
+        if self.combine == "gap" and len(self.summary or self.column) != 2:  # noqa: PLR2004
+            raise ValueError("a gap is one between two figures")
         if (self.take == "reached") != (self.reaches is not None and self.of is not None):
             raise ValueError("take: reached needs reaches and of, and nothing else has them")
         return self
