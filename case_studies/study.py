@@ -153,7 +153,7 @@ class Measure(Item):
     def _has_one_source(self) -> Self:
         if bool(self.summary) == bool(self.column):
             raise ValueError("needs either summary or column, where its figure stands")
-        if self.combine == "gap" and len(self.summary or self.column) != 2:  # noqa: PLR2004
+        if self.combine == "gap" and len(self.summary or self.column) != 2:
             raise ValueError("a gap is one between two figures")
         if (self.take == "reached") != (self.reaches is not None and self.of is not None):
             raise ValueError("take: reached needs reaches and of, and nothing else has them")
