@@ -25,7 +25,7 @@ def main(args: list[str] | None = None) -> None:
         try:
             ExperimentCLI(args)
         except NonFiniteLossError as error:
-            sys.exit(f"error: {error}")
+            sys.exit(" ".join([f"error: {error}", *getattr(error, "__notes__", [])]))
 
 
 if __name__ == "__main__":

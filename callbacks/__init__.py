@@ -8,8 +8,8 @@ test_time   TestTimeAugmentation: predictions averaged over several views of an 
 scaling     DDPScaling, ScalingEfficiency, Throughput: the learning rate, the efficiency and the speed of many devices
 gan         CollapseAlarm, SampleMeasures, SamplePictures: what a generator makes
 training    AuxiliaryLossWeighting, PolyakAveraging, StopOnNaN: the losses and the weights of a training
-            BestCheckpoint, EpochProgressBar, LatestCheckpoint, StepSeed: in every run, to evaluate, follow, resume and
-            repeat it
+            BestCheckpoint, EpochProgressBar, KeepFinite, LatestCheckpoint, StepSeed: in every run, to evaluate, follow,
+            keep sound, resume and repeat it
 """
 
 from callbacks.evaluation.class_errors import ClassErrors as ClassErrors
@@ -30,5 +30,6 @@ from callbacks.training.checkpoints import BestCheckpoint as BestCheckpoint
 from callbacks.training.checkpoints import LatestCheckpoint as LatestCheckpoint
 from callbacks.training.epoch_progress_bar import EpochProgressBar as EpochProgressBar
 from callbacks.training.step_seed import StepSeed as StepSeed
+from callbacks.training.stop_on_nan import KeepFinite as KeepFinite
 from callbacks.training.stop_on_nan import StopOnNaN as StopOnNaN
 from callbacks.training.weight_averaging import PolyakAveraging as PolyakAveraging

@@ -10,19 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datamodules.counter_random import Stream, random_booleans, random_integers
+from datamodules.counter_random import CounterRandom, Stream
 
 
-def augment(
-    images: Tensor, indices: Tensor, *, seed: int, epoch: int, crop_padding: int, horizontal_flip: bool
-) -> Tensor:
+def augment(images: Tensor, random: CounterRandom, *, crop_padding: int, horizontal_flip: bool) -> Tensor:
     """Flips and shifts every image as a pure function of (seed, epoch, sample index).
 
     Args:
         images: uint8 images. Shape (B, C, H, W).
-        indices: Position of each image in its split. Shape (B,).
-        seed: The run's seed.
-        epoch: Training epoch.
+        random: Random numbers of the images.
         crop_padding: Zeros added to each side, in pixels, before a random crop to the original size; 0 crops nothing.
         horizontal_flip: Whether to mirror half of the images.
 
@@ -30,11 +26,11 @@ def augment(
         uint8 images. Shape (B, C, H, W).
     """
     if horizontal_flip:
-        images = flip_horizontally(images, random_booleans(seed, epoch, Stream.FLIP, indices))
+        images = flip_horizontally(images, random.booleans(Stream.FLIP))
     if crop_padding:
         positions = 2 * crop_padding + 1
-        top = random_integers(positions, seed, epoch, Stream.CROP_Y, indices)
-        left = random_integers(positions, seed, epoch, Stream.CROP_X, indices)
+        top = random.integers(positions, Stream.CROP_Y)
+        left = random.integers(positions, Stream.CROP_X)
         images = pad_and_crop(images, crop_padding, top, left)
     return images
 

@@ -6,6 +6,7 @@ finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom nu
 """
 
 import math
+from dataclasses import dataclass
 from enum import IntEnum
 
 import torch
@@ -44,78 +45,58 @@ class Stream(IntEnum):
     SIGN = 21
 
 
-def random_bits(seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tensor:
-    """Hashes sample indices to 64 random bits each.
+@dataclass(frozen=True)
+class CounterRandom:
+    """Random numbers for some samples in an epoch, a row for each sample, on the device of their indices.
 
-    Args:
+    Attributes:
         seed: The run's seed.
         epoch: Training epoch.
-        stream: What the bits are used for.
-        indices: int64 sample indices on any device. Shape (N,).
-
-    Returns:
-        int64, uniform over all 2**64 values, on the device of `indices`. Shape (N,).
+        indices: int64 sample indices. Shape (N,).
     """
-    return _mix(indices * _signed(_INCREMENT) + _signed(_key(seed, epoch, stream)))
 
+    seed: int
+    epoch: int
+    indices: Tensor
 
-def random_integers(high: int | Tensor, seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tensor:
-    """Draws one integer of [0, high) for each sample.
+    def bits(self, stream: Stream) -> Tensor:
+        """Draws 64 random bits for each sample: int64, uniform over all 2**64 values. Shape (N,)."""
+        return _mix(self.indices * _signed(_INCREMENT) + _signed(_key(self.seed, self.epoch, stream)))
 
-    The upper 32 bits scaled by `high`, which may differ from sample to sample (N,): the bias is below high / 2**32.
+    def integers(self, high: int | Tensor, stream: Stream) -> Tensor:
+        """Draws one integer of [0, high) for each sample, as int64. Shape (N,).
 
-    Returns:
-        int64 on the device of `indices`. Shape (N,).
-    """
-    return (_shift_right(random_bits(seed, epoch, stream, indices), 32) * high) >> 32
+        The upper 32 bits scaled by `high`, which may differ from sample to sample (N,): the bias is below high / 2**32.
+        """
+        return (_shift_right(self.bits(stream), 32) * high) >> 32
 
+    def booleans(self, stream: Stream) -> Tensor:
+        """Draws True or False, equally likely, for each sample. Shape (N,)."""
+        return self.bits(stream) < 0
 
-def random_booleans(seed: int, epoch: int, stream: Stream, indices: Tensor) -> Tensor:
-    """Draws True or False, equally likely, for each sample.
+    def fractions(self, stream: Stream, *, count: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Draws `count` numbers of [0, 1) for each sample. Shape (N, count).
 
-    Returns:
-        bool on the device of `indices`. Shape (N,).
-    """
-    return random_bits(seed, epoch, stream, indices) < 0
+        A sample's bits are the state of a SplitMix64 generator, of which these are the first `count` outputs.
 
+        Args:
+            stream: What the numbers are used for.
+            count: Numbers for each sample.
+            dtype: float64 has 53 random bits; float32 has 24, on devices without float64 too.
+        """
+        steps = torch.arange(1, count + 1, device=self.indices.device)
+        digits = 53 if dtype == torch.float64 else 24
+        outputs = _mix(self.bits(stream)[:, None] + steps * _signed(_INCREMENT))
+        return _shift_right(outputs, 64 - digits).to(dtype) * 2.0**-digits
 
-def random_fractions(
-    seed: int, epoch: int, stream: Stream, indices: Tensor, *, count: int = 1, dtype: torch.dtype = torch.float64
-) -> Tensor:
-    """Draws `count` numbers of [0, 1) for each sample.
+    def normals(self, stream: Stream, *, count: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Draws `count` numbers of the standard normal distribution for each sample. Shape (N, count).
 
-    A sample's bits are the state of a SplitMix64 generator, of which these are the first `count` outputs.
-
-    Args:
-        seed: The run's seed.
-        epoch: Training epoch.
-        stream: What the numbers are used for.
-        indices: int64 sample indices on any device. Shape (N,).
-        count: Numbers for each sample.
-        dtype: float64 has 53 random bits; float32 has 24, on devices without float64 too.
-
-    Returns:
-        On the device of `indices`. Shape (N, count).
-    """
-    states = random_bits(seed, epoch, stream, indices)[:, None]
-    steps = torch.arange(1, count + 1, device=indices.device)
-    digits = 53 if dtype == torch.float64 else 24
-    return _shift_right(_mix(states + steps * _signed(_INCREMENT)), 64 - digits).to(dtype) * 2.0**-digits
-
-
-def random_normals(
-    seed: int, epoch: int, stream: Stream, indices: Tensor, *, count: int = 1, dtype: torch.dtype = torch.float64
-) -> Tensor:
-    """Draws `count` numbers of a normal distribution with mean 0 and variance 1 for each sample.
-
-    By Box and Muller, 1958: each from two fractions. Arguments as of `random_fractions`.
-
-    Returns:
-        On the device of `indices`. Shape (N, count).
-    """
-    radius, angle = random_fractions(seed, epoch, stream, indices, count=2 * count, dtype=dtype).chunk(2, dim=1)
-    # The logarithm of 1 - radius, of (0, 1], is finite.
-    return (-2 * torch.log1p(-radius)).sqrt() * torch.cos(2 * math.pi * angle)
+        By Box and Muller, 1958: each from two fractions.
+        """
+        radius, angle = self.fractions(stream, count=2 * count, dtype=dtype).chunk(2, dim=1)
+        # The logarithm of 1 - radius, of (0, 1], is finite.
+        return (-2 * torch.log1p(-radius)).sqrt() * torch.cos(2 * math.pi * angle)
 
 
 def augmentation_keys(indices: Tensor, repetitions: Tensor, size: int) -> Tensor:
@@ -142,7 +123,7 @@ def random_permutation(
     Returns:
         int64. Shape (size,).
     """
-    return random_bits(seed, epoch, stream, torch.arange(size, device=device)).argsort(stable=True)
+    return CounterRandom(seed, epoch, torch.arange(size, device=device)).bits(stream).argsort(stable=True)
 
 
 def _key(*parts: int) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from datamodules.augmentation import augment
+from datamodules.counter_random import CounterRandom
 from datamodules.image_data_module import ImageDataModule, divide
 from datamodules.loader import ImageBatch
 
@@ -107,14 +108,8 @@ class InMemoryDataModule(ImageDataModule):
         """Augments a training batch and normalizes any batch, on the device."""
         images = batch.images
         if batch.epoch is not None:
-            images = augment(
-                images,
-                batch.indices,
-                seed=self.seed,
-                epoch=batch.epoch,
-                crop_padding=self.crop_padding,
-                horizontal_flip=self.horizontal_flip,
-            )
+            random = CounterRandom(self.seed, batch.epoch, batch.indices)
+            images = augment(images, random, crop_padding=self.crop_padding, horizontal_flip=self.horizontal_flip)
         return batch._replace(images=self.normalized(images))
 
 

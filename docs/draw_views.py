@@ -17,6 +17,7 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor
 
 from datamodules.augmentation import normalize
+from datamodules.counter_random import CounterRandom
 from datamodules.photographs.augmentation import Reading, add_color_noise, erase, mix
 from datamodules.photographs.trivial_augment import random_operations, trivial_augment
 from datamodules.photographs.views import (
@@ -85,7 +86,7 @@ def training_row(title: str, source: str, photograph: Image.Image, view: Trainin
     width, height = np.array([photograph.width]), np.array([photograph.height])
     boxes, cells = [], []
     for epoch, color in zip(epochs, COLORS, strict=True):
-        (box,), (flip,) = view.views(width, height, np.zeros(1, np.int64), size=SIZE, seed=SEED, epoch=epoch)
+        (box,), (flip,) = view.views(width, height, _random([0], epoch), SIZE)
         seen = _cut(photograph, box, (SIZE, SIZE))
         if flip:
             seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -185,9 +186,8 @@ def _noisy_cells(image: Tensor) -> list[Cell]:
     cells = []
     for index in NOISY:
         for reading in readings:
-            key = torch.tensor([index]).expand(2)
             images = torch.stack((image.float(), mean))
-            noisy, moved = add_color_noise(images, key, seed=SEED, epoch=0, reading=reading, mean=MEAN)
+            noisy, moved = add_color_noise(images, _random([index] * 2), reading=reading, mean=MEAN)
             red, green, blue = (moved - mean)[:, 0, 0].tolist()
             cells.append(Cell(_shown(noisy), f"{reading.replace('_', ' ')}: {red:+.0f} {green:+.0f} {blue:+.0f}"))
     return cells
@@ -195,9 +195,8 @@ def _noisy_cells(image: Tensor) -> list[Cell]:
 
 def _erased_cells(image: Tensor) -> list[Cell]:
     normalized = normalize(image[None], MEAN, STD)
-    keys = (torch.tensor([index]) for index in (0, 3))
     return [
-        Cell(_shown_normalized(erase(normalized, key, seed=SEED, epoch=0, probability=1)[0]), "erased") for key in keys
+        Cell(_shown_normalized(erase(normalized, _random([index]), probability=1)[0]), "erased") for index in (0, 3)
     ]
 
 
@@ -205,7 +204,7 @@ def _mixed_cells(image: Tensor, other: Tensor) -> list[Cell]:
     cells = []
     batch, labels = normalize(torch.stack((other, image) * 16), MEAN, STD), torch.tensor([0, 1] * 16)
     for name, alphas in (("mixup", {"mixup_alpha": 0.2}), ("CutMix", {"cutmix_alpha": 1.0})):
-        mixed, targets = mix(batch, labels, torch.arange(32), num_classes=2, seed=SEED, epoch=0, **alphas)
+        mixed, targets = mix(batch, labels, _random(range(32)), num_classes=2, **alphas)
         # Most shares of mixup are near 0 or 1: of 16, the one that shows most.
         row = 1 + 2 * int((targets[1::2, 1] - 0.6).abs().argmin())
         cells.append(Cell(_shown_normalized(mixed[row]), f"{name}: {targets[row, 1]:.0%} and {targets[row, 0]:.0%}"))
@@ -213,13 +212,17 @@ def _mixed_cells(image: Tensor, other: Tensor) -> list[Cell]:
 
 
 def _operated_cells(image: Tensor) -> list[Cell]:
-    keys = torch.arange(14)
+    random = _random(range(14))
     names: dict[str, Cell] = {}
-    results = trivial_augment(image.expand(len(keys), -1, -1, -1), keys, seed=SEED, epoch=0)
-    for result, (name, strength) in zip(results, random_operations(keys, seed=SEED, epoch=0), strict=True):
+    results = trivial_augment(image.expand(14, -1, -1, -1), random)
+    for result, (name, strength) in zip(results, random_operations(random), strict=True):
         if name != "Identity":
             names.setdefault(name, Cell(_shown(result), f"{name} {strength:.2g}" if strength else name))
     return list(names.values())[:4]
+
+
+def _random(indices: Sequence[int], epoch: int = 0) -> CounterRandom:
+    return CounterRandom(SEED, epoch, torch.tensor(indices))
 
 
 def _described(view: TrainingView, box: np.ndarray, photograph: Image.Image) -> str:

@@ -1,16 +1,31 @@
 """Checkpoints that are whole or absent, signed with a SHA-256 of their bytes, and which of them a run goes on with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from records.checkpoints import SUFFIX, best_checkpoints, digest_path, is_damaged, is_verified, sha256_of, write_digest
+from callbacks.training.stop_on_nan import check_state
+from records.checkpoints import (
+    SUFFIX,
+    CheckpointIndex,
+    SavedCheckpoint,
+    best_checkpoints,
+    digest_path,
+    digests_of,
+    file_of_run,
+    is_verified,
+    sha256_of,
+    write_digest,
+)
 from records.files import whole_file
 from records.layout import CHECKPOINTS, CONFIG
+from records.weights import TO_RESUME, UnusableWeightsError, read_weights
 
 
 class DamagedCheckpointError(ValueError):
@@ -22,21 +37,36 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
 
     The file is written under another name in its own folder, flushed to the disk and renamed; then the digest, which
     `sha256sum --check` reads, is written likewise. A checkpoint without its digest was interrupted and is not resumed.
+    If it takes the place of another of the same name, the digests of both are there while it does. Last, the index of
+    the run names it.
+
+    Attributes:
+        callbacks: Those that save the checkpoints of a run, which tell what is best; without any there is no index.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.callbacks: Sequence[Callback] = ()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path` and its digest beside it.
 
         Raises:
             OSError: The file cannot be written; what stood there before still does.
+            NonFiniteStateError: Its weights are not finite; likewise.
         """
+        check_state(checkpoint)
         target = Path(path)
-        digest_path(target).unlink(missing_ok=True)
+        earlier = digests_of(target) if target.exists() else []
         with whole_file(target) as file:
             torch.save(checkpoint, file)
             file.flush()
             digest = sha256_of(Path(file.name))
+            if earlier:
+                write_digest(target, digest, earlier[0])
         write_digest(target, digest)
+        if self.callbacks and target.parent.name == CHECKPOINTS:
+            self._index(checkpoint, target)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
@@ -53,32 +83,70 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
         Path(path).unlink(missing_ok=True)
         digest_path(Path(path)).unlink(missing_ok=True)
 
+    def _index(self, checkpoint: Mapping[str, Any], target: Path) -> None:
+        """Name a checkpoint in the index of its run, and what is the best one now."""
+        run, name = target.parent.parent, f"{CHECKPOINTS}/{target.name}"
+        earlier = CheckpointIndex.of_run(run)
+        best, monitor, score = earlier.best, None, None
+        for callback in self.callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
+                best = f"{CHECKPOINTS}/{Path(callback.best_model_path).name}"
+                if str(target) in callback.best_k_models:
+                    monitor, score = callback.monitor, float(callback.best_k_models[str(target)])
+                break
+        resumable = "optimizer_states" in checkpoint
+        saved = SavedCheckpoint(
+            file=name,
+            epoch=checkpoint["epoch"],
+            step=checkpoint["global_step"],
+            monitor=monitor,
+            value=score,
+            resumable=resumable,
+        )
+        others = [one for one in earlier.saved if one.file != name and file_of_run(run, one.file)]
+        CheckpointIndex(best=best, latest=name if resumable else earlier.latest, saved=[*others, saved]).write(run)
 
-def load_verified(path: Path, map_location: Any | None = "cpu") -> Any:
-    """Read the checkpoint at `path`; see `VerifiedCheckpointIO.load_checkpoint`."""
-    if not path.is_file():
-        raise DamagedCheckpointError(f"There is no checkpoint {path}.")
-    if is_damaged(path):
-        raise DamagedCheckpointError(f"The checkpoint {path} is damaged (its SHA-256 differs): use an earlier one.")
+
+def load_verified(path: Path, map_location: Any | None = "cpu", needs: Iterable[str] = ()) -> Any:
+    """Read the checkpoint at `path` by the one reader of weights.
+
+    Args:
+        path: The file.
+        map_location: Device of the tensors.
+        needs: Parts that it must have: `TO_RESUME` and the like of `records.weights`.
+
+    Raises:
+        DamagedCheckpointError: It is missing, damaged, no checkpoint, or holds more than data or less than is needed.
+    """
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:
-        raise DamagedCheckpointError(
-            f"{path} is no checkpoint that can be trusted: it is damaged or holds more than tensors and plain values."
-        ) from error
+        return read_weights(path, needs, map_location)
+    except UnusableWeightsError as error:
+        if error.kind == "missing":
+            sentence = f"There is no checkpoint {path}."
+        elif error.kind == "incomplete":
+            sentence = f"{path} is no checkpoint of a network of this project: it {error.problem}."
+        elif error.problem.startswith("is damaged ("):
+            sentence = f"The checkpoint {error}: use an earlier one."
+        else:
+            sentence = f"{path} is no checkpoint that can be trusted: it {error.problem}."
+        raise DamagedCheckpointError(sentence) from error
 
 
-def newest_verified(folder: Path) -> Path | None:
+def newest_verified(folder: Path, needs: Iterable[str] = ()) -> Path | None:
     """The checkpoint of `folder` that verifies and has done most steps, by the step inside it; None if there is none.
 
-    Those that do not verify are named in a warning.
+    Those that do not verify, or lack one of the parts that the command needs, are named in a warning.
     """
     candidates = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         if not is_verified(path):
             rank_zero_warn(f"The checkpoint {path} does not verify and is left out.")
             continue
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        try:
+            checkpoint = read_weights(path, {"epoch", "global_step", *needs}, mapped=True)
+        except UnusableWeightsError as error:
+            rank_zero_warn(f"The checkpoint {error}: it is left out.")
+            continue
         candidates.append((checkpoint["epoch"], checkpoint["global_step"], path))
     return max(candidates)[2] if candidates else None
 
@@ -98,13 +166,23 @@ def with_config_of_resumed_run(words: Sequence[str]) -> list[str]:
     return words
 
 
+def latest_of_run(run: Path, needs: Iterable[str] = ()) -> Path | None:
+    """The latest checkpoint of a run by its index, else the newest that verifies, as of `newest_verified`."""
+    indexed = file_of_run(run, CheckpointIndex.of_run(run).latest)
+    if indexed is not None and is_verified(indexed):
+        with suppress(UnusableWeightsError):
+            read_weights(indexed, needs, mapped=True)
+            return indexed
+    return newest_verified(run / CHECKPOINTS, needs)
+
+
 def checkpoint_to_resume(run: Path) -> Path:
-    """The newest checkpoint of a run that verifies.
+    """The checkpoint from which a run goes on.
 
     Raises:
-        ValueError: The run has none.
+        ValueError: The run has none that verifies.
     """
-    checkpoint = newest_verified(run / CHECKPOINTS)
+    checkpoint = latest_of_run(run, TO_RESUME)
     if checkpoint is None:
         raise ValueError(f"The run {run} has no checkpoint that verifies: start it anew, without --resume.")
     return checkpoint
@@ -128,7 +206,7 @@ def checkpoint_to_evaluate(path: str) -> Path:
     best = best_checkpoints(Path(path))
     if len(best) > 1:
         raise ValueError(f"The run {path} has several best checkpoints: name a file of {folder} with --ckpt_path.")
-    checkpoint = best[0] if best else newest_verified(folder)
+    checkpoint = best[0] if best else latest_of_run(Path(path))
     if checkpoint is None:
         raise ValueError(f"The run {path} has no checkpoint that verifies: name another with --ckpt_path.")
     return checkpoint

@@ -23,6 +23,7 @@ from records.files import UnreadableError
 from records.layout import CHECKPOINTS, CONFIG
 from records.record import fraction
 from records.summary import Data, Summary
+from records.weights import TO_REBUILD
 
 FORMATS = ("safetensors", "torch_export")
 TOLERANCE = 1e-4
@@ -97,9 +98,7 @@ def read_run(run: Path) -> PretrainedClassifier:
     checkpoint = _checkpoint(run)
     directory = run if run.is_dir() else run_of(checkpoint)
     config = _config(directory)
-    content = load_verified(checkpoint)
-    if not isinstance(content.get("hyper_parameters"), dict) or not isinstance(content.get("state_dict"), dict):
-        raise ValueError(f"{checkpoint} is no checkpoint of a network of this project: give another file of the run.")
+    content = load_verified(checkpoint, needs=TO_REBUILD)
     name = class_name(config["model"])
     of_training = inspect.signature(ImageClassifier.__init__).parameters.keys() - set(FROM_DATA)
     summary = _summary(directory)

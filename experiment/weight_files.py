@@ -3,9 +3,7 @@
 Nothing that a file holds is executed.
 """
 
-import pickle
 import re
-import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -14,11 +12,11 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file
 from torch import Tensor
 
 from lightning_modules import ImageClassifier
-from records.checkpoints import best_checkpoints, digest_path, sha256_of
+from records import weights
+from records.checkpoints import best_checkpoints, sha256_of
 from records.files import read_json
 
 WRAPPERS = ("module.", "network.")  # what DistributedDataParallel and this project's export put before every name
@@ -94,39 +92,14 @@ def _read_folder(folder: Path, source: str) -> Weights:
 def _read_file(path: Path) -> dict[str, Any]:
     """What a file holds; {} if that is no dictionary."""
     try:
-        digest_file = digest_path(path)
-        if digest_file.exists() and sha256_of(path) not in digest_file.read_text(errors="replace").split()[:1]:
-            raise ValueError(f"{path} is damaged (its SHA-256 is not that of {digest_file.name}): use another copy.")
-        # What torch.save wrote before version 1.6 is no archive, and cannot be mapped into memory.
-        archive = zipfile.is_zipfile(path)
-        if archive:
-            _check_archive(path)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
-    try:
-        if path.suffix == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
-    except Exception as error:
-        if archive and isinstance(error, pickle.UnpicklingError):
+        content = weights.read_weights(path, mapped=True)
+    except weights.UnusableWeightsError as error:
+        if error.kind == "hostile":
             raise ValueError(
-                f"{path} holds more than tensors and plain values, so it is not to be trusted: "
-                "have it saved anew from network.state_dict() alone."
+                f"{error}, so it is not to be trusted: have it saved anew from network.state_dict() alone."
             ) from None
-        raise ValueError(f"{path} is damaged, or no weights that can be trusted: use another copy.") from None
+        raise ValueError(f"{error}: use another copy.") from None
     return content if isinstance(content, dict) else {}
-
-
-def _check_archive(path: Path) -> None:
-    """Compare the checksums inside an archive, which memory mapping passes over."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
-        damaged = "its directory"
-    if damaged is not None:
-        raise ValueError(f"{path} is damaged (in {damaged}): use another copy.")
 
 
 def _state_dict(content: dict[str, Any], source: str) -> dict[str, Tensor]:

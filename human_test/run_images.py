@@ -15,6 +15,7 @@ from records.checkpoints import run_of
 from records.config import arguments_of, class_name, read_config
 from records.files import UnreadableError
 from records.layout import CONFIG
+from records.weights import TO_REBUILD
 
 
 def config_of(run: Path) -> dict[str, Any]:
@@ -107,14 +108,13 @@ def read_gan(checkpoint: Path) -> GAN:
     Raises:
         ValueError: It holds something else.
     """
-    content = load_verified(checkpoint)
-    arguments, state = content.get("hyper_parameters"), content.get("state_dict")
-    if not isinstance(arguments, dict) or not isinstance(state, dict):
-        raise ValueError(f"{checkpoint} is no checkpoint of a network of this project: give another file of the run.")
+    content = load_verified(checkpoint, needs=TO_REBUILD)
     try:
-        gan = GAN(**{name: value for name, value in arguments.items() if not name.startswith("_")})
-        gan.load_state_dict(state)
-    except (TypeError, RuntimeError):
+        gan = GAN(
+            **{name: value for name, value in content["hyper_parameters"].items() if not str(name).startswith("_")}
+        )
+        gan.load_state_dict(content["state_dict"])
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError):
         raise ValueError(
             f"{checkpoint} does not fit the GAN of its own arguments: use the version of this project that wrote it."
         ) from None

@@ -8,7 +8,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BufferedRandom
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -83,25 +83,39 @@ def remove_parts(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_bytes(path: Path, largest: int) -> bytes:
-    """The content of a regular file of at most `largest` bytes; one that is no regular file is not even waited for.
+@contextmanager
+def open_regular(path: Path) -> Iterator[BufferedReader]:
+    """Open a regular file for reading; one that is no regular file, such as a pipe, is not even waited for.
 
     Raises:
-        UnreadableError: It is missing, no regular file, larger, or not to be read.
+        UnreadableError: It is missing, no regular file, or not to be read.
     """
     try:
         # A pipe that nobody writes to would else be waited for.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableError(f"{path.name} is not a regular file")
-            content = file.read(min(status.st_size + 2**20, largest) + 1)  # it may grow meanwhile
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UnreadableError(f"{path.name} is missing") from error
     except IsADirectoryError as error:
         raise UnreadableError(f"{path.name} is not a regular file") from error
-    except OSError as error:
-        raise UnreadableError(f"{path.name} cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # a name with a zero byte
+        raise UnreadableError(f"{path.name} cannot be read ({getattr(error, 'strerror', error)})") from error
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UnreadableError(f"{path.name} is not a regular file")
+        yield file
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """The content of a regular file of at most `largest` bytes; see `open_regular`.
+
+    Raises:
+        UnreadableError: It is missing, no regular file, larger, or not to be read.
+    """
+    with open_regular(path) as file:
+        try:
+            content = file.read(min(os.fstat(file.fileno()).st_size + 2**20, largest) + 1)  # it may grow meanwhile
+        except OSError as error:
+            raise UnreadableError(f"{path.name} cannot be read ({error.strerror})") from error
     if len(content) > largest:
         raise UnreadableError(f"{path.name} is larger than {largest / 2**20:,.0f} MiB")
     return content

@@ -28,10 +28,11 @@ from torch import Tensor, nn
 
 from callbacks.gan.pixels import as_unit
 from lightning_modules.classifier import ImageClassifier, networks
-from records.checkpoints import best_checkpoints, digest_path, is_damaged, run_of, sha256_of
+from records.checkpoints import best_checkpoints, run_of, sha256_of
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, SUMMARY
 from records.summary import Summary
+from records.weights import TO_REBUILD, UnusableWeightsError, read_weights
 
 LAYERS = ["2048", "logits_unbiased"]
 
@@ -229,27 +230,17 @@ def _network(name: str, checkpoint: Path) -> ImageClassifier:
     known = networks()  # whichever of the project's or a user's own are imported
     if name not in known:
         raise ValueError(f"{checkpoint} holds a {name}, which is no ImageClassifier of this project: give another run.")
-    content = _read(checkpoint)
+    try:
+        content = read_weights(checkpoint, TO_REBUILD)
+    except UnusableWeightsError as error:
+        raise ValueError(f"{error}: give SampleMeasures.features another run of a classifier.") from None
     try:
         network = known[name](**content["hyper_parameters"])
         network.load_state_dict(content["state_dict"])
-    except (TypeError, KeyError, RuntimeError):
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError):
         raise ValueError(
             f"{checkpoint} does not fit the {name} of its own arguments: use the version of this project that wrote it."
         ) from None
     if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
         raise ValueError(f"{checkpoint} holds values that are not finite: give another run.")
     return network
-
-
-def _read(checkpoint: Path) -> dict[str, Any]:
-    """What a checkpoint holds, if its digest and its form are right."""
-    if is_damaged(checkpoint):
-        raise ValueError(
-            f"{checkpoint} is damaged (its SHA-256 is not that of {digest_path(checkpoint).name}): give another run."
-        )
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return {name: dict(content[name]) for name in ("hyper_parameters", "state_dict")}
-    except Exception:
-        raise ValueError(f"{checkpoint} is no checkpoint of a classifier of this project: give another file.") from None

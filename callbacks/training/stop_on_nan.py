@@ -1,13 +1,18 @@
-"""Ends a run whose gradients or whose validation loss are no longer finite, before either does damage.
+"""Ends a run whose weights, losses or gradients are no longer finite, before they replace or choose a checkpoint.
 
 A training loss that is NaN or infinite ends every run before its update (ImageClassifier.training_step). This adds what
-that cannot see: a backward pass that overflows though the loss is finite, whose update would make every weight NaN; and
-a network that answers NaN only in evaluation, as one does whose running variances have overflowed.
+that cannot see: an update that made weights NaN; a network that answers NaN only in evaluation, as one does whose
+running variances have overflowed; and, in each step, a backward pass that overflows though the loss is finite.
 """
 
 import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -24,17 +29,108 @@ class NonFiniteValidationError(NonFiniteLossError):
     """The validation loss became NaN or infinite; raised before a checkpoint is chosen by it."""
 
 
-def not_finite(gradients: dict[str, Tensor]) -> list[str]:
-    """Names of the gradients that hold NaN or infinity. The host waits for the device once if there are none."""
-    if not gradients:
-        return []
-    if bool(nn.utils.get_total_norm(gradients.values(), math.inf).isfinite()):
-        return []
-    return [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]
+class NonFiniteStateError(NonFiniteLossError):
+    """Weights or the state of an optimizer became NaN or infinite; raised before they are saved."""
 
 
-class StopOnNaN(Callback):
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold NaN or infinity. The host waits for the device once if there are none."""
+    if not tensors:
+        return []
+    if bool(nn.utils.get_total_norm(tensors.values(), math.inf).isfinite()):
+        return []
+    return [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+
+
+def check_state(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to save a checkpoint whose weights or states of optimizers are not finite.
+
+    Args:
+        checkpoint: What is about to be saved.
+
+    Raises:
+        NonFiniteStateError: They are not.
+    """
+    parts = {key: checkpoint.get(key) for key in ("state_dict", "current_model_state", "optimizer_states")}
+    tensors = {
+        name.removeprefix("state_dict.").removeprefix("current_model_state."): tensor.detach()
+        for name, tensor in _tensors(parts)
+        if tensor.is_floating_point() and tensor.numel()
+    }
+    if names := not_finite(tensors):
+        position = f"step {checkpoint.get('global_step')} of epoch {checkpoint.get('epoch')}"
+        raise NonFiniteStateError(
+            f"{_some(names)} {'is' if len(names) == 1 else 'are'} not finite after {position}, so nothing of it was "
+            "saved: lower the learning rate or use more precision, then resume from the last checkpoint."
+        )
+
+
+def last_checkpoint(trainer: Trainer) -> Path | None:
+    """The checkpoint that a run saved last, if that is still there."""
+    named = [path for one in trainer.checkpoint_callbacks for path in (getattr(one, "best_model_path", ""),) if path]
+    files = [path for path in map(Path, named) if path.is_file()]
+    return max(files, key=lambda path: path.stat().st_mtime, default=None)
+
+
+class KeepFinite(Callback):
+    """Ends a run before weights that are not finite replace a checkpoint, and before a loss that is not chooses one.
+
+    It is in every run of the command line. No step waits for it: the weights and the state of the optimizers are looked
+    at when they are saved and at the end of the run, losses at the end of an epoch and of an evaluation.
+    """
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the losses, before a checkpoint is chosen by them."""
+        if not trainer.sanity_checking:
+            self._check_losses(trainer)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the losses."""
+        self._check_losses(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the losses of the last steps."""
+        self._check_losses(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Check what is about to be saved; on all ranks, so that all of them stop."""
+        check_state(checkpoint)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check what the last steps made, which need not be saved."""
+        optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
+        position = {"epoch": trainer.current_epoch, "global_step": trainer.global_step}
+        check_state({"state_dict": pl_module.state_dict(), "optimizer_states": optimizers, **position})
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Say which checkpoint is the last good one."""
+        if isinstance(exception, NonFiniteLossError) and trainer.state.fn == TrainerFn.FITTING:
+            last = last_checkpoint(trainer)
+            exception.add_note(f"The last good one is {last}." if last else "None was saved before.")
+
+    @staticmethod
+    def _check_losses(trainer: Trainer) -> None:
+        losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
+        wrong = [name for name, value in losses.items() if not bool(torch.as_tensor(value).isfinite())]
+        if not wrong:
+            return
+        value = float(losses[wrong[0]])
+        loss = {"val/loss": "validation loss", "test/loss": "test loss"}.get(wrong[0], wrong[0])
+        if trainer.state.fn != TrainerFn.FITTING:
+            raise NonFiniteValidationError(
+                f"The {loss} is {value}: look at the running variances and the largest weights, or test another "
+                "checkpoint."
+            )
+        raise NonFiniteValidationError(
+            f"The {loss} is {value} after step {trainer.global_step}, though the training loss is finite: look at the "
+            "running variances and the largest weights, then resume from an earlier checkpoint."
+        )
+
+
+class StopOnNaN(KeepFinite):
     """Ends the run, with one line and exit code 1, when gradients or the validation loss are NaN or infinite.
+
+    The gradients are looked at in each step, for which the host waits; the rest is as in every run.
 
     With 16-mixed, the loss scale is too high now and then, and Lightning leaves out that update: only `patience` of
     them in a row end the run. In any other precision, the first does.
@@ -63,25 +159,11 @@ class StopOnNaN(Callback):
         self.left_out = self.left_out + 1 if names else 0
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         if self.left_out >= (self.patience if scaled else 1):
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             repeated = f" for {self.left_out} steps in a row" if scaled else ""
             raise NonFiniteGradientError(
-                f"The gradients of {', '.join(names[:NAMED])}{more} are not finite{repeated} at step "
+                f"The gradients of {_some(names)} are not finite{repeated} at step "
                 f"{trainer.global_step} of epoch {trainer.current_epoch}, though the loss is; the weights were not "
                 "updated: lower the learning rate or use more precision, then resume from the last checkpoint."
-            )
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the validation loss, before a checkpoint is saved.
-
-        Raises:
-            NonFiniteValidationError: It is not finite.
-        """
-        loss = trainer.callback_metrics.get("val/loss")
-        if loss is not None and not trainer.sanity_checking and not bool(loss.isfinite()):
-            raise NonFiniteValidationError(
-                f"The validation loss is {loss.item()} after step {trainer.global_step}, though the training loss is "
-                "finite: look at the running variances and the largest weights, then resume from an earlier checkpoint."
             )
 
     def state_dict(self) -> dict[str, int]:
@@ -91,3 +173,20 @@ class StopOnNaN(Callback):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on counting."""
         self.left_out = state_dict["left_out"]
+
+
+def _tensors(part: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """All tensors of nested dictionaries and lists, by the path to them."""
+    if isinstance(part, Tensor):
+        yield name, part
+    elif isinstance(part, Mapping):
+        for key, value in part.items():
+            yield from _tensors(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(part, list | tuple):
+        for index, value in enumerate(part):
+            yield from _tensors(value, f"{name}.{index}")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

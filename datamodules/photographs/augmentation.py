@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from datamodules.counter_random import Stream, random_booleans, random_fractions, random_integers, random_normals
+from datamodules.counter_random import CounterRandom, Stream
 
 Reading = Literal["eigenvalue", "standard_deviation"]
 
@@ -26,14 +26,7 @@ EIGENVECTORS = (  # a row for each component: its red, green and blue
 
 
 def add_color_noise(
-    images: Tensor,
-    indices: Tensor,
-    *,
-    seed: int,
-    epoch: int,
-    reading: Reading,
-    mean: Sequence[float],
-    strength: float = 0.1,
+    images: Tensor, random: CounterRandom, *, reading: Reading, mean: Sequence[float], strength: float = 0.1
 ) -> Tensor:
     """Adds a random color along the principal components of the pixels' colors (Krizhevsky et al. 2012, §4.1).
 
@@ -53,9 +46,7 @@ def add_color_noise(
 
     Args:
         images: Pixels from 0 to 255, uint8 or float, not normalized yet. Shape (B, 3, H, W).
-        indices: Sample indices, on the device of the images. Shape (B,).
-        seed: The run's seed.
-        epoch: Training epoch.
+        random: Random numbers of the images.
         reading: eigenvalue: the formula as printed, on pixels from 0 to 1; standard_deviation: the authors' code.
         mean: Mean of each channel, as a fraction of 255, around which the authors' code shrinks the image.
         strength: Standard deviation of α.
@@ -70,7 +61,7 @@ def add_color_noise(
         raise ValueError(
             f"There is no reading {reading!r} of the color noise: choose eigenvalue or standard_deviation."
         )
-    alpha = strength * random_normals(seed, epoch, Stream.COLOR_NOISE, indices, count=3, dtype=torch.float32)
+    alpha = strength * random.normals(Stream.COLOR_NOISE, count=3, dtype=torch.float32)
     colors = (alpha @ _components(reading, images.device))[:, :, None, None]
     if reading == "eigenvalue":
         return images.float() + colors
@@ -94,11 +85,9 @@ def _levels(mean: tuple[float, ...], device: torch.device) -> Tensor:
 def mix(
     images: Tensor,
     labels: Tensor,
-    indices: Tensor,
+    random: CounterRandom,
     *,
     num_classes: int,
-    seed: int,
-    epoch: int,
     mixup_alpha: float = 0.0,
     cutmix_alpha: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
@@ -115,10 +104,8 @@ def mix(
     Args:
         images: Normalized images on any device, or others of a float type. Shape (B, C, H, W).
         labels: int64. Shape (B,).
-        indices: Sample indices, on the device of the images. Shape (B,).
+        random: Random numbers of the images.
         num_classes: Number of classes.
-        seed: The run's seed.
-        epoch: Training epoch.
         mixup_alpha: α of mixup; 0 switches it off. 0.2 in the paper and in torchvision's recipes.
         cutmix_alpha: α of CutMix; 0 switches it off. 1 in the paper and in torchvision's recipes.
 
@@ -134,8 +121,7 @@ def mix(
         )
     if not images.is_floating_point():
         raise ValueError(f"Images of type {images.dtype} cannot be mixed: normalize them first.")
-    alphas = mixup_alpha, cutmix_alpha
-    weights = _weights(alphas, indices, images.shape[-2], images.shape[-1], seed=seed, epoch=epoch)
+    weights = _weights(mixup_alpha, cutmix_alpha, random, *images.shape[-2:])
     share = weights.mean(dim=(1, 2, 3))
     partners = torch.cat((images[-1:], images[:-1]))  # keeps channels_last, which `roll` does not
     mixed = partners.lerp_(images, weights.to(images.dtype))
@@ -145,7 +131,7 @@ def mix(
     return mixed, targets
 
 
-def random_shares(alpha: float, indices: Tensor, *, seed: int, epoch: int) -> Tensor:
+def random_shares(alpha: float, random: CounterRandom) -> Tensor:
     """Draws from Beta(alpha, alpha) for each sample, in closed form.
 
     With T of Student's distribution of 2α degrees of freedom, 1/2 + T / (2 √(2α + T²)) is of Beta(α, α), and T is
@@ -155,32 +141,31 @@ def random_shares(alpha: float, indices: Tensor, *, seed: int, epoch: int) -> Te
     Returns:
         float32. Shape (B,).
     """
-    u, v = random_fractions(seed, epoch, Stream.MIXED_SHARE, indices, count=2, dtype=torch.float32).unbind(dim=1)
+    u, v = random.fractions(Stream.MIXED_SHARE, count=2, dtype=torch.float32).unbind(dim=1)
     cosine = torch.cos(2 * math.pi * v)
     # expm1 of a logarithm keeps what is left of U^(-1/alpha) - 1 near 0; where it is infinite, the share is 0 or 1.
     square = torch.expm1(-torch.log1p(-u) / alpha) * cosine.square()
     return 0.5 + 0.5 * cosine.sign() / (1 + 1 / square).sqrt()
 
 
-def _weights(alphas: tuple[float, float], indices: Tensor, height: int, width: int, *, seed: int, epoch: int) -> Tensor:
+def _weights(mixup_alpha: float, cutmix_alpha: float, random: CounterRandom, height: int, width: int) -> Tensor:
     """Share of the image in each pixel: (B, 1, 1, 1) if by mixup alone, else (B, 1, height, width)."""
-    mixup_alpha, cutmix_alpha = alphas
     if mixup_alpha:
-        everywhere = random_shares(mixup_alpha, indices, seed=seed, epoch=epoch)[:, None, None, None]
+        everywhere = random_shares(mixup_alpha, random)[:, None, None, None]
         if not cutmix_alpha:
             return everywhere
-    outside = _outside_a_rectangle(cutmix_alpha, indices, height, width, seed=seed, epoch=epoch)
+    outside = _outside_a_rectangle(cutmix_alpha, random, height, width)
     if not mixup_alpha:
         return outside
-    return torch.where(random_booleans(seed, epoch, Stream.MIXING, indices)[:, None, None, None], everywhere, outside)
+    return torch.where(random.booleans(Stream.MIXING)[:, None, None, None], everywhere, outside)
 
 
-def _outside_a_rectangle(alpha: float, indices: Tensor, height: int, width: int, *, seed: int, epoch: int) -> Tensor:
+def _outside_a_rectangle(alpha: float, random: CounterRandom, height: int, width: int) -> Tensor:
     """1 where the image stays, 0 in a rectangle of area 1 - λ around a random pixel, cut at the border."""
-    half = 0.5 * (1 - random_shares(alpha, indices, seed=seed, epoch=epoch)).sqrt()
+    half = 0.5 * (1 - random_shares(alpha, random)).sqrt()
     half_height, half_width = (half * height).long(), (half * width).long()
-    y = random_integers(height, seed, epoch, Stream.MIXED_Y, indices)
-    x = random_integers(width, seed, epoch, Stream.MIXED_X, indices)
+    y = random.integers(height, Stream.MIXED_Y)
+    x = random.integers(width, Stream.MIXED_X)
     # What lies beyond the border is no pixel, so there is nothing to clamp.
     return (~rectangle_mask(y - half_height, x - half_width, y + half_height, x + half_width, height, width)).float()
 
@@ -190,10 +175,8 @@ TRIES = 10  # as torchvision
 
 def erase(
     images: Tensor,
-    indices: Tensor,
+    random: CounterRandom,
     *,
-    seed: int,
-    epoch: int,
     probability: float = 0.1,
     area: tuple[float, float] = (0.02, 0.33),
     aspect: tuple[float, float] = (0.3, 3.3),
@@ -205,9 +188,7 @@ def erase(
 
     Args:
         images: Normalized images, on any device: 0 is the mean color. Shape (B, C, H, W).
-        indices: Sample indices, on the device of the images. Shape (B,).
-        seed: The run's seed.
-        epoch: Training epoch.
+        random: Random numbers of the images.
         probability: Share of the images that lose a rectangle; 0.1 in torchvision's recipes, 0.5 in the paper.
         area: Least and largest share of the image that is erased.
         aspect: Least and largest height divided by width.
@@ -223,21 +204,13 @@ def erase(
         raise ValueError(f"Random erasing: the probability {probability} must be from 0 to 1.")
     check_ranges("Random erasing", area, aspect)
     height, width = images.shape[-2:]
-    down, across = random_sides(
-        height * width,
-        area,
-        aspect,
-        indices,
-        seed=seed,
-        epoch=epoch,
-        streams=(Stream.ERASED_AREA, Stream.ERASED_ASPECT),
-        dtype=torch.float32,
-    )
+    streams = Stream.ERASED_AREA, Stream.ERASED_ASPECT
+    down, across = random_sides(height * width, area, aspect, random, streams, torch.float32)
     fits = (down < height) & (across < width)
     down, across = (side.long() for side in first_fitting(fits, down, across))
-    top = random_integers(height - down + 1, seed, epoch, Stream.ERASED_Y, indices)
-    left = random_integers(width - across + 1, seed, epoch, Stream.ERASED_X, indices)
-    chosen = random_fractions(seed, epoch, Stream.ERASING, indices, dtype=torch.float32)[:, 0] < probability
+    top = random.integers(height - down + 1, Stream.ERASED_Y)
+    left = random.integers(width - across + 1, Stream.ERASED_X)
+    chosen = random.fractions(Stream.ERASING, dtype=torch.float32)[:, 0] < probability
     erased = rectangle_mask(top, left, top + down, left + across, height, width)
     return images.masked_fill(erased & (chosen & fits.any(dim=1))[:, None, None, None], value)
 
@@ -246,10 +219,7 @@ def random_sides(
     image_area: Tensor | int,
     area: tuple[float, float],
     aspect: tuple[float, float],
-    indices: Tensor,
-    *,
-    seed: int,
-    epoch: int,
+    random: CounterRandom,
     streams: tuple[Stream, Stream],
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
@@ -259,9 +229,7 @@ def random_sides(
         image_area: Pixels of the image. One number, or shape (B, 1).
         area: Least and largest share of the image, drawn uniformly.
         aspect: Least and largest ratio of the first side to the second, drawn uniformly in its logarithm.
-        indices: Sample indices. Shape (B,).
-        seed: The run's seed.
-        epoch: Training epoch.
+        random: Random numbers of the samples.
         streams: What areas and aspect ratios are drawn from.
         dtype: Of the result.
 
@@ -269,7 +237,7 @@ def random_sides(
         First and second sides, whole numbers. Shape (B, TRIES) each.
     """
     low, high = area
-    share, position = (random_fractions(seed, epoch, stream, indices, count=TRIES, dtype=dtype) for stream in streams)
+    share, position = (random.fractions(stream, count=TRIES, dtype=dtype) for stream in streams)
     pixels = image_area * (low + share * (high - low))
     log_low, log_high = math.log(aspect[0]), math.log(aspect[1])
     ratio = torch.exp(log_low + position * (log_high - log_low))

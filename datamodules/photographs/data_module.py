@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from datamodules.counter_random import CounterRandom
 from datamodules.image_data_module import ImageDataModule, divide
 from datamodules.loader import ImageBatch
 from datamodules.photographs.augmentation import add_color_noise, erase, mix
@@ -185,22 +186,20 @@ class PhotographDataModule(ImageDataModule):
             return batch._replace(images=whole)
         if batch.epoch is None:
             return batch._replace(images=self.normalized(batch.images))
-        images, keys, seed, epoch = batch.images, batch.indices, self.seed, batch.epoch
-        if self.color_noise and (self.color_noise_epochs is None or epoch < self.color_noise_epochs):
-            images = add_color_noise(images, keys, seed=seed, epoch=epoch, reading=self.color_noise, mean=self.mean)
+        images, random = batch.images, CounterRandom(self.seed, batch.epoch, batch.indices)
+        if self.color_noise and (self.color_noise_epochs is None or batch.epoch < self.color_noise_epochs):
+            images = add_color_noise(images, random, reading=self.color_noise, mean=self.mean)
         # Noise is in levels of the pixels; erasing fills with 0, which is the mean only once images are normalized.
         images = self.normalized(images)
         if self.random_erasing:
-            images = erase(images, keys, seed=seed, epoch=epoch, probability=self.random_erasing)
+            images = erase(images, random, probability=self.random_erasing)
         if not (self.mixup or self.cutmix):
             return batch._replace(images=images)
         images, targets = mix(
             images,
             batch.labels,
-            keys,
+            random,
             num_classes=self.num_classes,
-            seed=seed,
-            epoch=epoch,
             mixup_alpha=self.mixup,
             cutmix_alpha=self.cutmix,
         )
@@ -236,12 +235,9 @@ class PhotographDataModule(ImageDataModule):
             mirror=self.horizontal_flip,
             exact=self.exact,
             broken=self.broken,
-            augment=self._augment if self.trivial_augment else None,
+            augment=trivial_augment if self.trivial_augment else None,
         )
         return PhotographSource(split, rows, decoding, self._threads, sides=lambda: self.evaluation_sides)
-
-    def _augment(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
-        return trivial_augment(images, indices, seed=self.seed, epoch=epoch)
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._executor is None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from datamodules.counter_random import CounterRandom
 from datamodules.loader import ImageBatch
 from datamodules.photographs.decoder import BrokenImageError, Pixels, exact_view, fast_view
 from datamodules.photographs.reader import PreparedSplit
@@ -30,12 +31,12 @@ class Decoding:
         training_view: Which part of a photograph is trained on.
         training_size: Height and width of a training image in pixels.
         evaluation_view: Which part is evaluated on.
-        seed: Key of the training views.
+        seed: Key of the training views and of `augment`.
         mirror: Whether training images are mirrored where their view says so.
         exact: Whether training images, too, are decoded and resized as PIL does it.
         broken: error: a photograph that cannot be decoded ends the run; skip: it is left out, with a warning. Where it
             would have been trained on, the next one of the split is.
-        augment: What else the threads do to training images (B, 3, H, W), by their keys (B,) and epoch.
+        augment: What else the threads do to training images (B, 3, H, W), with their random numbers.
     """
 
     training_view: TrainingView
@@ -45,7 +46,7 @@ class Decoding:
     mirror: bool = True
     exact: bool = False
     broken: Literal["error", "skip"] = "error"
-    augment: Callable[[Tensor, Tensor, int], Tensor] | None = None
+    augment: Callable[[Tensor, CounterRandom], Tensor] | None = None
 
 
 class _Begun(NamedTuple):
@@ -142,9 +143,8 @@ class PhotographSource:
         decoding = self.decoding
         if epoch is None:
             return Views(decoding.evaluation_view.boxes(widths, heights), np.zeros(len(rows), bool))
-        views = decoding.training_view.views(
-            widths, heights, indices.numpy(), size=decoding.training_size, seed=decoding.seed, epoch=epoch
-        )
+        random = CounterRandom(decoding.seed, epoch, indices)
+        views = decoding.training_view.views(widths, heights, random, decoding.training_size)
         return views if decoding.mirror else views._replace(flips=np.zeros_like(views.flips))
 
     def _decode_views(
@@ -163,7 +163,7 @@ class PhotographSource:
                     labels[position] = self._decode_next(row, image, epoch)
         if epoch is not None and self.decoding.augment is not None:
             images = pixels[part].permute(0, 3, 1, 2)
-            images.copy_(self.decoding.augment(images, indices[part], epoch))
+            images.copy_(self.decoding.augment(images, CounterRandom(self.decoding.seed, epoch, indices[part])))
 
     def _decode_view(self, row: int, box: Sequence[float], flip: bool, image: Pixels, epoch: int | None) -> None:
         data = self.split.read(row)

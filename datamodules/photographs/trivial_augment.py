@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from datamodules.counter_random import Stream, random_booleans, random_integers
+from datamodules.counter_random import CounterRandom, Stream
 
 Operate = Callable[[Tensor, float, InterpolationMode], Tensor]
 
@@ -34,27 +34,20 @@ class Operation(NamedTuple):
 
 
 def trivial_augment(
-    images: Tensor,
-    indices: Tensor,
-    *,
-    seed: int,
-    epoch: int,
-    interpolation: InterpolationMode = InterpolationMode.BILINEAR,
+    images: Tensor, random: CounterRandom, interpolation: InterpolationMode = InterpolationMode.BILINEAR
 ) -> Tensor:
     """Applies a random operation to each image, as a pure function of (seed, epoch, index). Safe to call from threads.
 
     Args:
         images: uint8, on the CPU. Shape (B, 3, H, W).
-        indices: Sample indices. Shape (B,).
-        seed: The run's seed.
-        epoch: Training epoch.
+        random: Random numbers of the images.
         interpolation: Of shears, shifts and rotations; bilinear in torchvision's recipes. What comes in from outside is
             black.
 
     Returns:
         uint8. Shape (B, 3, H, W).
     """
-    drawn = random_operations(indices, seed=seed, epoch=epoch)
+    drawn = random_operations(random)
     return torch.stack(
         [
             OPERATIONS[name].apply(image, strength, interpolation)
@@ -63,12 +56,12 @@ def trivial_augment(
     )
 
 
-def random_operations(indices: Tensor, *, seed: int, epoch: int) -> list[tuple[str, float]]:
+def random_operations(random: CounterRandom) -> list[tuple[str, float]]:
     """Draws an operation, by its name, and its strength for each sample."""
     names = list(OPERATIONS)
-    operations = random_integers(len(names), seed, epoch, Stream.OPERATION, indices).tolist()
-    levels = random_integers(LEVELS, seed, epoch, Stream.MAGNITUDE, indices).tolist()
-    negatives = random_booleans(seed, epoch, Stream.SIGN, indices).tolist()
+    operations = random.integers(len(names), Stream.OPERATION).tolist()
+    levels = random.integers(LEVELS, Stream.MAGNITUDE).tolist()
+    negatives = random.booleans(Stream.SIGN).tolist()
     drawn = []
     for number, level, negative in zip(operations, levels, negatives, strict=True):
         operation = OPERATIONS[names[number]]

@@ -32,9 +32,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from datamodules.counter_random import Stream, random_booleans, random_integers
+from datamodules.counter_random import CounterRandom, Stream
 from datamodules.photographs.augmentation import check_ranges, first_fitting, random_sides
 
 Integers = NDArray[np.integer[Any]]
@@ -56,18 +55,14 @@ class Views(NamedTuple):
 class TrainingView(Protocol):
     """A rule for the views that a network is trained on."""
 
-    def views(
-        self, widths: Integers, heights: Integers, indices: Integers, *, size: int, seed: int, epoch: int
-    ) -> Views:
+    def views(self, widths: Integers, heights: Integers, random: CounterRandom, size: int) -> Views:
         """Chooses a rectangle of each photograph, as a pure function of (seed, epoch, index).
 
         Args:
             widths: Widths of the stored photographs, in pixels. Shape (B,).
             heights: Their heights. Shape (B,).
-            indices: Sample indices, of whatever repetition (`augmentation_keys`). Shape (B,).
+            random: Random numbers of the samples, of whatever repetition (`augmentation_keys`).
             size: Height and width, in pixels, that the rectangle will be resized to.
-            seed: The run's seed.
-            epoch: Training epoch.
 
         Raises:
             ValueError: The rule has no views of this size. An empty batch asks for that, too.
@@ -108,16 +103,12 @@ class CentralSquareCrop:
         if self.offsets not in ("paper", "code"):
             raise ValueError(f"CentralSquareCrop: offsets={self.offsets!r} must be paper (32) or code (33).")
 
-    def views(  # noqa: D102
-        self, widths: Integers, heights: Integers, indices: Integers, *, size: int, seed: int, epoch: int
-    ) -> Views:
+    def views(self, widths: Integers, heights: Integers, random: CounterRandom, size: int) -> Views:  # noqa: D102
         positions = self.square - size + (self.offsets == "code")
         _check_window("CentralSquareCrop", size, self.square - (self.offsets == "paper"))
-        images, keys = _Resized(widths, heights, self.square), _tensor(indices)
-        left, top = (
-            random_integers(positions, seed, epoch, stream, keys).numpy() for stream in (Stream.CROP_X, Stream.CROP_Y)
-        )
-        return Views(images.in_square(left, top, size), _flips(seed, epoch, keys))
+        left, top = (random.integers(positions, stream).numpy() for stream in (Stream.CROP_X, Stream.CROP_Y))
+        boxes = _Resized(widths, heights, self.square).in_square(left, top, size)
+        return Views(boxes, random.booleans(Stream.FLIP).numpy())
 
 
 @dataclass(frozen=True)
@@ -130,16 +121,14 @@ class FixedTenCrops:
 
     square: int = 256
 
-    def views(  # noqa: D102
-        self, widths: Integers, heights: Integers, indices: Integers, *, size: int, seed: int, epoch: int
-    ) -> Views:
+    def views(self, widths: Integers, heights: Integers, random: CounterRandom, size: int) -> Views:  # noqa: D102
         _check_window("FixedTenCrops", size, self.square)
-        images, keys = _Resized(widths, heights, self.square), _tensor(indices)
         room = self.square - size
-        corner = random_integers(5, seed, epoch, Stream.FIXED_CROP, keys).numpy()
+        corner = random.integers(5, Stream.FIXED_CROP).numpy()
         left = np.array([0, room, 0, room, _middle(room)])[corner]
         top = np.array([0, 0, room, room, _middle(room)])[corner]
-        return Views(images.in_square(left, top, size), _flips(seed, epoch, keys))
+        boxes = _Resized(widths, heights, self.square).in_square(left, top, size)
+        return Views(boxes, random.booleans(Stream.FLIP).numpy())
 
 
 @dataclass(frozen=True)
@@ -162,19 +151,16 @@ class ScaledCrop:
         if not 0 < self.sides[0] <= self.sides[1]:
             raise ValueError(f"ScaledCrop: sides={self.sides} must be two lengths in pixels, the shorter first.")
 
-    def views(  # noqa: D102
-        self, widths: Integers, heights: Integers, indices: Integers, *, size: int, seed: int, epoch: int
-    ) -> Views:
+    def views(self, widths: Integers, heights: Integers, random: CounterRandom, size: int) -> Views:  # noqa: D102
         low, high = self.sides
         _check_window("ScaledCrop", size, low)
-        keys = _tensor(indices)
-        side = low + random_integers(high - low + 1, seed, epoch, Stream.SHORTER_SIDE, keys).numpy()
+        side = low + random.integers(high - low + 1, Stream.SHORTER_SIDE).numpy()
         images = _Resized(widths, heights, side)
         left, top = (
-            random_integers(torch.from_numpy(length - size + 1), seed, epoch, stream, keys).numpy()
+            random.integers(torch.from_numpy(length - size + 1), stream).numpy()
             for length, stream in ((images.width, Stream.CROP_X), (images.height, Stream.CROP_Y))
         )
-        return Views(images.window(left, top, size), _flips(seed, epoch, keys))
+        return Views(images.window(left, top, size), random.booleans(Stream.FLIP).numpy())
 
 
 @dataclass(frozen=True)
@@ -198,24 +184,14 @@ class RandomResizedCrop:
     def __post_init__(self) -> None:
         check_ranges("RandomResizedCrop", self.area, self.aspect)
 
-    def views(  # noqa: D102
-        self, widths: Integers, heights: Integers, indices: Integers, *, size: int, seed: int, epoch: int
-    ) -> Views:
-        width, height, keys = _tensor(widths), _tensor(heights), _tensor(indices)
-        across, down = random_sides(
-            (width * height)[:, None],
-            self.area,
-            self.aspect,
-            keys,
-            seed=seed,
-            epoch=epoch,
-            streams=(Stream.AREA, Stream.ASPECT),
-            dtype=torch.float64,
-        )
+    def views(self, widths: Integers, heights: Integers, random: CounterRandom, size: int) -> Views:  # noqa: D102
+        width, height = (torch.from_numpy(np.asarray(lengths).astype(np.int64)) for lengths in (widths, heights))
+        streams = Stream.AREA, Stream.ASPECT
+        across, down = random_sides((width * height)[:, None], self.area, self.aspect, random, streams, torch.float64)
         fits = (across > 0) & (across <= width[:, None]) & (down > 0) & (down <= height[:, None])
         across, down = (side.long() for side in first_fitting(fits, across, down))
-        left = random_integers(width - across + 1, seed, epoch, Stream.CROP_X, keys)
-        top = random_integers(height - down + 1, seed, epoch, Stream.CROP_Y, keys)
+        left = random.integers(width - across + 1, Stream.CROP_X)
+        top = random.integers(height - down + 1, Stream.CROP_Y)
 
         found = fits.any(dim=1)
         if not found.all():
@@ -226,7 +202,7 @@ class RandomResizedCrop:
             left = torch.where(found, left, (width - widest) // 2)
             top = torch.where(found, top, (height - tallest) // 2)
         boxes = torch.stack((left, top, across, down), dim=1).double().numpy()
-        return Views(boxes, _flips(seed, epoch, keys))
+        return Views(boxes, random.booleans(Stream.FLIP).numpy())
 
 
 @dataclass(frozen=True)
@@ -302,11 +278,3 @@ def _check_window(view: str, size: int, side: int) -> None:
         raise ValueError(
             f"{view}: a window of {size} pixels must lie within {side}: resize photographs to a longer side."
         )
-
-
-def _flips(seed: int, epoch: int, keys: Tensor) -> NDArray[np.bool_]:
-    return random_booleans(seed, epoch, Stream.FLIP, keys).numpy()
-
-
-def _tensor(values: Integers) -> Tensor:
-    return torch.from_numpy(np.asarray(values).astype(np.int64))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from datamodules.augmentation import augment, flip_horizontally, normalize, pad_and_crop
-from datamodules.counter_random import Stream, random_booleans, random_integers
+from datamodules.counter_random import CounterRandom, Stream
 
 
 def batch(count: int = 7, channels: int = 3, height: int = 6, width: int = 5) -> Tensor:
@@ -39,24 +39,26 @@ def test_flip() -> None:
 
 def test_augmentation_is_a_function_of_seed_epoch_and_sample() -> None:
     images, indices = batch(count=64), torch.arange(100, 164)
-    whole = augment(images, indices, seed=1, epoch=2, crop_padding=2, horizontal_flip=True)
-    flips = random_booleans(1, 2, Stream.FLIP, indices)
-    tops = random_integers(5, 1, 2, Stream.CROP_Y, indices)
-    lefts = random_integers(5, 1, 2, Stream.CROP_X, indices)
+    random = CounterRandom(1, 2, indices)
+    whole = augment(images, random, crop_padding=2, horizontal_flip=True)
+    flips = random.booleans(Stream.FLIP)
+    tops = random.integers(5, Stream.CROP_Y)
+    lefts = random.integers(5, Stream.CROP_X)
     for row in range(64):
         image = images[row].flip(-1) if flips[row] else images[row]
         assert torch.equal(whole[row], literal_crop(image, 2, int(tops[row]), int(lefts[row])))
     part = torch.tensor([40, 3, 17])
-    alone = augment(images[part], indices[part], seed=1, epoch=2, crop_padding=2, horizontal_flip=True)
+    alone = augment(images[part], CounterRandom(1, 2, indices[part]), crop_padding=2, horizontal_flip=True)
     assert torch.equal(alone, whole[part])
     for seed, epoch in ((2, 2), (1, 3)):
-        other = augment(images, indices, seed=seed, epoch=epoch, crop_padding=2, horizontal_flip=True)
+        other = augment(images, CounterRandom(seed, epoch, indices), crop_padding=2, horizontal_flip=True)
         assert not torch.equal(other, whole)
 
 
 def test_without_augmentation_images_stay() -> None:
     images = batch()
-    assert torch.equal(augment(images, torch.arange(7), seed=0, epoch=0, crop_padding=0, horizontal_flip=False), images)
+    random = CounterRandom(0, 0, torch.arange(7))
+    assert torch.equal(augment(images, random, crop_padding=0, horizontal_flip=False), images)
 
 
 def test_normalization() -> None:

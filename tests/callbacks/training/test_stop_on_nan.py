@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from callbacks.training.stop_on_nan import NonFiniteGradientError, NonFiniteValidationError, StopOnNaN, not_finite
+from callbacks.training.stop_on_nan import (
+    KeepFinite,
+    NonFiniteGradientError,
+    NonFiniteStateError,
+    NonFiniteValidationError,
+    StopOnNaN,
+    not_finite,
+)
+from experiment.checkpoints import VerifiedCheckpointIO
 from lightning_modules import NonFiniteLossError
-from tests.callbacks.tiny_runs import fit, tiny_net
+from tests.callbacks.tiny_runs import fit, loader, tiny_net
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -70,6 +78,55 @@ def test_no_checkpoint_is_chosen_by_nan(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteValidationError, match="validation loss is nan after step 4"):
         fit(tiny_net(), Overflow(), StopOnNaN(), best, folder=tmp_path, enable_checkpointing=True)
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("stop", [KeepFinite, StopOnNaN])
+def test_a_loss_of_nan_ends_a_test(stop: type[KeepFinite], tmp_path: Path) -> None:
+    network = tiny_net()
+    network.second[1].running_var.fill_(float("nan"))
+    trainer = Trainer(accelerator="cpu", logger=False, callbacks=[stop()], enable_progress_bar=False)
+    with pytest.raises(NonFiniteValidationError, match=r"^The test loss is nan: .* test another checkpoint\.$"):
+        trainer.test(network, loader(network, 1))
+
+
+class SpoilTheLastStep(Callback):
+    """Makes weights or momentum infinite in the last step of the second epoch."""
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        if trainer.global_step == 8:
+            parameter = pl_module.head.weight
+            momentum = trainer.optimizers[0].state[parameter]["momentum_buffer"]
+            {"weights": parameter.data, "momentum": momentum}[self.part].fill_(float("inf"))
+
+
+@pytest.mark.parametrize("part", ["weights", "momentum"])
+def test_what_the_last_step_of_an_epoch_spoiled_is_not_saved(part: str, tmp_path: Path) -> None:
+    last = ModelCheckpoint(tmp_path, filename="last", enable_version_counter=False)
+    with pytest.raises(NonFiniteStateError, match="not finite after step 8 of epoch 1") as caught:
+        fit(
+            *(tiny_net(), SpoilTheLastStep(part), KeepFinite(), last),
+            **{"folder": tmp_path, "enable_checkpointing": True, "limit_val_batches": 0},
+        )
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert caught.value.__notes__ == [f"The last good one is {tmp_path / 'last.ckpt'}."]
+
+
+def test_what_the_last_step_of_all_spoiled_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteStateError, match="head.weight is not finite after step 8") as caught:
+        fit(tiny_net(), SpoilTheLastStep("weights"), KeepFinite(), folder=tmp_path, limit_val_batches=0)
+    assert caught.value.__notes__ == ["None was saved before."]
+
+
+def test_weights_that_are_saved_alone_are_checked_by_the_writer(tmp_path: Path) -> None:
+    file = tmp_path / "last.ckpt"
+    VerifiedCheckpointIO().save_checkpoint({"state_dict": {"weight": torch.ones(2)}}, file)
+    before = file.read_bytes()
+    with pytest.raises(NonFiniteStateError, match="weight is not finite"):
+        VerifiedCheckpointIO().save_checkpoint({"state_dict": {"weight": torch.tensor([1, torch.inf])}}, file)
+    assert file.read_bytes() == before
 
 
 def test_patience_of_nothing_is_refused() -> None:

@@ -11,10 +11,10 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomErasing, v2
 
 from datamodules.augmentation import normalize
+from datamodules.counter_random import CounterRandom
 from datamodules.photographs.augmentation import EIGENVALUES, EIGENVECTORS, add_color_noise, erase, mix, random_shares
 from datamodules.photographs.trivial_augment import OPERATIONS, random_operations, trivial_augment
 
-KEY = {"seed": 3, "epoch": 2}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLASSES = 7
 
@@ -23,9 +23,13 @@ def photographs(count: int, side: int = 24) -> Tensor:
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def tiny(count: int) -> tuple[Tensor, Tensor]:
-    """Images of one pixel, and their indices."""
-    return torch.full((count, 3, 1, 1), 100.0), torch.arange(count)
+def numbers(indices: Tensor, seed: int = 3, epoch: int = 2) -> CounterRandom:
+    return CounterRandom(seed, epoch, indices)
+
+
+def tiny(count: int) -> tuple[Tensor, CounterRandom]:
+    """Images of one pixel, and their random numbers."""
+    return torch.full((count, 3, 1, 1), 100.0), numbers(torch.arange(count))
 
 
 # Color noise
@@ -44,9 +48,9 @@ def test_components_are_a_basis() -> None:
     [("eigenvalue", (5.5, 0.48, 0.115), 1), ("standard_deviation", (11.9, 3.5, 1.71), 1.1)],
 )
 def test_noise_has_the_size_of_its_reading(reading, levels: tuple[float, ...], divisor: float) -> None:
-    images, indices = tiny(100_000)
+    images, random = tiny(100_000)
     mean = (100 / 255,) * 3  # so that shrinking leaves the image where it is
-    noise = add_color_noise(images, indices, reading=reading, mean=mean, **KEY)[:, :, 0, 0].double() - 100
+    noise = add_color_noise(images, random, reading=reading, mean=mean)[:, :, 0, 0].double() - 100
     along = noise @ torch.tensor(EIGENVECTORS, dtype=torch.float64).T * divisor
     assert along.std(0).tolist() == pytest.approx(list(levels), rel=0.01)
     assert (along.mean(0).abs() < 5 * along.std(0) / 100_000**0.5).all()
@@ -54,32 +58,30 @@ def test_noise_has_the_size_of_its_reading(reading, levels: tuple[float, ...], d
 
 
 def test_the_authors_noise_shrinks_the_normalized_image() -> None:
-    images, indices = photographs(4), torch.arange(4)
-    noisy = normalize(add_color_noise(images, indices, reading="standard_deviation", mean=MEAN, **KEY), MEAN, STD)
+    images, random = photographs(4), numbers(torch.arange(4))
+    noisy = normalize(add_color_noise(images, random, reading="standard_deviation", mean=MEAN), MEAN, STD)
     differences = noisy * 1.1 - normalize(images, MEAN, STD)
     assert torch.allclose(differences, differences[:, :, :1, :1].expand_as(differences), atol=1e-4)
 
 
 def test_noise_is_one_color_for_an_image_and_is_not_clipped() -> None:
-    images, indices = photographs(64), torch.arange(64)
-    noise = add_color_noise(images, indices, reading="eigenvalue", mean=MEAN, **KEY) - images
+    images, random = photographs(64), numbers(torch.arange(64))
+    noise = add_color_noise(images, random, reading="eigenvalue", mean=MEAN) - images
     assert torch.allclose(noise, noise[:, :, :1, :1].expand_as(noise), atol=1e-4)
     assert (noise + images).min() < 0
-    assert torch.equal(
-        add_color_noise(images, indices, reading="eigenvalue", mean=MEAN, strength=0, **KEY), images.float()
-    )
+    assert torch.equal(add_color_noise(images, random, reading="eigenvalue", mean=MEAN, strength=0), images.float())
 
 
 def test_unknown_reading_is_refused() -> None:
     with pytest.raises(ValueError, match="choose eigenvalue or standard_deviation"):
-        add_color_noise(*tiny(1), reading="variance", mean=MEAN, **KEY)  # type: ignore[arg-type]
+        add_color_noise(*tiny(1), reading="variance", mean=MEAN)  # type: ignore[arg-type]
 
 
 # Random erasing
 
 
 def erased_rectangles(count: int, probability: float = 1.0, side: int = 64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    erased = erase(torch.ones(count, 1, side, side), torch.arange(count), probability=probability, **KEY)[:, 0] == 0
+    erased = erase(torch.ones(count, 1, side, side), numbers(torch.arange(count)), probability=probability)[:, 0] == 0
     rows, columns = erased.any(2), erased.any(1)
     height, width = rows.sum(1), columns.sum(1)
     assert torch.equal(erased.sum((1, 2)), height * width), "an erased part is no rectangle"
@@ -104,15 +106,15 @@ def test_share_of_erased_images_is_the_probability() -> None:
 
 def test_the_rest_of_the_image_stays() -> None:
     images = normalize(photographs(50), MEAN, STD)
-    after = erase(images, torch.arange(50), probability=1.0, **KEY)
+    after = erase(images, numbers(torch.arange(50)), probability=1.0)
     assert torch.equal(after[after != 0], images[after != 0])
 
 
 def test_impossible_erasing_is_refused() -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
-        erase(*tiny(1), probability=1.5, **KEY)
+        erase(*tiny(1), probability=1.5)
     with pytest.raises(ValueError, match="shares of the image"):
-        erase(*tiny(1), area=(0.5, 0.1), **KEY)
+        erase(*tiny(1), area=(0.5, 0.1))
 
 
 # Mixup and CutMix
@@ -120,12 +122,12 @@ def test_impossible_erasing_is_refused() -> None:
 
 def mixed(count: int = 64, side: int = 24, **alphas: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     images, labels = normalize(photographs(count, side), MEAN, STD), torch.arange(count) % CLASSES
-    return images, labels, *mix(images, labels, torch.arange(count), num_classes=CLASSES, **alphas, **KEY)
+    return images, labels, *mix(images, labels, numbers(torch.arange(count)), num_classes=CLASSES, **alphas)
 
 
 def test_mixup_is_that_of_torchvision_with_the_same_share() -> None:
     images, labels, after, targets = mixed(mixup_alpha=0.4)
-    shares = random_shares(0.4, torch.arange(64), **KEY)
+    shares = random_shares(0.4, numbers(torch.arange(64)))
     reference = v2.MixUp(num_classes=CLASSES)
     for row, share in enumerate(shares.tolist()):
         params = {"lam": share, "labels": labels, "batch_size": 64}
@@ -147,7 +149,7 @@ def test_cutmix_is_that_of_torchvision_with_the_same_rectangle() -> None:
 
 @pytest.mark.parametrize("alpha", [0.1, 0.2, 0.5, 1.0, 2.0, 8.0])
 def test_shares_are_beta_distributed(alpha: float) -> None:
-    shares = random_shares(alpha, torch.arange(20_000), **KEY).double().numpy()
+    shares = random_shares(alpha, numbers(torch.arange(20_000))).double().numpy()
     expected = beta(alpha, alpha).rvs(20_000, random_state=0)
     assert ks_2samp(shares.round(6), expected.round(6)).pvalue > 1e-3  # single precision rounds the ends to 0 and 1
     assert ((shares >= 0) & (shares <= 1)).all()
@@ -156,7 +158,7 @@ def test_shares_are_beta_distributed(alpha: float) -> None:
 def test_what_cutmix_keeps_is_distributed_as_in_torchvision() -> None:
     count = 3000
     images, labels = torch.zeros(count, 1, 32, 32), torch.arange(count) % 2
-    _, targets = mix(images, labels, torch.arange(count), num_classes=2, cutmix_alpha=1.0, **KEY)
+    _, targets = mix(images, labels, numbers(torch.arange(count)), num_classes=2, cutmix_alpha=1.0)
     ours = targets.gather(1, labels[:, None])[:, 0].numpy()
     torch.manual_seed(0)
     reference = v2.CutMix(num_classes=2)
@@ -174,7 +176,7 @@ def test_with_both_each_is_chosen_half_of_the_time() -> None:
 
 def test_mixing_keeps_the_memory_order_of_the_images() -> None:
     images = torch.rand(4, 3, 8, 8).to(memory_format=torch.channels_last)
-    after, _ = mix(images, torch.zeros(4, dtype=torch.int64), torch.arange(4), num_classes=2, mixup_alpha=1.0, **KEY)
+    after, _ = mix(images, torch.zeros(4, dtype=torch.int64), numbers(torch.arange(4)), num_classes=2, mixup_alpha=1.0)
     assert after.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -182,7 +184,7 @@ def test_impossible_mixing_is_refused() -> None:
     with pytest.raises(ValueError, match="must not be negative, and not both be 0"):
         mixed()
     with pytest.raises(ValueError, match="normalize them first"):
-        mix(photographs(2), torch.tensor([0, 1]), torch.arange(2), num_classes=2, mixup_alpha=1.0, **KEY)
+        mix(photographs(2), torch.tensor([0, 1]), numbers(torch.arange(2)), num_classes=2, mixup_alpha=1.0)
 
 
 # TrivialAugment
@@ -208,7 +210,7 @@ def test_an_operation_does_what_that_of_torchvision_does(name: str, interpolatio
 
 
 def test_operations_strengths_and_signs_are_equally_likely() -> None:
-    drawn = random_operations(torch.arange(14 * 1000), **KEY)
+    drawn = random_operations(numbers(torch.arange(14 * 1000)))
     counts = np.array([sum(name == other for other, _ in drawn) for name in OPERATIONS])
     assert (((counts - 1000) ** 2) / 1000).sum() < 13 + 5 * (2 * 13) ** 0.5
     rotations = np.array([strength for name, strength in drawn if name == "Rotate"])
@@ -219,10 +221,10 @@ def test_operations_strengths_and_signs_are_equally_likely() -> None:
 def test_threads_do_not_disturb_each_other_nor_the_generator() -> None:
     images, indices = photographs(64), torch.arange(64)
     state = torch.get_rng_state()
-    whole = trivial_augment(images, indices, **KEY)
+    whole = trivial_augment(images, numbers(indices))
     assert torch.equal(torch.get_rng_state(), state)
     with ThreadPoolExecutor(4) as threads:
-        parts = list(threads.map(lambda rows: trivial_augment(images[rows], rows, **KEY), indices.split(3)))
+        parts = list(threads.map(lambda rows: trivial_augment(images[rows], numbers(rows)), indices.split(3)))
     assert torch.equal(torch.cat(parts), whole)
 
 
@@ -232,27 +234,27 @@ def test_threads_do_not_disturb_each_other_nor_the_generator() -> None:
 @pytest.mark.parametrize(
     "augmented",
     [
-        lambda images, indices, **key: add_color_noise(images, indices, reading="eigenvalue", mean=MEAN, **key),
-        lambda images, indices, **key: add_color_noise(images, indices, reading="standard_deviation", mean=MEAN, **key),
-        lambda images, indices, **key: erase(images.float(), indices, probability=1.0, **key),
+        lambda images, random: add_color_noise(images, random, reading="eigenvalue", mean=MEAN),
+        lambda images, random: add_color_noise(images, random, reading="standard_deviation", mean=MEAN),
+        lambda images, random: erase(images.float(), random, probability=1.0),
         trivial_augment,
     ],
 )
 def test_an_image_depends_on_seed_epoch_and_sample_alone(augmented: Callable[..., Tensor]) -> None:
     images, indices = photographs(16), torch.arange(16) * 1_000_003
-    whole = augmented(images, indices, **KEY)
+    whole = augmented(images, numbers(indices))
     some = torch.tensor([11, 2, 5])
-    assert torch.equal(augmented(images[some], indices[some], **KEY), whole[some])
-    assert not torch.equal(augmented(images, indices, seed=3, epoch=1), whole)
-    assert not torch.equal(augmented(images, indices, seed=4, epoch=2), whole)
+    assert torch.equal(augmented(images[some], numbers(indices[some])), whole[some])
+    assert not torch.equal(augmented(images, numbers(indices, 3, 1)), whole)
+    assert not torch.equal(augmented(images, numbers(indices, 4, 2)), whole)
 
 
 def test_what_is_kept_of_an_image_depends_on_seed_epoch_and_sample_alone() -> None:
     labels = torch.arange(8)
     images, indices = torch.randn(8, 3, 16, 16), torch.arange(8) * 1_000_003
     arguments = {"num_classes": 8, "mixup_alpha": 0.2, "cutmix_alpha": 1.0}
-    _, whole = mix(images, labels, indices, **arguments, **KEY)
+    _, whole = mix(images, labels, numbers(indices), **arguments)
     order = torch.tensor([5, 1, 7])
-    _, some = mix(images[order], labels[order], indices[order], **arguments, **KEY)
+    _, some = mix(images[order], labels[order], numbers(indices[order]), **arguments)
     assert torch.equal(some[range(3), labels[order]], whole[order, labels[order]])
-    assert not torch.equal(mix(images, labels, indices, **arguments, seed=3, epoch=1)[1], whole)
+    assert not torch.equal(mix(images, labels, numbers(indices, 3, 1), **arguments)[1], whole)

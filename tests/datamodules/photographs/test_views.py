@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
 
+from datamodules.counter_random import CounterRandom
 from datamodules.photographs import views
 from datamodules.photographs.views import (
     CentralCrop,
@@ -37,7 +38,7 @@ def resized(image: Image.Image, box: np.ndarray) -> np.ndarray:
 
 def seen(view: TrainingView, width: int, height: int, count: int, epoch: int = 0, size: int = 224) -> Views:
     ones = np.ones(count, np.uint32)  # as an index of photographs has them
-    return view.views(width * ones, height * ones, np.arange(count), size=size, seed=0, epoch=epoch)
+    return view.views(width * ones, height * ones, CounterRandom(0, epoch, torch.arange(count)), size)
 
 
 def distinct(drawn: Views) -> int:
@@ -89,15 +90,16 @@ def test_windows_lie_within_the_photograph(view: TrainingView, width: int, heigh
 @pytest.mark.parametrize("view", TRAINING_VIEWS, ids=lambda view: type(view).__name__)
 def test_a_view_depends_on_seed_epoch_and_sample_alone(view: TrainingView) -> None:
     widths, heights = np.array(SIZES).T
-    indices = np.arange(len(SIZES)) * 1_000_003
-    whole = view.views(widths, heights, indices, size=224, seed=3, epoch=2)
+    indices = torch.arange(len(SIZES)) * 1_000_003
+    whole = view.views(widths, heights, CounterRandom(3, 2, indices), 224)
     for row in range(len(SIZES)):
         alone = slice(row, row + 1)
-        single = view.views(widths[alone], heights[alone], indices[alone], size=224, seed=3, epoch=2)
+        single = view.views(widths[alone], heights[alone], CounterRandom(3, 2, indices[alone]), 224)
         assert (single.boxes == whole.boxes[alone]).all()
         assert (single.flips == whole.flips[alone]).all()
     for seed, epoch in ((3, 1), (4, 2)):
-        assert (view.views(widths, heights, indices, size=224, seed=seed, epoch=epoch).boxes != whole.boxes).any()
+        other = view.views(widths, heights, CounterRandom(seed, epoch, indices), 224)
+        assert (other.boxes != whole.boxes).any()
 
 
 def test_views_stay_what_they_are() -> None:
