@@ -2,26 +2,23 @@
 
 import math
 import statistics
-from bisect import bisect_left
-from collections import defaultdict
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from records.layout import METRICS
 from records.metrics import ACCURACY, LOSS, POSITION, Metrics, metrics_of, read_metrics
 
-COLUMNS = (
+RATIO = "gradients/first_to_last"
+AT_THE_END = (
     *("train/acc1", ACCURACY, LOSS, "val/loss", "train/color_selectivity"),
-    *("gradients/first_layer", "gradients/last_layer", "gradients/first_to_last"),
+    *("gradients/first_layer", "gradients/last_layer"),
 )
-"""What the page reads besides the learning curves."""
+"""Columns whose values at the end of the training the page tells."""
 END_OF_TRAINING = 0.1
 
-ByEpoch = dict[float, list[float]]
-RunMetrics = dict[str, ByEpoch]
-"""Finite values of each column that a run has, by the point of the learning curve that follows: epochs trained."""
+NEEDED = (*POSITION, ACCURACY)
 Point = TypeVar("Point")
 
 
@@ -59,20 +56,163 @@ class BandPoint:
     high: float
 
 
-def read_curve(path: Path) -> tuple[CurvePoint, ...]:
-    """Read metrics.csv into one point a validation.
+@dataclass(frozen=True)
+class History:
+    """What the metrics of a run come to.
 
-    Of several at one step the last counts; the training loss is the mean over the rows since the point before, because
-    single batches are too noisy to compare.
+    Attributes:
+        curve: A point for each validation, and for the end of each epoch without one.
+        at_the_end: Mean over the last tenth of the epochs, one point of the curve at least, of the columns that the
+            run has; single batches are noisy.
+        ratios: Gradient of the first layer over that of the last, by epochs trained, as a geometric mean since the
+            point before.
+    """
+
+    curve: tuple[CurvePoint, ...] = ()
+    at_the_end: Mapping[str, float] = field(default_factory=dict)
+    ratios: Mapping[float, float] = field(default_factory=dict)
+
+    @property
+    def best(self) -> CurvePoint | None:
+        """The first of the points with the highest accuracy; None if no point has one."""
+        measured = [point for point in self.curve if point.accuracy is not None]
+        return max(measured, key=lambda point: point.accuracy or 0.0, default=None)
+
+    @property
+    def last_accuracy(self) -> float | None:
+        """The accuracy of the last point that has one."""
+        return next((point.accuracy for point in reversed(self.curve) if point.accuracy is not None), None)
+
+
+class Logged:
+    """A table of metrics by the points of the learning curve.
+
+    Args:
+        metrics: The table, which has at least the columns `epoch` and `step`.
+
+    Raises:
+        ValueError: If a position is not a number.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self.epochs, steps = _whole_numbers(metrics, "epoch"), _whole_numbers(metrics, "step")
+        self.steps = {row: step for row, step in enumerate(steps) if step is not None}
+        if len(self.steps) < len(steps):
+            for row, epoch in enumerate(self.epochs):
+                if epoch is not None and row not in self.steps:
+                    raise metrics.damaged(row)
+        # What has a step and no epoch, such as a learning rate, belongs to the next point; steps of a damaged file may
+        # go back.
+        self.rows = sorted(self.steps, key=self.steps.__getitem__)
+        ordered = [self.steps[row] for row in self.rows]
+        last_steps = dict(zip((self.epochs[row] for row in self.rows), ordered, strict=True))
+        self.accuracies = {
+            (epoch, self.steps[row]): accuracy
+            for row, accuracy in enumerate(metrics.numbers(ACCURACY))
+            if accuracy is not None and (epoch := self.epochs[row]) is not None
+        }
+        self.moments = list(moments({e: step for e, step in last_steps.items() if e is not None}, self.accuracies))
+        self.ends = [bisect_right(ordered, step) for _, _, step in self.moments]
+
+    def backward(self, column: str) -> Iterator[tuple[float, list[float]]]:
+        """Epochs trained and values of a column since the point before, from the last point that has any to the first.
+
+        Raises:
+            ValueError: If one is not a number.
+        """
+        cells = self.metrics.column(column)
+        ordered = [cells[row] for row in self.rows]
+        for number, (trained, _, _) in reversed(list(enumerate(self.moments))):
+            start = self.ends[number - 1] if number else 0
+            if values := list(filter(None, ordered[start : self.ends[number]])):
+                try:
+                    yield trained, list(map(float, values))
+                except ValueError:
+                    self.metrics.numbers(column)  # which names the line
+                    raise
+
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """Of several validations at one step the last counts; single batches are too noisy, so losses are means.
+
+        Raises:
+            ValueError: If something else than numbers was logged.
+        """
+        losses = dict(self.backward(LOSS))
+        images_per_step = self.images_per_step()
+        try:
+            return tuple(
+                CurvePoint(
+                    epoch=trained,
+                    # Not every row says how many images were seen, but every row has its step.
+                    images_seen=round(images_per_step * (step + 1)),
+                    accuracy=_finite(self.accuracies.get((epoch, step))),
+                    train_loss=_mean(losses.get(trained, ())),
+                )
+                for trained, epoch, step in self.moments
+            )
+        except OverflowError as error:
+            raise ValueError(f"{self.metrics.name} holds numbers beyond all measure") from error
+
+    def history(self) -> History:
+        """All that the page tells of a run's metrics.
+
+        Raises:
+            ValueError: If something else than numbers was logged.
+        """
+        ends = {column: at_the_end(self.backward(column)) for column in AT_THE_END}
+        positive = {epoch: [v for v in values if 0 < v < math.inf] for epoch, values in self.backward(RATIO)}
+        ratios = {epoch: statistics.geometric_mean(values) for epoch, values in positive.items() if values}
+        return History(self.curve(), {c: mean for c, mean in ends.items() if mean is not None}, ratios)
+
+    def images_per_step(self) -> float:
+        """Images of a step, by the last row that says how many were seen.
+
+        Raises:
+            ValueError: If it holds something else than numbers.
+        """
+        images = self.metrics.column("images_seen")
+        known = (row for row in reversed(range(len(images))) if images[row] and self.epochs[row] is not None)
+        if (row := next(known, None)) is None:
+            return 0.0
+        try:
+            rate = float(images[row]) / (self.steps[row] + 1)
+        except (ValueError, ZeroDivisionError) as error:
+            raise self.metrics.damaged(row) from error
+        if not math.isfinite(rate):
+            raise self.metrics.damaged(row)
+        return rate
+
+
+def read_history(path: Path) -> History:
+    """Read metrics.csv.
 
     Raises:
         ValueError: If the file is missing, empty, torn or not a table of numbers.
     """
-    return _points(read_metrics(path, (*POSITION, ACCURACY)))
+    return Logged(read_metrics(path, NEEDED)).history()
 
 
-def curve_of(rows: Iterable[Mapping[str, object]], name: str) -> tuple[CurvePoint, ...]:
-    """Like `read_curve`, of rows that another source than metrics.csv holds.
+def holds_accuracy(path: Path) -> bool:
+    """Whether a metrics.csv holds an accuracy; of what was logged besides, only the characters are looked at.
+
+    Raises:
+        ValueError: As for `read_history`.
+    """
+    metrics = read_metrics(path, NEEDED, holding=ACCURACY)
+    try:
+        logged = Logged(metrics)
+        logged.images_per_step()
+        for column in (*POSITION, LOSS):
+            metrics.numbers(column)
+    except ValueError:
+        read_history(path)  # which names the line
+        raise
+    return any(map(math.isfinite, logged.accuracies.values()))
+
+
+def history_of(rows: Iterable[Mapping[str, object]], name: str) -> History:
+    """The learning curve alone, of rows that another source than metrics.csv holds.
 
     Args:
         rows: Values by the columns of metrics.csv; None, or a column that is not there, is an empty cell.
@@ -81,56 +221,7 @@ def curve_of(rows: Iterable[Mapping[str, object]], name: str) -> tuple[CurvePoin
     Raises:
         ValueError: If a row holds something else than numbers.
     """
-    return _points(metrics_of(rows, (*POSITION, ACCURACY, LOSS), name))
-
-
-def best_point(curve: Sequence[CurvePoint]) -> CurvePoint | None:
-    """The first of the points with the highest accuracy; None if no point has one."""
-    measured = [point for point in curve if point.accuracy is not None]
-    return max(measured, key=lambda point: point.accuracy or 0.0, default=None)
-
-
-def _points(metrics: Metrics) -> tuple[CurvePoint, ...]:
-    name, header = metrics.name, metrics.columns
-    epoch_at, step_at, images_at, accuracy_at = (header.index(column) for column in (*POSITION, ACCURACY))
-    loss_at = header.index(LOSS) if LOSS in header else None
-    last_steps: dict[int, int] = {}
-    accuracies: dict[tuple[int, int], float] = {}
-    losses: dict[int, list[tuple[int, float]]] = {}
-    images_per_step = 0.0
-    for line, row in enumerate(metrics.rows, start=2):
-        if not row[epoch_at]:  # logged between epochs, such as a learning rate
-            continue
-        try:
-            epoch, step = int(float(row[epoch_at])), int(float(row[step_at]))
-            last_steps[epoch] = max(last_steps.get(epoch, 0), step)
-            if row[images_at]:
-                images_per_step = float(row[images_at]) / (step + 1)
-                if not math.isfinite(images_per_step):
-                    raise ValueError("not a count of images")
-            if row[accuracy_at]:
-                accuracies[epoch, step] = float(row[accuracy_at])
-            if loss_at is not None and row[loss_at]:
-                losses.setdefault(epoch, []).append((step, float(row[loss_at])))
-        except (ValueError, ArithmeticError) as error:
-            raise ValueError(f"line {line} of {name} holds something else than numbers") from error
-    points: list[CurvePoint] = []
-    before = -1
-    try:
-        for trained, epoch, step in moments(last_steps, accuracies):
-            points.append(
-                CurvePoint(
-                    epoch=trained,
-                    # Not every row says how many images were seen, but every row has its step.
-                    images_seen=round(images_per_step * (step + 1)),
-                    accuracy=_finite(accuracies.get((epoch, step))),
-                    train_loss=_mean([loss for at, loss in losses.get(epoch, []) if before < at <= step]),
-                )
-            )
-            before = step
-    except OverflowError as error:
-        raise ValueError(f"{name} holds numbers beyond all measure") from error
-    return tuple(points)
+    return History(Logged(metrics_of(rows, (*NEEDED, LOSS), name)).curve())
 
 
 def moments(last_steps: Mapping[int, int], validations: Iterable[tuple[int, int]]) -> Iterator[tuple[float, int, int]]:
@@ -180,51 +271,27 @@ def join_seeds(
     return tuple(band)
 
 
-def read_by_epoch(directory: Path) -> RunMetrics:
-    """The `COLUMNS` of a run's metrics.csv; nothing where there is none.
+def at_the_end(backward: Iterable[tuple[float, Sequence[float]]]) -> float | None:
+    """Mean of the finite values in the last tenth of the epochs that have any; None if there are none.
 
-    Raises:
-        ValueError: It cannot be read, or holds something else than numbers.
+    Args:
+        backward: Epochs and values, from the last to the first.
     """
-    path = directory / METRICS
-    if not path.exists():
-        return {}
-    metrics = read_metrics(path, ("epoch", "step"))
-    numbers = {column: metrics.numbers(column) for column in ("epoch", "step", *COLUMNS) if column in metrics.columns}
-    last_steps: dict[int, int] = {}
-    validations: set[tuple[int, int]] = set()
-    nothing = [None] * len(metrics.rows)
-    for epoch, step, accuracy in zip(numbers["epoch"], numbers["step"], numbers.get(ACCURACY, nothing), strict=True):
-        if epoch is not None and step is not None:
-            last_steps[int(epoch)] = max(last_steps.get(int(epoch), 0), int(step))
-            if accuracy is not None:
-                validations.add((int(epoch), int(step)))
-    # What is logged within an epoch has a step and no epoch.
-    points = [(step, trained) for trained, _, step in moments(last_steps, validations)]
-    found: RunMetrics = {}
-    for column in COLUMNS:
-        by_epoch: ByEpoch = defaultdict(list)
-        for step, value in zip(numbers["step"], numbers.get(column, nothing), strict=True):
-            if step is None or value is None or not math.isfinite(value):
-                continue
-            if (at := bisect_left(points, (step,))) < len(points):
-                by_epoch[points[at][1]].append(value)
-        if by_epoch:
-            found[column] = dict(by_epoch)
-    return found
+    last: list[float] = []
+    newest = None
+    for epoch, values in backward:
+        finite = [value for value in values if math.isfinite(value)]
+        if newest is None:
+            newest = epoch if finite else None
+        elif epoch <= (1 - END_OF_TRAINING) * newest:
+            break
+        last += finite
+    return statistics.fmean(last) if last else None
 
 
-def at_the_end(by_epoch: ByEpoch) -> float | None:
-    """Mean over the last tenth of the epochs, one point of the learning curve at least; single batches are noisy."""
-    if not by_epoch:
-        return None
-    before = (1 - END_OF_TRAINING) * max(by_epoch)
-    return statistics.fmean(value for epoch, values in by_epoch.items() if epoch > before for value in values)
-
-
-def mean_at_the_end(runs: Sequence[RunMetrics], column: str) -> float | None:
+def mean_at_the_end(runs: Sequence[History], column: str) -> float | None:
     """Mean over the seeds of a column at the end of the training; None where no run has it."""
-    values = [value for run in runs if (value := at_the_end(run.get(column, {}))) is not None]
+    values = [run.at_the_end[column] for run in runs if column in run.at_the_end]
     return statistics.fmean(values) if values else None
 
 
@@ -236,10 +303,21 @@ def thin(points: Sequence[Point], limit: int) -> list[Point]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    finite = [value for value in values if math.isfinite(value)]
-    # An epoch in which a loss was infinite has no mean.
-    return statistics.fmean(finite) if finite and len(finite) == len(values) else None
+    try:
+        return _finite(statistics.fmean(values)) if values else None
+    except (OverflowError, ValueError):  # an epoch in which a loss was infinite has no mean
+        return None
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _whole_numbers(metrics: Metrics, column: str) -> list[int | None]:
+    cells = metrics.column(column)
+    try:
+        return [int(float(cell)) if cell else None for cell in cells]
+    except (ValueError, OverflowError):
+        numbers = metrics.numbers(column)  # which names the line, or else it is that of an infinite one
+        bad = (row for row, number in enumerate(numbers) if number is not None and not math.isfinite(number))
+        raise metrics.damaged(next(bad)) from None

@@ -44,7 +44,11 @@ class Group:
     runs: tuple[Run, ...]
     repeats: tuple[Run, ...]
     best: Estimate
-    last: float | None
+
+    @property
+    def last(self) -> float | None:
+        """Accuracy in the last epoch, as a mean over the seeds."""
+        return self.mean("last_accuracy")
 
     @property
     def example(self) -> Run:
@@ -54,11 +58,11 @@ class Group:
     @property
     def seeds(self) -> list[int]:
         """The seeds in rising order."""
-        return sorted(run.seed for run in self.runs if run.seed is not None)
+        return sorted(run.summary.seed for run in self.runs if run.summary.seed is not None)
 
     def mean(self, quantity: str) -> float | None:
-        """Mean of a number of the runs, over those that recorded it."""
-        values = [value for run in self.runs if (value := getattr(run, quantity)) is not None]
+        """Mean of a number of the runs' summaries, over those that recorded it; None if none did."""
+        values = [value for run in self.runs if (value := getattr(run.summary, quantity)) is not None]
         return sum(values) / len(values) if values else None
 
 
@@ -143,11 +147,11 @@ def newest_of_each_seed(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
     seeds: set[int] = set()
     newest: list[Run] = []
     repeats: list[Run] = []
-    for run in sorted(runs, key=lambda run: (run.started or "", run.directory.name), reverse=True):
-        (repeats if run.seed in seeds else newest).append(run)
-        if run.seed is not None:
-            seeds.add(run.seed)
-    return sorted(newest, key=lambda run: (run.seed is None, run.seed)), repeats
+    for run in sorted(runs, key=lambda run: (run.summary.started or "", run.directory.name), reverse=True):
+        (repeats if run.summary.seed in seeds else newest).append(run)
+        if run.summary.seed is not None:
+            seeds.add(run.summary.seed)
+    return sorted(newest, key=lambda run: (run.summary.seed is None, run.summary.seed)), repeats
 
 
 def _label_same_networks(same: Sequence[Run]) -> Iterable[Run]:
@@ -160,8 +164,8 @@ def _label_same_networks(same: Sequence[Run]) -> Iterable[Run]:
     for run, difference in zip(same, differences, strict=True):
         by_label[_with_difference(run.architecture, difference)].append(run)
     for label, alike in by_label.items():
-        several = len({run.seed for run in alike}) > 1
-        seeds = [f", seed {run.seed}" if several and run.seed is not None else "" for run in alike]
+        several = len({run.summary.seed for run in alike}) > 1
+        seeds = [f", seed {run.summary.seed}" if several and run.summary.seed is not None else "" for run in alike]
         number: Counter[str] = Counter()
         for run, seed in zip(alike, seeds, strict=True):
             number[seed] += 1
@@ -175,15 +179,9 @@ def _with_difference(architecture: str, difference: str) -> str:
 
 def _group(architecture: str, same: Sequence[Run]) -> Group:
     runs, repeats = newest_of_each_seed(same)
-    last = [run.last_accuracy for run in runs if run.last_accuracy is not None]
-    return Group(
-        label=architecture,
-        architecture=architecture,
-        runs=tuple(runs),
-        repeats=tuple(repeats),
-        best=estimate([run.best_accuracy for run in runs if run.best_accuracy is not None], runs[0].data.val_images),
-        last=sum(last) / len(last) if last else None,
-    )
+    accuracies = [run.summary.best_accuracy for run in runs if run.summary.best_accuracy is not None]
+    best = estimate(accuracies, runs[0].data.val_images)
+    return Group(architecture, architecture, tuple(runs), tuple(repeats), best)
 
 
 def _fingerprint(run: Run) -> str:

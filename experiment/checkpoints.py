@@ -84,27 +84,30 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
         digest_path(Path(path)).unlink(missing_ok=True)
 
     def _index(self, checkpoint: Mapping[str, Any], target: Path) -> None:
-        """Name a checkpoint in the index of its run, and what is the best one now."""
+        """Name a checkpoint in the index of its run, and what is the best one now.
+
+        One that a metric chose is the latest only if no other is of its step: a validation that a stop within an epoch
+        held is not a part of the run that goes on.
+        """
         run, name = target.parent.parent, f"{CHECKPOINTS}/{target.name}"
-        earlier = CheckpointIndex.of_run(run)
-        best, monitor, score = earlier.best, None, None
-        for callback in self.callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
-                best = f"{CHECKPOINTS}/{Path(callback.best_model_path).name}"
-                if str(target) in callback.best_k_models:
-                    monitor, score = callback.monitor, float(callback.best_k_models[str(target)])
-                break
-        resumable = "optimizer_states" in checkpoint
+        choosing = [one for one in self.callbacks if isinstance(one, ModelCheckpoint) and one.monitor]
+        scores = {one.monitor: one.best_k_models.get(str(target)) for one in choosing}
+        monitor, score = next(((of, score) for of, score in scores.items() if score is not None), (None, None))
         saved = SavedCheckpoint(
             file=name,
             epoch=checkpoint["epoch"],
             step=checkpoint["global_step"],
             monitor=monitor,
-            value=score,
-            resumable=resumable,
+            value=None if score is None else float(score),
+            resumable="optimizer_states" in checkpoint,
         )
+        earlier = CheckpointIndex.of_run(run)
         others = [one for one in earlier.saved if one.file != name and file_of_run(run, one.file)]
-        CheckpointIndex(best=best, latest=name if resumable else earlier.latest, saved=[*others, saved]).write(run)
+        same_step = any(one.file == earlier.latest and one.step == saved.step for one in others)
+        latest = name if saved.resumable and (monitor is None or not same_step) else earlier.latest
+        paths = [Path(one.best_model_path) for one in choosing if one.best_model_path]
+        best = f"{CHECKPOINTS}/{paths[0].name}" if paths else None
+        CheckpointIndex(best=best, latest=latest, saved=[*others, saved]).write(run)
 
 
 def load_verified(path: Path, map_location: Any | None = "cpu", needs: Iterable[str] = ()) -> Any:
@@ -160,7 +163,7 @@ def with_config_of_resumed_run(words: Sequence[str]) -> list[str]:
         value = word.partition("=")[2] if word.startswith("--resume=") else ""
         if word == "--resume" and position + 1 < len(words):
             value = words[position + 1]
-        config = Path(value) / CONFIG
+        config = Path(value).expanduser() / CONFIG
         if value and config.is_file():
             return [*words[:1], "--config", str(config), *words[1:]]
     return words

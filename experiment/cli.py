@@ -236,7 +236,7 @@ class ExperimentCLI(LightningCLI):
         if (end := what_ended(content, settings, _as_list(settings.callbacks))) is not None:
             if getattr(rank_zero_only, "rank", 0) == 0:
                 complete_record(run, content)
-            raise NothingToDo(f"The run {run} is finished, for {end}, to go on. Nothing was trained.")
+            raise NothingToDo(f"The run {run} is finished ({end[0]}), so nothing is trained: to go on, {end[1]}.")
         rank_zero_info(f"Going on with {run} from {checkpoint.name}.")
 
     def _names(self) -> tuple[str, str]:

@@ -42,14 +42,16 @@ def with_own_start(words: Sequence[str]) -> list[str]:
     """
     words = list(words)
     configs = [value for option, value in _options(words) if option in ("--config", "-c")]
-    if not any(_says_where_to_start(Path(config)) for config in configs):
+    if not any(_says_where_to_start(Path(config).expanduser()) for config in configs):
         return words
     given = [f"--{name}={value}" for name in PATHS for option, value in _options(words) if option == f"--{name}"]
     return [*words, *(f"--{name}=null" for name in PATHS), *given]
 
 
-def what_ended(checkpoint: Mapping[str, Any], trainer: Namespace, callbacks: Iterable[Callback]) -> str | None:
-    """Why a run has nothing to do after a checkpoint, and the option that would change it; None if it has.
+def what_ended(
+    checkpoint: Mapping[str, Any], trainer: Namespace, callbacks: Iterable[Callback]
+) -> tuple[str, str] | None:
+    """Why a run has nothing to do after a checkpoint, and what would change that; None if it has.
 
     Args:
         checkpoint: Content of its newest checkpoint.
@@ -59,22 +61,22 @@ def what_ended(checkpoint: Mapping[str, Any], trainer: Namespace, callbacks: Ite
     epochs, steps = epochs_of(checkpoint), checkpoint["global_step"]
     most_epochs, most_steps = trainer.get("max_epochs"), trainer.get("max_steps")
     if most_steps not in (None, -1) and steps >= most_steps:
-        return f"its {most_steps} steps are done: raise --trainer.max_steps"
+        return f"its {most_steps} steps are done", "raise --trainer.max_steps"
     if most_epochs is None:
         most_epochs = EPOCHS_WITHOUT_A_LIMIT if most_steps in (None, -1) and not trainer.get("max_time") else -1
     if most_epochs != -1 and epochs >= most_epochs:
-        return f"its {most_epochs} epochs are done: raise --trainer.max_epochs"
+        return f"its {most_epochs} epochs are done", "raise --trainer.max_epochs"
     states = checkpoint.get("callbacks", {})
     if trainer.get("max_time"):
         timer = Timer(trainer.max_time, verbose=False)
         timer.load_state_dict(states.get(timer.state_key, {}))
         left = timer.time_remaining()
         if left is not None and left <= 0:
-            return "its time is over: raise --trainer.max_time"
+            return "its time is over", "raise --trainer.max_time"
     enough = epochs >= (trainer.get("min_epochs") or 0) and steps >= (trainer.get("min_steps") or 0)
     for callback in callbacks:
         if isinstance(callback, EarlyStopping) and enough and _has_stopped(callback, states.get(callback.state_key)):
-            return f"{callback.monitor} no longer improved: raise the patience of EarlyStopping, or leave it out"
+            return f"{callback.monitor} no longer improved", "raise the patience of EarlyStopping or leave it out"
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from comparison.curves import END_OF_TRAINING, ByEpoch, RunMetrics, mean_at_the_end, thin
+from comparison.curves import END_OF_TRAINING, History, mean_at_the_end, thin
 from comparison.groups import Group
 from comparison.questions import Answer, Chart, Section, Series
 from comparison.questions.charts import (
@@ -31,7 +31,6 @@ from comparison.questions.charts import (
 from records.gradient_flow import GradientFlow
 
 QUESTION = "Does the gradient reach the first layer?"
-RATIO = "gradients/first_to_last"
 ENDS = "datum.value === 0 ? 'first layer' : 'last layer'"
 CAPTION = (
     "Of the runs with the callback GradientFlow. Means over the steps since the point before and over the seeds; at "
@@ -81,19 +80,19 @@ def answer(section: Section) -> Answer | None:
     return Answer([sentence], charts, CAPTION + (ABOUT_BRANCHES if layers else ""))
 
 
-def gradient_ratios(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[dict[str, Any]]:
+def gradient_ratios(groups: Sequence[Group], metrics: Sequence[Sequence[History]]) -> list[dict[str, Any]]:
     """First over last layer: geometric means at the points of the learning curves that all measured seeds have."""
     _, seconds_per_unit = time_unit(groups)
     rows: list[dict[str, Any]] = []
     for group, runs in zip(groups, metrics, strict=True):
-        by_run = [_positive_means(run[RATIO]) for run in runs if RATIO in run]
+        by_run = [run.ratios for run in runs if run.ratios]
         if not by_run:
             continue
-        images = {point.epoch: point.images_seen for point in group.example.curve}
+        images = {point.epoch: point.images_seen for point in runs[0].curve}
         seconds_per_image = (group.mean("wall_time_seconds") or 0.0) / (max(images.values(), default=0) or 1)
         shared = thin(sorted(set(images).intersection(*by_run)), POINTS_OF_A_LINE)
         for epoch in shared:
-            values = [means[epoch] for means in by_run]
+            values = [ratios[epoch] for ratios in by_run]
             mean = statistics.geometric_mean(values)
             heights = {"y": mean, "y_low": min(values), "y_high": max(values)}
             time = images[epoch] * seconds_per_image / seconds_per_unit
@@ -105,7 +104,7 @@ def gradient_ratios(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetri
     return rows
 
 
-def gradient_norms(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[TwoNumbers]:
+def gradient_norms(groups: Sequence[Group], metrics: Sequence[Sequence[History]]) -> list[TwoNumbers]:
     """Norms in the first and in the last layer at the end of the training, of the groups that have them."""
     norms = []
     for group, runs in zip(groups, metrics, strict=True):
@@ -129,11 +128,6 @@ def ends_answer(norms: Sequence[TwoNumbers]) -> str:
 
 def _ratio(norm: TwoNumbers) -> str:
     return f"{norm.first / norm.second:.2g} times"
-
-
-def _positive_means(by_epoch: ByEpoch) -> dict[float, float]:
-    positive = {epoch: [value for value in values if value > 0] for epoch, values in by_epoch.items()}
-    return {epoch: statistics.geometric_mean(values) for epoch, values in positive.items() if values}
 
 
 def layer_norms_of(section: Section) -> list[GroupNorms]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from comparison.curves import RunMetrics, mean_at_the_end
+from comparison.curves import History, mean_at_the_end
 from comparison.groups import Group
 from comparison.measures import ACCURACY
 from comparison.questions import Answer, Chart, Section
@@ -33,7 +33,7 @@ def answer(section: Section) -> Answer | None:
     return Answer([gap_answer(errors, losses)], charts, CAPTION) if charts else None
 
 
-def error_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[TwoNumbers]:
+def error_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[History]]) -> list[TwoNumbers]:
     """Errors in training and in validation, of the groups whose runs logged both."""
     floor = smallest_error(groups)
     gaps = []
@@ -45,7 +45,7 @@ def error_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]])
     return gaps
 
 
-def loss_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[TwoNumbers]:
+def loss_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[History]]) -> list[TwoNumbers]:
     """Losses in training and in validation, of the groups whose runs logged both."""
     gaps = []
     for group, runs in zip(groups, metrics, strict=True):

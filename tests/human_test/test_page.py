@@ -203,8 +203,8 @@ def test_a_person_takes_the_test(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / outcome["name"]
     file.write_text(json.dumps(result))
     answers = read_one(file)
-    assert answers.test == test.id
-    assert sum(kind == said for kind, said in answers.votes) == right
+    assert answers.test.id == test.id
+    assert sum(kind == said for kind, said in answers.outcomes) == right
 
 
 @needs_a_browser
