@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import runpy
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ from case_studies.runs import PlannedRun
 from records.record import printable
 
 LOG = "output.txt"
-PRELOADED = "case_studies.preloaded"
+PROGRAM = Path(__file__).parents[1] / "main.py"
 
 
 def train(runs: Sequence[PlannedRun], workers: int | None = None) -> list[PlannedRun]:
@@ -41,7 +42,8 @@ def train(runs: Sequence[PlannedRun], workers: int | None = None) -> list[Planne
     free = cores[: workers or len(cores)]
     waiting = [run for run in runs if not run.is_done]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOADED])
+    context.set_forkserver_preload([PROGRAM.stem])
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the process that forks, which must have no threads, and of all others
     under_way: dict[BaseProcess, tuple[PlannedRun, int]] = {}
     failed: list[PlannedRun] = []
     with tqdm(total=len(runs), initial=len(runs) - len(waiting), unit="run", dynamic_ncols=True) as bar:
@@ -119,10 +121,6 @@ def _run(words: list[str], log: Path, core: int) -> None:
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    print(time.strftime("%Y-%m-%d %H:%M:%S"), "main.py", *words, flush=True)
-    import torch  # noqa: PLC0415  only processes that train need it
-
-    from main import main  # noqa: PLC0415
-
-    torch.set_num_threads(1)
-    main(words)
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), PROGRAM.name, *words, flush=True)
+    sys.argv = [PROGRAM.name, *words]
+    runpy.run_path(str(PROGRAM), run_name="__main__")

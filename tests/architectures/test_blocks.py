@@ -45,7 +45,9 @@ def test_a_drawing_is_written_and_only_of_one_network(tmp_path: Path, capsys: py
     for suffix in ("svg", "html"):
         picture = tmp_path / f"blocks.{suffix}"
         assert main(["configs/model/resnet20.yaml", "--picture", str(picture), "--blocks"]) == 0
-        assert picture.read_text(encoding="utf-8").count("+ input") == 5  # 3 alike; then 1 with a stride and 2 alike, twice
+        assert (
+            picture.read_text(encoding="utf-8").count("+ input") == 5
+        )  # 3 alike; then 1 with a stride and 2 alike, twice
     assert main(["configs/model/resnet20.yaml", "--blocks"]) == 2
     assert main(["--picture", str(picture), "--blocks"]) == 2
     assert "name one CONFIG" in capsys.readouterr().err
