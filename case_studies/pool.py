@@ -21,7 +21,7 @@ from tqdm import tqdm
 from case_studies.runs import PlannedRun
 from records.record import printable
 
-LOG = "output.txt"
+LOG = ".output.txt"
 PROGRAM = Path(__file__).parents[1] / "main.py"
 
 
@@ -52,7 +52,7 @@ def train(runs: Sequence[PlannedRun], workers: int | None = None) -> list[Planne
                 while free and (run := _next(waiting, failed, under_way)) is not None:
                     run.register()
                     core = free.pop()
-                    process = context.Process(target=_run, args=(run.words, run.directory / LOG, core))
+                    process = context.Process(target=_run, args=(run.words, run.beside(LOG), core))
                     process.start()
                     under_way[process] = (run, core)
                 bar.set_postfix_str(", ".join(f"{run.arm} (seed {run.seed})" for run, _ in under_way.values()))
@@ -76,10 +76,10 @@ def why(run: PlannedRun) -> str:
     if (summary := run.summary) is not None and summary.error:
         return summary.error
     with contextlib.suppress(OSError):
-        lines = (run.directory / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = run.beside(LOG).read_text(encoding="utf-8", errors="replace").split("\n")
         if errors := [line for line in lines if line.startswith("error:")]:
             return printable(errors[-1].removeprefix("error: "))
-    return f"it ended without a result: see {LOG} there"
+    return f"it ended without a result: see {run.beside(LOG).as_posix()}"
 
 
 def _next(

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from case_studies.study import Arm, Study
-from records.files import UnreadableError, read_yaml
+from records.files import UnreadableError, read_json, read_yaml, write_json
 from records.layout import CONFIG
 from records.record import Record, Texts
 from records.summary import COMPLETED, Summary
@@ -28,10 +28,12 @@ CLASSES = ("model", "data")  # their options stand below init_args in a config
 
 
 class Registration(Record):
-    """case_study.json: for which studies a run was trained, by the fingerprints that their rules had then."""
+    """For which studies a run was trained, by the fingerprints that their rules had then.
 
-    FILE: ClassVar = "case_study.json"
-    INDENT: ClassVar = 2
+    It lies beside the run's directory, which is the run's own, and is there before that begins.
+    """
+
+    FILE: ClassVar = ".study.json"
     format: Any = 1
     arm: str = ""
     studies: Texts = Field(default_factory=dict)
@@ -109,15 +111,20 @@ class PlannedRun:
         key = f"{self.study.name}/{self.scale}"
         if key not in known.studies:
             added = {**known.studies, key: self.study.fingerprint(self.scale)}
-            Registration(arm=known.arm, studies=added).write(self.directory)
+            write_json(self.beside(Registration.FILE), Registration(arm=known.arm, studies=added).plain())
 
     @property
     def registration(self) -> Registration | None:
         """For which studies it was trained; None if that is not known."""
+        path = self.beside(Registration.FILE)
         try:
-            return Registration.read_if_any(self.directory)
+            return Registration.of(read_json(path), path.name) if path.exists() else None
         except UnreadableError:
             return None
+
+    def beside(self, suffix: str) -> Path:
+        """A file of the run that lies beside its directory."""
+        return self.directory.with_name(self.directory.name + suffix)
 
 
 def planned(study: Study, scale: str, folder: Path = RUNS) -> list[PlannedRun]:
