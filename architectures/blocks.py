@@ -67,7 +67,8 @@ def blocks_of(layers: Sequence[Layer], plain: bool = False) -> list[tuple[Block,
 
 def blocks_picture(one: Architecture) -> str:
     """The drawing as SVG, for a page in any color: it has a background of its own."""
-    parts, top = [], 64
+    parts: list[str] = []
+    top = 64
     layers = [layer for layer in one.layers if not layer.training_only]
     for block, times in blocks_of(layers, plain=one.card.architecture.startswith("plain")):
         parts += _drawn(block, times, top, largest=one.card.input_shape[-1])
@@ -89,7 +90,7 @@ def _in_order(layers: Sequence[Layer]) -> Iterator[tuple[str, str, Layer]]:
     """Name of the block, name of the branch, and the layer."""
     for layer in layers:
         found = BRANCH.match(layer.name)
-        yield (*found.groups(), layer) if found else (layer.name, "", layer)
+        yield (found[1], found[2], layer) if found else (layer.name, "", layer)
 
 
 def _block(items: Sequence[tuple[str, str, Layer]], plain: bool) -> Block:

@@ -45,6 +45,7 @@ def train(runs: Sequence[PlannedRun], workers: int | None = None) -> list[Planne
     context.set_forkserver_preload([PROGRAM.stem])
     os.environ["OMP_NUM_THREADS"] = "1"  # of the process that forks, which must have no threads, and of all others
     under_way: dict[BaseProcess, tuple[PlannedRun, int]] = {}
+    process: BaseProcess
     failed: list[PlannedRun] = []
     with tqdm(total=len(runs), initial=len(runs) - len(waiting), unit="run", dynamic_ncols=True) as bar:
         try:

@@ -276,7 +276,8 @@ class Study(Item):
 
     @model_validator(mode="after")
     def _statements_fit(self) -> Self:
-        items = [*self.parts.items(), *((f"the check of {check.measure}", check) for check in self.checks)]
+        checks = {f"the check of {check.measure}": check for check in self.checks}
+        items: list[tuple[str, Part | Check]] = [*self.parts.items(), *checks.items()]
         for place, item in items:
             if item.measure not in self.measures:
                 raise ValueError(f"{place}: no measure is called {item.measure}")

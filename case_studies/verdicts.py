@@ -208,7 +208,8 @@ def find_all(
     of = {name: figures.get(part.measure, {}) for name, part in parts.items()}
     if decision.verdict == "all":
         return {name: find(part, of[name], seeds, 1 - error, censored) for name, part in parts.items()}
-    left, found = dict(parts), {}
+    left = dict(parts)
+    found: dict[str, Finding] = {}
     while left:
         tried = {name: find(part, of[name], seeds, 1 - error / len(left), censored) for name, part in left.items()}
         clearest = min(tried, key=lambda name: (tried[name].verdict is not Verdict.SUPPORTED, tried[name].p_value))
@@ -222,11 +223,8 @@ def find_all(
 
 def combine(verdicts: Sequence[Verdict], which: Literal["all", "any"]) -> Verdict:
     """The verdict of a claim from those of its parts, all of which must hold, or any one."""
-    decisive = (Verdict.VOID, Verdict.OPEN)
-    decisive += (
-        (Verdict.NOT_SUPPORTED, Verdict.INCONCLUSIVE) if which == "all" else (Verdict.SUPPORTED, Verdict.INCONCLUSIVE)
-    )
-    for verdict in decisive:
+    decisive = Verdict.NOT_SUPPORTED if which == "all" else Verdict.SUPPORTED
+    for verdict in (Verdict.VOID, Verdict.OPEN, decisive, Verdict.INCONCLUSIVE):
         if verdict in verdicts:
             return verdict
     return Verdict.SUPPORTED if which == "all" else Verdict.NOT_SUPPORTED

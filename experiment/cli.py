@@ -191,7 +191,7 @@ class ExperimentCLI(LightningCLI):
 
     @property
     def _record(self) -> RunRecord:
-        return next(one for one in self.trainer.callbacks if isinstance(one, RunRecord))
+        return next(one for one in self.trainer.callbacks if isinstance(one, RunRecord))  # type: ignore[attr-defined]
 
     def _tests_at_end(self) -> bool:
         """Whether the run is to measure test images, and has any."""
@@ -201,7 +201,7 @@ class ExperimentCLI(LightningCLI):
             self.config.fit.test_at_end
             and has_images
             and getattr(self.model, "monitor", None)
-            and not trainer.fast_dev_run
+            and not trainer.fast_dev_run  # type: ignore[attr-defined]
             and trainer.limit_test_batches
         )
 

@@ -128,7 +128,7 @@ class ClassErrors(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        tests_a_fit = self._in_a_fit and trainer.testing  # type: ignore[attr-defined]
+        tests_a_fit = self._in_a_fit and trainer.testing
         self._counting = isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking and not tests_a_fit
         self._outcomes = EvaluationOutcomes().to(pl_module.device)
 
