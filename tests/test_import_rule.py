@@ -26,7 +26,7 @@ ALLOWED = {
     "records": set(),
     "lightning_modules": {"lightning_modules"},
     "datamodules": {"datamodules"},
-    "callbacks": {"callbacks", "datamodules", "lightning_modules.classifier"},
+    "callbacks": {"callbacks", "datamodules", "lightning_modules.classifier", "lightning_modules.evaluation_views"},
     "experiment": {"experiment", "lightning_modules", "datamodules", "callbacks"},
     "architectures": {"architectures", "comparison", "experiment", "lightning_modules"},
     "human_test": {"human_test", "comparison", "experiment", "lightning_modules", "datamodules", "records"},
