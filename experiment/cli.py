@@ -1,5 +1,6 @@
 """LightningCLI with a directory for every run, exact resume, and one line for every mistake."""
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from callbacks import BestCheckpoint, EpochProgressBar, KeepFinite, LatestCheckpoint, StepSeed, Throughput
 from experiment.checkpoints import (
@@ -17,12 +19,14 @@ from experiment.checkpoints import (
     checkpoint_to_evaluate,
     checkpoint_to_resume,
     differences,
+    latest_of_run,
     load_verified,
-    newest_verified,
     with_config_of_resumed_run,
 )
 from experiment.preflight import check_launch, warn_of_slow_bfloat16
-from experiment.run_record import DEFAULT_ROOT, RunRecord, create_unused, new_run_directory, recorded_wandb_id
+from experiment.resume import PATHS, what_ended, with_own_start
+from experiment.run_directory import DEFAULT_ROOT, RunDirectory, new_run_directory
+from experiment.run_record import RunRecord, complete_record, lacks_test, recorded_wandb_id
 from experiment.start_weights import load_start_weights
 from experiment.trusted_imports import trust_known_modules
 from experiment.usage_errors import ExperimentArgumentParser, silence_unhelpful_messages
@@ -39,15 +43,39 @@ COMMANDS = {
     "test": "Measure a trained network on the test images.",
     "predict": "Class probabilities of a trained network for the test images.",
 }
+INTERRUPTED = 130  # exit code after Ctrl+C
 HELP = "Options of a class: --model.help ResNet, --data.help CIFAR10; what is in force: --print_config."
 
 
+class NothingToDo(Exception):  # noqa: N818
+    """A run that is to go on is finished."""
+
+
 class ExperimentCLI(LightningCLI):
-    """Train, evaluate and predict with any network of the project on any of its data sets."""
+    """Train, evaluate and predict with any network of the project on any of its data sets.
+
+    Ctrl+C ends any command with exit code 130.
+    """
 
     def __init__(self, args: ArgsType = None) -> None:
         silence_unhelpful_messages()
         trust_known_modules()
+        self._directory: RunDirectory | None = None
+        try:
+            self._do(args)
+        except NothingToDo as finished:
+            rank_zero_info(str(finished))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except SystemExit as ending:  # Lightning's own after Ctrl+C
+            if not isinstance(ending.__context__, KeyboardInterrupt):
+                raise
+            sys.exit(INTERRUPTED)
+        finally:
+            if self._directory is not None:
+                self._directory.close()
+
+    def _do(self, args: ArgsType) -> None:
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -81,6 +109,12 @@ class ExperimentCLI(LightningCLI):
             help="Directory of a run to go on with, from its newest checkpoint that verifies; without --config its own "
             "config is used. `auto`: go on with run_dir if it has a checkpoint, else start there.",
         )
+        parser.add_argument(
+            "--test_at_end",
+            type=bool,
+            default=True,
+            help="Whether fit measures the test images once, at its end, with the checkpoint that validation chose.",
+        )
         parser.add_lightning_class_args(StepSeed, "step_seed")
         parser.add_lightning_class_args(Throughput, "throughput")
         parser.link_arguments("seed_everything", "step_seed.seed")
@@ -94,7 +128,7 @@ class ExperimentCLI(LightningCLI):
             super().parse_arguments(parser, args)
         else:
             words = sys.argv[1:] if args is None else args
-            self.config = parser.parse_args(with_config_of_resumed_run(words))
+            self.config = parser.parse_args(with_own_start(with_config_of_resumed_run(words)))
 
     def _parse_ckpt_path(self) -> None:
         """Leave the config alone: the command line wins over a checkpoint's arguments (see `_load`)."""
@@ -102,6 +136,9 @@ class ExperimentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Refuse what cannot work before anything is built."""
         options = self.config[self.subcommand]
+        for name in PATHS:
+            if options[name]:
+                options[name] = type(options[name])(os.path.expanduser(options[name]))
         if not isinstance(options.trainer, Namespace):
             raise ValueError(f"trainer holds options, such as max_epochs: it cannot be {options.trainer}.")
         check_launch(options.trainer)
@@ -119,8 +156,9 @@ class ExperimentCLI(LightningCLI):
         self._load_start_weights()
         self._settle_what_follows_from_the_data()
         settings = self.config_init[self.subcommand].trainer
-        directory = self._run_directory()
-        self.save_config_kwargs = {"directory": directory}
+        self._directory = self._run_directory()
+        self.save_config_kwargs = {"directory": self._directory}
+        directory = self._directory.path
         settings.default_root_dir = str(directory)
         for logger in _as_list(settings.logger):
             if getattr(logger, "save_dir", "") is None:
@@ -130,16 +168,48 @@ class ExperimentCLI(LightningCLI):
                 name = f"{architecture} on {data}, seed {self.config[self.subcommand].seed_everything}"
                 logger.fill_in(data, [data, architecture], name, recorded_wandb_id(directory))
         settings.callbacks = _callbacks(settings)
-        settings.plugins = [*_as_list(settings.plugins), VerifiedCheckpointIO()]
+        checkpoint_io = VerifiedCheckpointIO()
+        settings.plugins = [*_as_list(settings.plugins), checkpoint_io]
         trainer = super().instantiate_trainer(**kwargs)
+        checkpoint_io.callbacks = trainer.checkpoint_callbacks
         warn_of_slow_bfloat16(trainer)
         return trainer
+
+    def before_fit(self) -> None:
+        """Have the record wait for the test images, if they will be measured."""
+        self._record.waits_for_test = self._tests_at_end()
+
+    def after_fit(self) -> None:
+        """Measure the test images, once, with the checkpoint that validation chose."""
+        if not self._tests_at_end():
+            return
+        chosen = chosen_checkpoint(self.trainer)
+        if chosen is None:
+            self._record.complete(self.trainer)
+        else:
+            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=chosen, verbose=False)
+
+    @property
+    def _record(self) -> RunRecord:
+        return next(one for one in self.trainer.callbacks if isinstance(one, RunRecord))  # type: ignore[attr-defined]
+
+    def _tests_at_end(self) -> bool:
+        """Whether the run is to measure test images, and has any."""
+        trainer = self.trainer
+        has_images = is_overridden("test_dataloader", self.datamodule, LightningDataModule)
+        return bool(
+            self.config.fit.test_at_end
+            and has_images
+            and getattr(self.model, "monitor", None)
+            and not trainer.fast_dev_run  # type: ignore[attr-defined]
+            and trainer.limit_test_batches
+        )
 
     def _load_start_weights(self) -> None:
         """Load the weights to start from; where a checkpoint will be loaded, they are not even read."""
         options = self.config[self.subcommand]
         if str(options.resume) == "auto":
-            resumed = newest_verified(options.run_dir / CHECKPOINTS, TO_RESUME) is not None
+            resumed = latest_of_run(options.run_dir, TO_RESUME) is not None
         else:
             resumed = bool(options.resume or options.ckpt_path)
         if not resumed:
@@ -161,50 +231,73 @@ class ExperimentCLI(LightningCLI):
             if name in arguments:
                 arguments[name] = actual
 
-    def _run_directory(self) -> Path:
-        """The directory of this run, created on rank 0; sets the checkpoint from which the Trainer starts."""
+    def _run_directory(self) -> RunDirectory:
+        """The directory of this run, taken by rank 0; sets the checkpoint from which the Trainer starts.
+
+        Raises:
+            NothingToDo: The run is to go on, but is finished.
+            ValueError: It cannot be written to, or another process does.
+        """
         options = self.config[self.subcommand]
         root = Path(options.trainer.default_root_dir or DEFAULT_ROOT)
         self.config_init[self.subcommand].ckpt_path = None
+        writes = getattr(rank_zero_only, "rank", 0) == 0 and not options.trainer.fast_dev_run
 
         if options.resume:
             automatic = str(options.resume) == "auto"
-            directory = options.run_dir if automatic else options.resume
-            folder = directory / CHECKPOINTS
-            checkpoint = newest_verified(folder, TO_RESUME) if automatic else checkpoint_to_resume(directory)
-            if getattr(rank_zero_only, "rank", 0) == 0:
-                folder.mkdir(parents=True, exist_ok=True)
-                remove_parts(folder)
+            path = options.run_dir if automatic else options.resume
+            checkpoint = latest_of_run(path, TO_RESUME) if automatic else checkpoint_to_resume(path)
             if checkpoint is not None:
-                rank_zero_info(f"Going on with {directory} from {checkpoint.name}.")
-                self._load(checkpoint)
+                self._go_on(path, checkpoint)
+            if not writes:
+                return RunDirectory(path)
+            directory = RunDirectory.of_earlier_run(path)
+            remove_parts(path / CHECKPOINTS)
             return directory
         if options.ckpt_path:
             self._load(checkpoint_to_evaluate(options.ckpt_path))
 
-        if options.trainer.fast_dev_run or getattr(rank_zero_only, "rank", 0) != 0:  # nothing is written
-            return options.run_dir or root
+        if not writes:
+            return RunDirectory(options.run_dir or root)
         if options.run_dir:
-            directory = create_unused(options.run_dir)
+            directory = RunDirectory.new(options.run_dir)
         else:
             directory = new_run_directory(root, *self._names(), str(self.subcommand), datetime.now())
-        rank_zero_info(f"This run writes to {directory}.")
+        rank_zero_info(f"This run writes to {directory.path}.")
         return directory
+
+    def _go_on(self, run: Path, checkpoint: Path) -> None:
+        """Have the Trainer go on from a checkpoint, unless nothing is left to do."""
+        content = self._load(checkpoint)
+        settings = self.config_init[self.subcommand].trainer
+        end = what_ended(content, settings, _as_list(settings.callbacks))
+        if end is not None and not (self.config.fit.test_at_end and lacks_test(run)):
+            if getattr(rank_zero_only, "rank", 0) == 0:
+                complete_record(run, content)
+            raise NothingToDo(f"The run {run} is finished ({end[0]}), so nothing is trained: to go on, {end[1]}.")
+        rank_zero_info(f"Going on with {run} from {checkpoint.name}.")
 
     def _names(self) -> tuple[str, str]:
         """Names of the data set and of the architecture; those of their classes if they have no other."""
         data, model = self.datamodule, self.model
         return getattr(data, "name", type(data).__name__), getattr(model, "architecture", type(model).__name__)
 
-    def _load(self, checkpoint: Path) -> None:
+    def _load(self, checkpoint: Path) -> dict[str, Any]:
         """Have the Trainer load `checkpoint`; say in what its network differs from the command line's, which wins."""
-        content = load_verified(checkpoint)
+        content: dict[str, Any] = load_verified(checkpoint)
         saved, current = content.get("architecture"), self._names()[1]
         if saved not in (None, current):
             raise ValueError(f"The checkpoint {checkpoint} holds a {saved}, but the command line names a {current}.")
         for line in differences(content.get("hyper_parameters", {}), self.model.hparams):
             rank_zero_info(f"Not as in {checkpoint.name}: {line}")
         self.config_init[self.subcommand].ckpt_path = str(checkpoint)
+        return content
+
+
+def chosen_checkpoint(trainer: Trainer) -> str | None:
+    """The checkpoint that validation chose, if that is there."""
+    paths = [one.best_model_path for one in trainer.checkpoint_callbacks if isinstance(one, BestCheckpoint)]
+    return next((path for path in paths if path and Path(path).is_file()), None)
 
 
 def _callbacks(settings: Namespace) -> list[Callback]:

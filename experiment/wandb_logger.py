@@ -197,6 +197,11 @@ class ResilientWandbLogger(WandbLogger):
         if self._uploads:
             self._guard(lambda: super(ResilientWandbLogger, self).finalize(status))
 
+    def end(self) -> None:
+        """End the W&B run, if it has begun: its folder is about to be removed."""
+        if self._experiment is not None:
+            self._guard(self._experiment.finish)
+
     def _guard(self, action: Callable[[], object]) -> None:
         """Run ``action``; if wandb itself fails, go on without it."""
         try:

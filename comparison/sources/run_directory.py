@@ -1,6 +1,5 @@
 """Run directories: summary.json, config.yaml, metrics.csv and measures.json, each of which may be damaged."""
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -9,13 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from comparison.configuration import Filing, Selection, parse_configuration
-from comparison.curves import holds_accuracy, read_history
 from comparison.measures import DISCRIMINATOR, FeatureSpace, Measurement, Protocol
 from comparison.runs import Run, make_run
 from records import measures
+from records.curves import holds_accuracy, read_history
 from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_text
-from records.layout import CONFIG, METRICS
+from records.layout import CONFIG, METRICS, SUMMARY
 from records.metrics import read_metrics
+from records.record import is_measurable
 from records.summary import RUNNING, Summary
 
 TRAINING = "fit"
@@ -32,11 +32,14 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
     """Read one run.
 
     Returns:
-        None if it is not wanted, or not of training; of a GAN also what measured one later, wanted or not.
+        None if it is not wanted, not of training, or a command that was refused left no more than a config; of a GAN
+        also what measured one later, wanted or not.
 
     Raises:
         ValueError: If not even its model and data are known.
     """
+    if not any(map(_is_written, (directory / SUMMARY, directory / METRICS))):
+        return None
     summary = Summary.read(directory)
     gan = summary.model.is_gan
     if summary.command != TRAINING and not (gan and summary.command in EVALUATIONS):
@@ -49,9 +52,10 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
     filing = filing.completed(summary.data.name, summary.model.architecture)
     metrics = directory / METRICS
     if gan:
+        none: tuple[Measurement, ...] = ()
         objective, growing = configuration.get("model.init_args.objective"), summary.status == RUNNING
-        told = _read(lambda: read_discriminator(metrics, objective, growing), (), damage)
-        sampled = _read(lambda: read_measurements(directory), (), damage)
+        told = _read(lambda: read_discriminator(metrics, objective, growing), none, damage)
+        sampled = _read(lambda: read_measurements(directory), none, damage)
         run = make_run(directory, summary, validated=False, config=config, configuration=configuration)
         measured, evaluated = (*told, *sampled), _evaluated(config)
         return replace(run, filing=filing, measurements=measured, unread=tuple(damage), evaluated=evaluated)
@@ -111,6 +115,8 @@ def read_discriminator(path: Path, objective: str | None, growing: bool = False)
             row = dict(zip(metrics.columns, cells, strict=True))
             if row.get("val/accuracy_real"):
                 epoch = int(float(row["epoch"])) + 1
+                if not 0 < epoch < 2**63:
+                    raise ValueError("not an epoch")
                 by_epoch[epoch] = Measurement(DISCRIMINATOR, epoch, _of_discriminator(row, objective))
     except (ValueError, ArithmeticError, KeyError) as error:
         raise ValueError(f"{path.name} holds something else than numbers") from error
@@ -124,6 +130,10 @@ def read_measurements(directory: Path) -> tuple[Measurement, ...]:
         ValueError: The file is damaged or of a format that this version does not know.
     """
     return tuple(part for entry in measures.read_measurements(directory) for part in _parts(entry))
+
+
+def _is_written(path: Path) -> bool:
+    return path.exists() and not (path.is_file() and path.stat().st_size == 0)
 
 
 def _read(read: Callable[[], Part], otherwise: Part, damage: list[str]) -> Part:
@@ -152,7 +162,7 @@ def _of_discriminator(row: Mapping[str, str], objective: str | None) -> dict[str
     others = {"distance_from_equilibrium": "val/distance_from_equilibrium", "accuracy_classes": "val/acc1"}
     figures = {name: float(cell) for name, column in others.items() if (cell := row.get(column))}
     decided = accuracies if objective in DECIDES_AT_ZERO else {}
-    return decided | {name: value for name, value in figures.items() if math.isfinite(value)}
+    return decided | {name: value for name, value in figures.items() if is_measurable(value)}
 
 
 def _parts(entry: measures.Measurement) -> list[Measurement]:
