@@ -66,7 +66,7 @@ class PlannedRun:
     @cached_property
     def directory(self) -> Path:
         """Its directory: a name for people, a hash of the experiment, and the seed."""
-        experiment = [_composed(self.configs, self.options), self.trained and self.trained.directory.name]
+        experiment = [composed(self.configs, self.options), self.trained and self.trained.directory.name]
         identity = hashlib.sha256(json.dumps(experiment, sort_keys=True, default=str).encode()).hexdigest()[:10]
         return self.folder / f"{_model_of(self.trained or self)}-{identity}-seed{self.seed}"
 
@@ -168,7 +168,7 @@ def _option_words(options: Mapping[str, Any]) -> list[str]:
     return [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in options.items()]
 
 
-def _composed(configs: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+def composed(configs: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """The config that the command line would compose, as far as two runs of studies can differ in it."""
     tree: dict[str, Any] = {}
     for name in configs:
@@ -190,7 +190,8 @@ def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
         known = tree.get(key.removesuffix("+"))
         if key.endswith("+"):  # as jsonargparse: added to a list
             tree[key[:-1]] = [*(known or []), *(value if isinstance(value, list) else [value])]
-        elif isinstance(value, Mapping) and isinstance(known, dict):
+        elif isinstance(value, Mapping):
+            known = tree[key] = known if isinstance(known, dict) else {}
             if value.get("class_path", known.get("class_path")) != known.get("class_path"):
                 known.clear()  # arguments of another class
             _merge(known, value)
@@ -200,5 +201,5 @@ def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 def _model_of(run: PlannedRun) -> str:
     """The class of its network, for the name of the directory."""
-    class_path = str(_composed(run.configs, {}).get("model", {}).get("class_path", "run"))
+    class_path = str(composed(run.configs, {}).get("model", {}).get("class_path", "run"))
     return class_path.rpartition(".")[2].lower()
