@@ -7,7 +7,7 @@ experiment: of the composed config without the seed, and with it.
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from pathlib import Path
@@ -52,6 +52,7 @@ class PlannedRun:
         options: Over the files.
         trained: The run that it evaluates, or None if it trains.
         folder: Where the runs of all studies lie.
+        local: Words for this machine behind the command, such as where data lie; they are no part of the experiment.
     """
 
     study: Study
@@ -62,6 +63,7 @@ class PlannedRun:
     options: Mapping[str, Any]
     trained: "PlannedRun | None"
     folder: Path
+    local: tuple[str, ...] = ()
 
     @cached_property
     def directory(self) -> Path:
@@ -87,6 +89,7 @@ class PlannedRun:
             "fit",
             *(word for file in self.configs for word in ("--config", file)),
             *_option_words({**self.options, **seeds}),
+            *self.local,
             f"--run_dir={self.directory.as_posix()}",
             "--resume=auto",
         ]
@@ -127,8 +130,14 @@ class PlannedRun:
         return self.directory.with_name(self.directory.name + suffix)
 
 
-def planned(study: Study, scale: str, folder: Path = RUNS) -> list[PlannedRun]:
+def planned(study: Study, scale: str, folder: Path = RUNS, local: Sequence[str] = ()) -> list[PlannedRun]:
     """All runs of a study, seed by seed, so that an early end leaves whole comparisons.
+
+    Args:
+        study: Which.
+        scale: How large the runs are.
+        folder: Where the runs of all studies lie.
+        local: See `PlannedRun`.
 
     Raises:
         ValueError: The study has no such scale, or a config file that it names cannot be read.
@@ -142,7 +151,7 @@ def planned(study: Study, scale: str, folder: Path = RUNS) -> list[PlannedRun]:
             trained = of_seed[arm.evaluates] if arm.evaluates is not None else None
             files = arm.configs if trained else [*study.base, *size.configs, *arm.configs]
             options = arm.options if trained else {**study.options, **size.options, **arm.options}
-            of_seed[name] = PlannedRun(study, scale, name, seed, tuple(files), options, trained, folder)
+            of_seed[name] = PlannedRun(study, scale, name, seed, tuple(files), options, trained, folder, tuple(local))
         runs += of_seed.values()
     return runs
 
