@@ -56,6 +56,7 @@ class RunRecord(SaveConfigCallback):
         self.has_begun = False
         self._csv_loggers: list[ResumableCSVLogger] = []
         self._max_steps = -1
+        self.batches: float | None = None  # of an epoch
         self.best: dict[str, dict[str, float]] = {}
         self.earlier_seconds = 0.0
         self._start = time.perf_counter()
@@ -95,8 +96,18 @@ class RunRecord(SaveConfigCallback):
         checkpoint["callbacks"] = portable(checkpoint["callbacks"], trainer.checkpoint_callbacks)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove what a run that goes on will save again."""
+        """Remove what a run that goes on will save again.
+
+        Raises:
+            ValueError: Its epochs would be of other batches than those before.
+        """
         trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+        earlier, self.batches = self.batches, trainer.num_training_batches
+        if earlier not in (None, self.batches):
+            raise ValueError(
+                f"An epoch of this run has {earlier:g} batches, and would now have {self.batches:g}: to go on, leave "
+                "--trainer.limit_train_batches as it was."
+            )
         if trainer.is_global_zero and trainer.ckpt_path is not None:
             remove_what_comes_again(trainer, self.directory.path)
 
@@ -153,12 +164,13 @@ class RunRecord(SaveConfigCallback):
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run carries on."""
         rows = next((logger.row_count for logger in self._csv_loggers), None)
-        return {"best": self.best, "seconds": self._seconds(), "metrics_rows": rows}
+        return {"best": self.best, "seconds": self._seconds(), "metrics_rows": rows, "batches": self.batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Carry on with the best values and the time of the run's earlier parts."""
         self.best = state_dict["best"]
         self.earlier_seconds = state_dict["seconds"]
+        self.batches = state_dict.get("batches")
         for logger in self._csv_loggers:
             logger.rows_before = state_dict.get("metrics_rows")
 
