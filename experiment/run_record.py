@@ -56,6 +56,7 @@ class RunRecord(SaveConfigCallback):
         self.has_begun = False
         self._csv_loggers: list[ResumableCSVLogger] = []
         self._max_steps = -1
+        self._restored: set[str] = set()
         self.batches: float | None = None  # of an epoch
         self.best: dict[str, dict[str, float]] = {}
         self.earlier_seconds = 0.0
@@ -89,7 +90,7 @@ class RunRecord(SaveConfigCallback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Make the state fit a run that goes on, wherever it lies now."""
         if trainer.state.fn == TrainerFn.FITTING:
-            prepare(trainer, checkpoint)
+            self._restored = prepare(trainer, checkpoint)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Leave the place of the run out of its checkpoints."""
@@ -109,7 +110,7 @@ class RunRecord(SaveConfigCallback):
                 "--trainer.limit_train_batches as it was."
             )
         if trainer.is_global_zero and trainer.ckpt_path is not None:
-            remove_what_comes_again(trainer, self.directory.path)
+            remove_what_comes_again(trainer, self.directory.path, self._restored)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Write the record with the first batch."""

@@ -111,6 +111,9 @@ data:
   init_args: {{batch_size: 16, eval_batch_size: 64}}
 """
 """A run of a second, with two validations an epoch."""
+SHORT_GAN = SHORT.replace(CLASSIFIER, GAN).replace(
+    "eval_batch_size: 64", "eval_batch_size: 64, normalization: symmetric"
+)
 
 POINTS = ("batch_start", "backward", "optimizer_step", "batch_end", "validation_start", "validation_end", "rename")
 
