@@ -75,8 +75,11 @@ def parse_configuration(text: str, run_name: str) -> tuple[Mapping[str, str], Fi
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> tuple[Mapping[str, str], Filing]:
     tree = parse_yaml(text, CONFIG)
-    leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
-    return leaves, _logger_filing(tree)
+    try:
+        leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
+        return leaves, _logger_filing(tree)
+    except ValueError as error:  # a whole number that Python does not write
+        raise ValueError(f"{CONFIG} holds a number beyond all measure") from error
 
 
 def _leaves(node: Any, path: tuple[str, ...]) -> Iterable[tuple[str, str]]:

@@ -28,8 +28,8 @@ PROTOCOL_HEADINGS = (
 )
 
 # In the order of the CSV; `FACTS` are in that of the table, where the run is known and its data are.
-OF_A_RUN = (
-    Column[Run]("data_set", lambda run: run.data.name),
+OF_A_RUN: tuple[Column[Run], ...] = (
+    Column("data_set", lambda run: run.data.name),
     Column("run", lambda run: run.label),
     Column("networks", lambda run: run.architecture, NETWORKS),
     Column("objective", lambda run: run.objective, "objective", lambda objective: objective.replace("_", " ")),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from comparison.configuration import Filing
-from comparison.curves import History
 from comparison.measures import ACCURACY, Measurement, Protocol
+from records.curves import History
 from records.layout import METRICS, SUMMARY
 from records.record import printable, required
 from records.summary import COMPLETED, RUNNING, Summary

@@ -90,8 +90,8 @@ def _whole(number: float) -> str:
 
 
 # In the order of the CSV, which has the columns with a name, and of the text, which has those with a heading.
-COLUMNS = (
-    Column[Row]("data_set", lambda row: row.run.data.name),
+COLUMNS: tuple[Column[Row], ...] = (
+    Column("data_set", lambda row: row.run.data.name),
     Column("architecture", lambda row: row.group.label if row.group else row.run.architecture, "architecture"),
     Column("status", lambda row: row.status),
     Column("parameters_conv", lambda row: row.model.parameters.conv, "conv\nparams", human_count),

@@ -5,11 +5,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from comparison.statistics import wilson_interval
 from comparison.text_layout import aligned
 from human_test.answers import Answers
 from human_test.protocol import PUBLISHED
 from records.record import printable
+from records.statistics import wilson_interval
 
 TEXT_WIDTH = 116
 HEADINGS = ("", "votes", "right", "95 % interval", "real taken\nfor real", "fake taken\nfor fake", "seconds\na vote")

@@ -23,11 +23,11 @@ from typing import Any, Protocol, TypeVar, cast
 import jinja2
 from markupsafe import Markup
 
-from comparison.curves import History
 from comparison.groups import Group
 from comparison.palette import series_styles
 from comparison.pictures import Embedded, PictureBudget
 from comparison.runs import Run
+from records.curves import History
 
 OF_CLASSIFIERS = (
     "most_accurate",
@@ -139,10 +139,11 @@ class Section:
     @cached_property
     def metrics(self) -> list[list[History]]:
         """What the metrics of each drawn group's runs come to; nothing where they are damaged."""
-        return [
-            [self.read(run, lambda _, run=run: run.history()) or History() for run in group.runs]
-            for group in self.drawn_groups
-        ]
+
+        def history(run: Run) -> History:
+            return self.read(run, lambda _: run.history()) or History()
+
+        return [[history(run) for run in group.runs] for group in self.drawn_groups]
 
     def link_to(self, directory: Path) -> str:
         """Address of a run's directory relative to the page."""

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from comparison.curves import History, mean_at_the_end
+from comparison.curves import mean_at_the_end
 from comparison.groups import Group
 from comparison.pictures import Embedded
 from comparison.questions import Answer, Section, Series, html
 from comparison.units import listed
+from records.curves import History
 from records.layout import FIRST_LAYER_FILTERS
 
 QUESTION = "What do the first layers look for?"

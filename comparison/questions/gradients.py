@@ -3,7 +3,6 @@
 From what GradientFlow logs, and leaves in a file of its own.
 """
 
-import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from comparison.curves import END_OF_TRAINING, History, mean_at_the_end, thin
+from comparison.curves import mean_at_the_end, thin
 from comparison.groups import Group
 from comparison.questions import Answer, Chart, Section, Series
 from comparison.questions.charts import (
@@ -28,7 +27,9 @@ from comparison.questions.charts import (
     time_unit,
     two_points_chart,
 )
+from records.curves import END_OF_TRAINING, History
 from records.gradient_flow import GradientFlow
+from records.record import is_measurable
 
 QUESTION = "Does the gradient reach the first layer?"
 ENDS = "datum.value === 0 ? 'first layer' : 'last layer'"
@@ -155,7 +156,7 @@ def norms_at_the_end(directory: Path) -> LayerNorms | None:
     before = (1 - END_OF_TRAINING) * max(record.steps)
     last = [row for step, row in zip(record.steps, record.gradient, strict=True) if step > before]
     by_layer = zip(record.layers, zip(*last, strict=True), strict=True)
-    positive = {name: [value for value in values if value > 0 and math.isfinite(value)] for name, values in by_layer}
+    positive = {name: [value for value in values if value > 0 and is_measurable(value)] for name, values in by_layer}
     return {name: statistics.geometric_mean(values) for name, values in positive.items() if values}
 
 

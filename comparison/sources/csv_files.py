@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from comparison.configuration import parse_configuration
-from comparison.curves import history_of
 from comparison.runs import CSV_FILE, Run, make_run, results_of
+from records.curves import history_of
 from records.files import UnreadableError, read_text, read_yaml
 from records.metrics import LARGEST
 from records.summary import COMPLETED, Summary
@@ -55,7 +55,7 @@ def parse_csv_option(words: Sequence[str]) -> CsvFile:
             raise ValueError(f"{pair} after --csv is not KEY=VALUE: write paths of runs before --csv.")
         if key not in KEYS:
             raise ValueError(f"--csv knows no {key}: use {', '.join(KEYS)}.")
-        if key in NUMBERS and not value.isdecimal():
+        if key in NUMBERS and not (value.isdecimal() and len(value) < 19):
             raise ValueError(f"--csv {key}={value} is not a whole number.")
         facts[key] = value
     if facts.get("percent", "yes") not in ("yes", "no"):
@@ -80,9 +80,9 @@ def read_csv_file(file: CsvFile) -> Run:
     percent = {"yes": True, "no": False, None: None}[facts.get("percent")]
     history = history_of(logged_rows(rows, columns, int(facts["train_images"]), percent, timm), "the file")
     numbers = {key: int(facts[key]) for key in NUMBERS if key in facts}
-    model = {"architecture": facts["architecture"], "parameters": {"total": numbers.get("parameters")}}
+    model: dict[str, Any] = {"architecture": facts["architecture"], "parameters": {"total": numbers.get("parameters")}}
     model |= {name: numbers.get(name) for name in ("multiply_adds", "depth")}
-    data = {"name": facts["data"], "selection_split": facts.get("selection_split", "val")}
+    data: dict[str, Any] = {"name": facts["data"], "selection_split": facts.get("selection_split", "val")}
     data |= {name: numbers[name] for name in ("train_images", "val_images")}
     values = {"format": 1, "status": COMPLETED, "model": model, "data": data, "seed": numbers.get("seed")}
     run = make_run(

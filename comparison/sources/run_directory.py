@@ -1,6 +1,5 @@
 """Run directories: summary.json, config.yaml, metrics.csv and measures.json, each of which may be damaged."""
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -9,13 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from comparison.configuration import Filing, Selection, parse_configuration
-from comparison.curves import holds_accuracy, read_history
 from comparison.measures import DISCRIMINATOR, FeatureSpace, Measurement, Protocol
 from comparison.runs import Run, make_run
 from records import measures
+from records.curves import holds_accuracy, read_history
 from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_text
 from records.layout import CONFIG, METRICS
 from records.metrics import read_metrics
+from records.record import is_measurable
 from records.summary import RUNNING, Summary
 
 TRAINING = "fit"
@@ -49,9 +49,10 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
     filing = filing.completed(summary.data.name, summary.model.architecture)
     metrics = directory / METRICS
     if gan:
+        none: tuple[Measurement, ...] = ()
         objective, growing = configuration.get("model.init_args.objective"), summary.status == RUNNING
-        told = _read(lambda: read_discriminator(metrics, objective, growing), (), damage)
-        sampled = _read(lambda: read_measurements(directory), (), damage)
+        told = _read(lambda: read_discriminator(metrics, objective, growing), none, damage)
+        sampled = _read(lambda: read_measurements(directory), none, damage)
         run = make_run(directory, summary, validated=False, config=config, configuration=configuration)
         measured, evaluated = (*told, *sampled), _evaluated(config)
         return replace(run, filing=filing, measurements=measured, unread=tuple(damage), evaluated=evaluated)
@@ -111,6 +112,8 @@ def read_discriminator(path: Path, objective: str | None, growing: bool = False)
             row = dict(zip(metrics.columns, cells, strict=True))
             if row.get("val/accuracy_real"):
                 epoch = int(float(row["epoch"])) + 1
+                if not 0 < epoch < 2**63:
+                    raise ValueError("not an epoch")
                 by_epoch[epoch] = Measurement(DISCRIMINATOR, epoch, _of_discriminator(row, objective))
     except (ValueError, ArithmeticError, KeyError) as error:
         raise ValueError(f"{path.name} holds something else than numbers") from error
@@ -152,7 +155,7 @@ def _of_discriminator(row: Mapping[str, str], objective: str | None) -> dict[str
     others = {"distance_from_equilibrium": "val/distance_from_equilibrium", "accuracy_classes": "val/acc1"}
     figures = {name: float(cell) for name, column in others.items() if (cell := row.get(column))}
     decided = accuracies if objective in DECIDES_AT_ZERO else {}
-    return decided | {name: value for name, value in figures.items() if math.isfinite(value)}
+    return decided | {name: value for name, value in figures.items() if is_measurable(value)}
 
 
 def _parts(entry: measures.Measurement) -> list[Measurement]:

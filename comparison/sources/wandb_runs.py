@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from comparison.configuration import Filing, Selection, parse_configuration
-from comparison.curves import history_of
 from comparison.runs import WANDB_FILE, WANDB_SERVER, Run, UnreadableRun, make_run, results_of
 from comparison.sources.paths import PROJECT_PREFIX
+from records.curves import history_of
 from records.metrics import ACCURACY, LOSS, POSITION
 from records.summary import Summary
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from comparison.curves import CurvePoint, join_seeds, read_history, thin
+from comparison.curves import join_seeds, thin
+from records.curves import CurvePoint, read_history
 
 HEADER = "epoch,step,images_seen,train/loss,val/acc1\n"
 

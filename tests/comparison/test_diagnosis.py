@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from comparison.curves import Logged, at_the_end
 from comparison.groups import compare
 from comparison.page import write_page
 from comparison.pictures import BYTES_OF_A_PICTURE, PictureBudget
@@ -35,6 +34,7 @@ from comparison.questions.gradients import (
 )
 from comparison.questions.training_gap import error_gaps, gap_answer, loss_gaps
 from comparison.sources.csv_files import parse_csv_option
+from records.curves import Logged, at_the_end
 from records.metrics import read_metrics
 
 MakeRun = Callable[..., Path]

@@ -9,11 +9,11 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from comparison.statistics import wilson_interval
 from human_test.answers import read_one
 from human_test.page import HERE, render_page, write_page
 from human_test.protocol import masked
 from human_test.trial import HumanTest, human_test
+from records.statistics import wilson_interval
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
