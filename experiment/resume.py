@@ -58,6 +58,8 @@ def what_ended(
         trainer: Options of the Trainer.
         callbacks: Those of the run.
     """
+    if "loops" not in checkpoint:  # weights alone, which Lightning refuses
+        return None
     epochs, steps = epochs_of(checkpoint), checkpoint["global_step"]
     most_epochs, most_steps = trainer.get("max_epochs"), trainer.get("max_steps")
     if most_steps not in (None, -1) and steps >= most_steps:

@@ -158,7 +158,16 @@ class RunRecord(SaveConfigCallback):
         self._write(trainer, INTERRUPTED if interrupted else FAILED, error)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Note the end, if nothing went wrong."""
+        """Note the end, if nothing went wrong.
+
+        Raises:
+            ValueError: There was nothing to do.
+        """
+        if not self.has_begun:
+            raise ValueError(
+                "Nothing was done, for there is no batch: raise --trainer.max_epochs, --trainer.max_steps or the limit "
+                "of batches that is 0."
+            )
         if self.summary.status == RUNNING:
             self._write(trainer, COMPLETED)
 
@@ -182,7 +191,7 @@ class RunRecord(SaveConfigCallback):
         self.has_begun = True
         self.directory.keep()
         if trainer.is_global_zero:
-            if trainer.state.fn == TrainerFn.FITTING:
+            if trainer.ckpt_path is not None and trainer.state.fn == TrainerFn.FITTING:
                 with suppress(UnreadableError):
                     self.earlier = Summary.read_if_any(self.directory.path) or Summary()
             self.save_config(trainer, pl_module, "")

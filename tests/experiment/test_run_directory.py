@@ -144,6 +144,9 @@ REFUSED = {
     "a precision that does not exist": ["--trainer.precision=16-false"],
     "a validation less often than there are batches": ["--trainer.val_check_interval=7"],
     "settings that exclude each other": ["--trainer.barebones=true"],
+    "no step": ["--trainer.max_steps=0"],
+    "no epoch": ["--trainer.max_epochs=0"],
+    "no batch": ["--trainer.limit_train_batches=0"],
 }
 
 
