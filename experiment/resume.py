@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.callbacks.timer import Timer
 
-from records.checkpoints import CheckpointIndex, file_of_run
+from callbacks import LatestCheckpoint
+from records.checkpoints import CheckpointIndex, SavedCheckpoint, file_of_run
 from records.files import UnreadableError, read_yaml
 from records.layout import CHECKPOINTS, CONFIG, SUMMARY
 
@@ -146,18 +147,22 @@ def remove_what_comes_again(trainer: Trainer, run: Path, restored: set[str]) -> 
     """
     index = CheckpointIndex.of_run(run)
     monitors = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor]
-    kept = {Path(path).name for one in monitors for path in one.best_k_models}
-    again = [
-        one
-        for one in index.saved
-        if Path(one.file).name not in kept
-        and (one.step or 0) >= trainer.global_step + (one.monitor is None)
-        and (one.monitor is None or one.monitor in restored)
-    ]
+    latest = f"{CHECKPOINTS}/{Path(str(trainer.ckpt_path)).name}"
+    kept = {f"{CHECKPOINTS}/{Path(path).name}" for one in monitors for path in one.best_k_models} | {latest}
+
+    def comes_again(saved: SavedCheckpoint) -> bool:
+        step = saved.step or 0
+        if saved.file in kept:
+            return False
+        if saved.monitor is not None:  # of the same step: by a validation that the stop held
+            return step >= trainer.global_step and saved.monitor in restored
+        return step > trainer.global_step or saved.by == LatestCheckpoint.__name__
+
+    again = [one for one in index.saved if comes_again(one)]
     if not again:
         return
     best = next((f"{CHECKPOINTS}/{Path(one.best_model_path).name}" for one in monitors if one.best_model_path), None)
-    CheckpointIndex(best=best, latest=index.latest, saved=[one for one in index.saved if one not in again]).write(run)
+    CheckpointIndex(best=best, latest=latest, saved=[one for one in index.saved if one not in again]).write(run)
     for one in again:
         if path := file_of_run(run, one.file):
             trainer.strategy.remove_checkpoint(path)
@@ -191,9 +196,9 @@ def _known_best(state: dict[str, Any], folder: Path, callback: ModelCheckpoint) 
     if callback.monitor is None or not state["best_k_models"]:
         return state
     models = {path: score for path, score in state["best_k_models"].items() if Path(path).is_file()}
+    like = next(iter(state["best_k_models"].values()))
     if not models:
         index = CheckpointIndex.of_run(folder.parent)
-        like = next(iter(state["best_k_models"].values()))
         models = {
             os.path.join(folder, Path(one.file).name): like.new_tensor(one.value)
             for one in index.saved
@@ -202,7 +207,6 @@ def _known_best(state: dict[str, Any], folder: Path, callback: ModelCheckpoint) 
     better, worse = (max, min) if callback.mode == "max" else (min, max)
     known = {**state, "best_k_models": models}
     if not models:
-        like = next(iter(state["best_k_models"].values()))
         none = like.new_tensor(-math.inf if callback.mode == "max" else math.inf)
         return known | {"best_model_path": "", "best_model_score": None, "kth_best_model_path": "", "kth_value": none}
     best, kth = better(models, key=models.__getitem__), worse(models, key=models.__getitem__)
