@@ -170,9 +170,7 @@ def test_a_refused_command_leaves_nothing(
 
 @pytest.mark.slow(1)
 @pytest.mark.xdist_group("refused")
-@pytest.mark.parametrize(
-    "words", [["--data.batch_size=8"], ["--model.optimizer.lr=-1"], ["--trainer.precision=16-false"]]
-)
+@pytest.mark.parametrize("word", ["--data.batch_size=8", "--model.optimizer.lr=-1", "--trainer.precision=16-false"])
 def test_a_run_stays_as_it_is_if_going_on_is_refused(
     word: str, fit_here: Callable[..., int], undisturbed_here: Callable[..., Path]
 ) -> None:
