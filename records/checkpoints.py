@@ -1,4 +1,4 @@
-"""checkpoints/: the weights of a run at several times, each with the SHA-256 of its bytes, and an index of them."""
+"""checkpoints/: weights of a run at several times, each with the SHA-256 of its bytes; checkpoints.json: an index."""
 
 import hashlib
 import re

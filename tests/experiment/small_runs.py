@@ -244,4 +244,4 @@ def assert_same_run(run: Path, other: Path) -> None:
         assert index.best == f"checkpoints/{best.name}"
         assert (index.latest or "").startswith("checkpoints/last-")
         assert {index.best, index.latest} <= {one.file for one in index.saved}
-        assert len(list((folder / "checkpoints").iterdir())) == 5  # two checkpoints with their digests, and the index
+        assert len(list((folder / "checkpoints").iterdir())) == 4  # two checkpoints with their digests

@@ -174,7 +174,7 @@ def test_a_run_of_an_earlier_version_goes_on_and_knows_its_best(
     monkeypatch.chdir(tmp_path)
     run = made("begun with auto", tmp_path / "run")
     (best,) = best_checkpoints(run)
-    (run / "checkpoints" / "index.json").unlink()
+    (run / "checkpoints.json").unlink()
     for path in (run / "checkpoints").glob("*.ckpt"):
         state = torch.load(path, weights_only=True)
         for callback in (state["callbacks"][name] for name in ("BestCheckpoint", LATEST) if name in state["callbacks"]):
