@@ -87,6 +87,7 @@ class DropoutNet(ImageClassifier):
 
 SHORT = f"""
 seed_everything: 7
+test_at_end: false
 trainer:
   accelerator: cpu
   max_epochs: 3
