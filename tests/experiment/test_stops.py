@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from callbacks.training.stop_signal import StopSignal
-from records.checkpoints import best_checkpoints
-from tests.experiment.small_runs import assert_identical, assert_same_run, final_state, metrics
+from tests.experiment.small_runs import assert_same_run, final_state
 
 pytestmark = [pytest.mark.slow(3), pytest.mark.xdist_group("stops")]
 
@@ -58,40 +57,6 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(
     assert code == {"": 0, "SIGINT": 130, "SIGTERM": 143}[environment.get("KILL_AT", "").rpartition(" ")[2]]
     assert fit_here(*options, on, "--resume", run) == 0
     assert_same_run(run, undisturbed_here())
-
-
-@pytest.mark.parametrize(
-    ("stop", "environment"),
-    [
-        ("--trainer.max_steps=8", {}),
-        (SAME, {"STOP_AT": "4"}),
-        (SAME, {"STOP_AT": "9"}),
-        (SAME, {"KILL_AT": "0 batch_end 3 SIGINT"}),
-    ],
-)
-def test_a_gan_and_a_checkpoint_of_the_users_own_go_on(
-    stop: str,
-    environment: dict[str, str],
-    fit_here: Callable[..., int],
-    gan: Path,
-    tmp_path: Path,
-) -> None:
-    run = tmp_path / "run"
-    gan_config = fit_here.config.with_name("gan.yaml")  # type: ignore[attr-defined]
-    assert fit_here("--config", gan_config, *OWN, stop, "--run_dir", run, command="fit", **environment) in (0, 130)
-    assert fit_here("--resume", run, "--trainer.max_steps=-1", command="fit") == 0
-    assert_identical(final_state(run), final_state(gan))
-    assert metrics(run) == metrics(gan)
-    assert len(best_checkpoints(run)) == 1
-
-
-@pytest.fixture(scope="module")
-def gan(fit_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A GAN's run that never stopped."""
-    run = tmp_path_factory.mktemp("gan") / "run"
-    gan_config = fit_here.config.with_name("gan.yaml")  # type: ignore[attr-defined]
-    assert fit_here("--config", gan_config, *OWN, "--run_dir", run, command="fit") == 0
-    return run
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])
