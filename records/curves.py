@@ -12,6 +12,7 @@ from records.metrics import ACCURACY, LOSS, POSITION, Metrics, metrics_of, read_
 from records.record import is_measurable
 
 RATIO = "gradients/first_to_last"
+TEST = "test/loss"
 AT_THE_END = (
     *("train/acc1", ACCURACY, LOSS, "val/loss", "train/color_selectivity"),
     *("gradients/first_layer", "gradients/last_layer"),
@@ -85,6 +86,9 @@ class Logged:
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
         self.epochs, self.steps = _whole_numbers(metrics, "epoch"), _whole_numbers(metrics, "step")
+        for row, cell in enumerate(metrics.column(TEST)):
+            if cell:  # measured after the training, of no epoch of it
+                self.epochs[row] = None
         if None in self.steps:
             for row, (epoch, step) in enumerate(zip(self.epochs, self.steps, strict=True)):
                 if epoch is not None and step is None:
@@ -212,7 +216,7 @@ def history_of(rows: Iterable[Mapping[str, object]], name: str) -> History:
     Raises:
         ValueError: If a row holds something else than numbers.
     """
-    return History(Logged(metrics_of(rows, (*NEEDED, LOSS), name)).curve())
+    return History(Logged(metrics_of(rows, (*NEEDED, LOSS, TEST), name)).curve())
 
 
 def moments(last_steps: Mapping[int, int], validations: Iterable[tuple[int, int]]) -> Iterator[tuple[float, int, int]]:

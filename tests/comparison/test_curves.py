@@ -56,6 +56,11 @@ def test_the_last_validation_of_an_epoch_counts(tmp_path: Path) -> None:
     assert curve[0].accuracy == 0.6
 
 
+def test_the_test_after_the_training_is_no_epoch(tmp_path: Path) -> None:
+    rows = "epoch,step,images_seen,train/loss,val/acc1,test/loss\n0,9,100,1.0,,\n0,9,100,,0.5,\n1,10,100,,,0.7\n"
+    assert read_curve(write(tmp_path, rows)) == (CurvePoint(1, 100, 0.5, 1.0),)
+
+
 def test_not_a_number_is_no_point(tmp_path: Path) -> None:
     curve = read_curve(write(tmp_path, HEADER + "0,9,100,nan,nan\n"))
     assert (curve[0].accuracy, curve[0].train_loss) == (None, None)
