@@ -101,6 +101,7 @@ class VGG(ImageClassifier):
 
         self.features = nn.Sequential(*_features(variant, batch_norm, self.in_channels, width))
         self.dense = dense
+        self.average = head == "average"
 
         def connected(inputs: int, outputs: int, kernel_size: int = 1) -> nn.Module:
             if dense:
@@ -134,7 +135,7 @@ class VGG(ImageClassifier):
         features = self.features(images)
         if self.dense:
             return self.head(features).mean((2, 3))
-        return self.head(features.flatten(1) if self.hparams["head"] == "fc" else features)
+        return self.head(features if self.average else features.flatten(1))
 
     def take_start_weights(self, load: Callable[[ImageClassifier, str], None]) -> None:
         """Start from layers of a trained A, then load the weights of the whole network, if either is given."""

@@ -117,11 +117,10 @@ def test_counts(build: Callable[[], ImageClassifier], expected: int) -> None:
     ],
 )
 def test_counts_of_the_feasibility_study(build: Callable[[], ImageClassifier], thousands: int) -> None:
-    assert round(parameters(build()) / 1000) == thousands
+    assert parameters(build()) / 1000 == pytest.approx(thousands, rel=0.02)
 
 
-@pytest.mark.parametrize("kernels", ["1x1", "3x3", "5x5"])
-@pytest.mark.parametrize("width", [1.0, 0.25, 0.3])
+@pytest.mark.parametrize(("kernels", "width"), [("1x1", 0.25), ("3x3", 0.3), ("5x5", 0.25), ("5x5", 0.5)])
 def test_kernels_of_one_size_have_the_work_of_the_mix(kernels: Any, width: float) -> None:
     with torch.device("meta"):
         mix = model_card(GoogLeNet("batch_norm", width=width, auxiliary=False))
