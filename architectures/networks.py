@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jsonargparse import ArgumentError
 
 from architectures.layer_table import Layer, layer_table
@@ -21,6 +20,7 @@ from experiment.usage_errors import ExperimentArgumentParser
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA, networks
 from lightning_modules.model_card import ModelCard, model_card
+from records.files import UnreadableError, read_yaml
 
 SHIPPED = Path(__file__).parents[1] / "configs" / "model"
 SMALL = 32
@@ -159,16 +159,12 @@ def shown(file: Path) -> str:
 def _model_section(file: Path) -> dict[str, Any]:
     where = shown(file)
     try:
-        tree = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except FileNotFoundError as error:
-        raise ValueError(f"{where} does not exist: name a config such as configs/model/alexnet.yaml.") from error
-    except OSError as error:
-        raise ValueError(f"{where} cannot be read ({error.strerror}): name a YAML file.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{where} is not valid YAML: name a config.") from error
-    if not isinstance(tree, dict | None):
-        raise ValueError(f"{where} holds no options, such as `model:`: name a config.")
-    section = (tree or {}).get("model") or {}
+        tree = read_yaml(file)
+    except UnreadableError as error:
+        fault = str(error).removeprefix(f"{file.name} ")
+        plain = {"is missing": "does not exist", "is not a mapping": "holds no options, such as `model:`"}
+        raise ValueError(f"{where} {plain.get(fault, fault)}: name one such as configs/model/alexnet.yaml.") from error
+    section = tree.get("model") or {}
     if isinstance(section, str):
         section = {"class_path": section}
     if not isinstance(section, dict):

@@ -3,8 +3,8 @@
 What users name:
 
 inside      ActivationStatistics, ClassActivationMaps, FirstLayerFilters, GradientFlow: what happens in a network
-evaluation  ClassErrors, ObjectLocalization, TrainingError: what an evaluation gets wrong, where it finds objects, and
-            what it gives on training images
+evaluation  ClassErrors, ObjectLocalization, TrainingError: what is classified wrong, where objects are found,
+            and how well the training images are fitted
 test_time   TestTimeAugmentation: predictions averaged over several views of an image
 scaling     DDPScaling, ScalingEfficiency, Throughput: the learning rate, the efficiency and the speed of many devices
 gan         CollapseAlarm, SampleMeasures, SamplePictures: what a generator makes

@@ -11,7 +11,7 @@ from datamodules.augmentation import augment
 from datamodules.counter_random import CounterRandom, Stream, random_permutation
 from datamodules.image_data_module import ImageDataModule, divide
 from datamodules.loader import ImageBatch
-from datamodules.photographs.augmentation import Colors, Reading, add_color_noise, colors_of
+from datamodules.photographs.augmentation import EIGENVECTORS, add_color_noise
 
 
 class Split(NamedTuple):
@@ -55,10 +55,9 @@ class InMemoryDataModule(ImageDataModule):
     Args:
         crop_padding: Number of zeros added to each side of a training image, before a random crop back to its size.
         horizontal_flip: Whether to mirror half of the training images.
-        train_size: Number of images that are trained on, the same share of each class, chosen by split_seed among those
-            that are not held out, so that fewer are among more; null for all of them.
-        color_noise: Reading of AlexNet's noise along the principal colors (§4.1), here of the training images.
-            eigenvalue: as printed; standard_deviation: as in the authors' code; null adds none.
+        color_noise: Standard deviation of random colors along the principal components of ImageNet's pixels, added to
+            each training image (Krizhevsky et al. 2012, §4.1, which has 0.1); 0 adds none.
+        train_size: Number of training images to use, each class with its share, chosen by split_seed; all if not given.
         storage: Memory that holds the images. cpu: that of the host; device: that of each training device.
         kwargs: Arguments of every data set.
 
@@ -73,8 +72,8 @@ class InMemoryDataModule(ImageDataModule):
         *,
         crop_padding: int = 0,
         horizontal_flip: bool = False,
+        color_noise: float = 0.0,
         train_size: int | None = None,
-        color_noise: Reading | None = None,
         storage: Literal["cpu", "device"] = "cpu",
         **kwargs: Any,
     ) -> None:
@@ -82,17 +81,14 @@ class InMemoryDataModule(ImageDataModule):
         self.check_at_least({"crop_padding": (crop_padding, 0)})
         if train_size is not None:
             self.check_at_least({"train_size": (train_size, 1)})
-        if color_noise is not None and self.in_channels != 3:
-            raise ValueError(
-                f"Color noise is for images in color, which {self.name} is not: leave data.color_noise out."
-            )
+        if color_noise < 0 or (color_noise and self.in_channels != len(EIGENVECTORS)):
+            raise ValueError(f"color_noise={color_noise} is for color images, and not below 0: leave it out.")
         if storage not in ("cpu", "device"):
             raise ValueError(f"storage={storage!r} is not offered: --data.storage must be cpu or device.")
         self.crop_padding = crop_padding
         self.horizontal_flip = horizontal_flip
+        self.color_noise = color_noise
         self.train_size = train_size
-        self.color_noise: Reading | None = color_noise
-        self._colors: Colors | None = None
         self.storage = storage
 
     @abstractmethod
@@ -105,8 +101,6 @@ class InMemoryDataModule(ImageDataModule):
         for name, split in (("train", train), ("test", test)):
             _check_split(split, name, self.num_classes, (self.in_channels, self.image_size, self.image_size))
         train, val = hold_out(train, self.val_size, self.split_seed) if self.val_size else (train, test)
-        if self.color_noise is not None:
-            self._colors = colors_of(train.images)
         if self.train_size is not None:
             train = train.select(stratified(train.labels, self.train_size, self.split_seed))
         _check_classes_present(train, self.num_classes)
@@ -130,36 +124,40 @@ class InMemoryDataModule(ImageDataModule):
         if batch.epoch is not None:
             random = CounterRandom(self.seed, batch.epoch, batch.indices)
             images = augment(images, random, crop_padding=self.crop_padding, horizontal_flip=self.horizontal_flip)
-            if self.color_noise is not None:
-                images = add_color_noise(images, random, reading=self.color_noise, mean=self.mean, colors=self._colors)
+            if self.color_noise:
+                images = add_color_noise(
+                    images, random, reading="eigenvalue", mean=self.mean, strength=self.color_noise
+                )
         return batch._replace(images=self.normalized(images))
-
-
-def stratified(labels: Tensor, size: int, seed: int) -> Tensor:
-    """Indices of `size` images with these labels (N,), ascending, the same share of each class, chosen by `seed`.
-
-    Shares of an image go to the classes with the largest; of a smaller size are among those of a larger one, but for
-    these.
-
-    Raises:
-        ValueError: There are fewer images.
-    """
-    if size > len(labels):
-        raise ValueError(
-            f"train_size={size} is more than the {len(labels)} images that are not held out: lower --data.train_size."
-        )
-    counts = torch.bincount(labels)
-    whole, rest = counts * size // len(labels), counts * size % len(labels)
-    whole[rest.argsort(descending=True, stable=True)[: size - int(whole.sum())]] += 1
-    order = random_permutation(len(labels), seed, stream=Stream.SUBSET, device=labels.device)
-    chosen = [order[labels[order] == label][:count] for label, count in enumerate(whole.tolist())]
-    return torch.cat(chosen).sort().values
 
 
 def hold_out(split: Split, size: int, seed: int) -> tuple[Split, Split]:
     """The images kept and the images held out; see `divide`."""
     kept, held_out = divide(split.size, size, seed)
     return split.select(kept), split.select(held_out)
+
+
+def stratified(labels: Tensor, size: int, seed: int) -> Tensor:
+    """Indices of some images, ascending, in which each class has its share to within one image.
+
+    Args:
+        labels: Classes of all images. Shape (N,).
+        size: How many are chosen.
+        seed: Of the choice, which depends on nothing else.
+
+    Raises:
+        ValueError: There are not so many.
+    """
+    if size > len(labels):
+        raise ValueError(
+            f"train_size={size} is more than the {len(labels)} training images: choose fewer with --data.train_size."
+        )
+    order = random_permutation(len(labels), seed, stream=Stream.SUBSET)
+    order = order[labels[order].sort(stable=True).indices]  # class by class, at random within each
+    counts = torch.bincount(labels)
+    firsts = counts.cumsum(0) - counts
+    place = (torch.arange(len(labels)) - firsts[labels[order]] + 0.5) / counts[labels[order]]
+    return order[place.sort(stable=True).indices[:size]].sort().values
 
 
 def _check_split(split: Split, name: str, num_classes: int, image_shape: tuple[int, int, int]) -> None:

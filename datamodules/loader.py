@@ -130,7 +130,7 @@ class TrainingLoader:
         if changed:
             raise ValueError(
                 f"The checkpoint was trained on other batches ({', '.join(changed)}): resume with the saved values "
-                "(--seed_everything; --data.batch_size times the number of processes; --data.val_size and train_size; "
+                "(--seed_everything; --data.batch_size times the number of processes; --data.val_size; "
                 "--data.repetitions)."
             )
 

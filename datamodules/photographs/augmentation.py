@@ -7,7 +7,7 @@ batch.
 import functools
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,34 +16,17 @@ from datamodules.counter_random import CounterRandom, Stream
 
 Reading = Literal["eigenvalue", "standard_deviation"]
 
-
-class Colors(NamedTuple):
-    """Principal components of the colors of pixels from 0 to 1.
-
-    Attributes:
-        eigenvalues: Of the covariance of red, green and blue.
-        eigenvectors: A row for each component: its red, green and blue.
-    """
-
-    eigenvalues: tuple[float, ...]
-    eigenvectors: tuple[tuple[float, ...], ...]
-
-
-# Of ImageNet's training pixels (facebook/fb.resnet.torch, datasets/imagenet.lua).
-IMAGENET = Colors(
-    (0.2175, 0.0188, 0.0045),
-    ((-0.5675, -0.5808, -0.5836), (0.7192, -0.0045, -0.6948), (0.4009, -0.8140, 0.4203)),
+# Of the colors of ImageNet's training pixels, from 0 to 1 (facebook/fb.resnet.torch, datasets/imagenet.lua).
+EIGENVALUES = (0.2175, 0.0188, 0.0045)
+EIGENVECTORS = (  # a row for each component: its red, green and blue
+    (-0.5675, -0.5808, -0.5836),
+    (0.7192, -0.0045, -0.6948),
+    (0.4009, -0.8140, 0.4203),
 )
 
 
 def add_color_noise(
-    images: Tensor,
-    random: CounterRandom,
-    *,
-    reading: Reading,
-    mean: Sequence[float],
-    colors: Colors | None = None,
-    strength: float = 0.1,
+    images: Tensor, random: CounterRandom, *, reading: Reading, mean: Sequence[float], strength: float = 0.1
 ) -> Tensor:
     """Adds a random color along the principal components of the pixels' colors (Krizhevsky et al. 2012, §4.1).
 
@@ -66,7 +49,6 @@ def add_color_noise(
         random: Random numbers of the images.
         reading: eigenvalue: the formula as printed, on pixels from 0 to 1; standard_deviation: the authors' code.
         mean: Mean of each channel, as a fraction of 255, around which the authors' code shrinks the image.
-        colors: Principal components of the training pixels' colors; by default ImageNet's.
         strength: Standard deviation of α.
 
     Returns:
@@ -80,33 +62,19 @@ def add_color_noise(
             f"There is no reading {reading!r} of the color noise: choose eigenvalue or standard_deviation."
         )
     alpha = strength * random.normals(Stream.COLOR_NOISE, count=3, dtype=torch.float32)
-    noise = (alpha @ _components(reading, colors or IMAGENET, images.device))[:, :, None, None]
+    colors = (alpha @ _components(reading, images.device))[:, :, None, None]
     if reading == "eigenvalue":
-        return images.float() + noise
+        return images.float() + colors
     scale = 1 / (1 + strength)
-    return images.float().mul_(scale).add_(noise * scale + _levels(tuple(mean), images.device) * (1 - scale))
-
-
-def colors_of(images: Tensor) -> Colors:
-    """Principal components of the colors of all pixels of uint8 images (N, 3, H, W), by decreasing eigenvalue."""
-    total, products = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64)
-    for part in images.split(1000):
-        pixels = part.cpu().double().transpose(0, 1).flatten(1) / 255
-        total, products = total + pixels.sum(1), products + pixels @ pixels.T
-    count = images.numel() // 3
-    mean = total / count
-    eigenvalues, eigenvectors = torch.linalg.eigh(products / count - mean[:, None] * mean)
-    rows = eigenvectors.T.flip(0)
-    rows = rows * torch.where(rows.sum(1, keepdim=True) < 0, -1, 1)  # of the two directions, the same on any machine
-    return Colors(tuple(eigenvalues.flip(0).clamp_min(0).tolist()), tuple(map(tuple, rows.tolist())))
+    return images.float().mul_(scale).add_(colors * scale + _levels(tuple(mean), images.device) * (1 - scale))
 
 
 @functools.lru_cache
-def _components(reading: Reading, colors: Colors, device: torch.device) -> Tensor:
+def _components(reading: Reading, device: torch.device) -> Tensor:
     # Cached: a copy from the host for every batch would make the host wait for the device.
     power = 1.0 if reading == "eigenvalue" else 0.5
-    lengths = torch.tensor(colors.eigenvalues, dtype=torch.float64) ** power
-    return (255 * lengths[:, None] * torch.tensor(colors.eigenvectors, dtype=torch.float64)).to(device, torch.float32)
+    lengths = torch.tensor(EIGENVALUES, dtype=torch.float64) ** power
+    return (255 * lengths[:, None] * torch.tensor(EIGENVECTORS, dtype=torch.float64)).to(device, torch.float32)
 
 
 @functools.lru_cache

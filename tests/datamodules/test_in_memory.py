@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from datamodules import Digits
-from datamodules.in_memory import Split, stratified
+from datamodules.in_memory import Split
 from datamodules.loader import ImageBatch
 
 
@@ -254,84 +254,37 @@ def test_images_have_the_dtype_of_the_precision(precision: Any, dtype: torch.dty
     assert data.on_after_batch_transfer(batch, 0).images.dtype == dtype
 
 
-def drawn(**arguments: Any) -> Tensor:
-    """Which of the training images are trained on, by their pixels."""
-    data = Digits(**arguments)
-    data.setup()
-    return data._splits["train"].images.flatten(1)
+def test_a_subset_has_each_class_by_its_share_and_depends_on_the_split_seed_alone() -> None:
+    chosen = {}
+    for seed, split_seed in ((1, 0), (2, 0), (1, 1)):
+        data = Digits(val_size=297, train_size=300, seed=seed, split_seed=split_seed)
+        data.setup()
+        assert data.description()["train_images"] == 300
+        chosen[seed, split_seed] = data._splits["train"].images
+        whole = Digits(val_size=297, split_seed=split_seed)
+        whole.setup()
+        shares = 300 * torch.bincount(whole.training_labels) / 1200
+        assert (torch.bincount(data.training_labels) - shares).abs().max() < 1
+    assert torch.equal(chosen[1, 0], chosen[2, 0])
+    assert not torch.equal(chosen[1, 0], chosen[1, 1])
 
 
-def test_a_smaller_training_split_has_the_same_share_of_each_class() -> None:
-    data = Digits(train_size=103)
-    data.setup()
-    whole = Digits()
+def test_all_images_are_the_subset_of_their_number() -> None:
+    few, whole = Digits(val_size=297, train_size=1200), Digits(val_size=297)
+    few.setup()
     whole.setup()
-    counts, all_counts = (torch.bincount(each.training_labels, minlength=10) for each in (data, whole))
-    assert int(counts.sum()) == 103 == data.description()["train_images"]
-    assert ((counts - all_counts * 103 / 1200).abs() < 1).all()
-    for split in ("val", "test"):
-        assert torch.equal(data._splits[split].images, whole._splits[split].images)
+    assert torch.equal(few._splits["train"].images, whole._splits["train"].images)
 
 
-def test_a_smaller_training_split_depends_on_the_split_seed_alone() -> None:
-    first, again, other = drawn(train_size=200), drawn(train_size=200, seed=7), drawn(train_size=200, split_seed=1)
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+def test_a_subset_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="train_size=1300 is more than the 1200 training images"):
+        Digits(val_size=297, train_size=1300).setup()
+    with pytest.raises(ValueError, match="train_size=0 is too small"):
+        Digits(train_size=0)
+    with pytest.raises(ValueError, match="have none of class"):
+        Digits(val_size=297, train_size=5).setup()
 
 
-@pytest.mark.parametrize("size", [1, 7, 100, 999])
-def test_stratified_shares_are_those_of_the_largest_remainders(size: int) -> None:
-    labels = torch.arange(1000).remainder(7)[torch.randperm(1000, generator=torch.Generator().manual_seed(0))]
-    chosen = stratified(labels, size, 3)
-    assert len(chosen.unique()) == size
-    assert chosen.equal(chosen.sort().values)
-    shares = [size * int((labels == label).sum()) / 1000 for label in range(7)]
-    whole = [int(share) for share in shares]
-    by_rest = sorted(range(7), key=lambda label: (whole[label] - shares[label], label))
-    for label in by_rest[: size - sum(whole)]:
-        whole[label] += 1
-    assert torch.bincount(labels[chosen], minlength=7).tolist() == whole
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"train_size": 0}, "train_size=0 is too small"),
-        ({"train_size": 1201}, "more than the 1200 images that are not held out: lower --data.train_size"),
-        ({"train_size": 5}, "have none of class"),
-        ({"color_noise": "eigenvalue"}, "which digits is not: leave data.color_noise out"),
-    ],
-)
-def test_subsets_and_noise_that_cannot_be_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Digits(**arguments).setup()
-
-
-class Colored(Digits):
-    """The digits in three colors of different contrast."""
-
-    name, in_channels, mean, std = "colored", 3, (0.3, 0.2, 0.1), (0.2, 0.2, 0.2)
-
-    def read(self) -> tuple[Split, Split, bool]:
-        train, test, verified = super().read()
-        factors = torch.tensor([1.0, 0.7, 0.2]).view(3, 1, 1)
-        return *(Split((split.images * factors).byte(), split.labels) for split in (train, test)), verified  # type: ignore[return-value]
-
-
-def test_color_noise_is_along_the_colors_of_the_training_images() -> None:
-    data = Colored(color_noise="eigenvalue", normalization="mean")
-    data.setup()
-    train = data._splits["train"]
-    images = train.images[:1].expand(4000, -1, -1, -1)
-    batch = ImageBatch(images, train.labels[:1].expand(4000), torch.arange(4000), 0)
-    noise = (
-        data.on_after_batch_transfer(batch, 0).images
-        - data.on_after_batch_transfer(batch._replace(epoch=None), 0).images
-    )
-    assert torch.allclose(noise, noise[:, :, :1, :1].expand_as(noise), atol=1e-3)
-    pixels = train.images.double().transpose(0, 1).flatten(1) / 255
-    values, vectors = torch.linalg.eigh(pixels.cov(correction=0))
-    expected = vectors @ torch.diag((0.1 * 255 * values) ** 2) @ vectors.T
-    torch.testing.assert_close(
-        noise[:, :, 0, 0].double().T.cov(), expected, rtol=0.1, atol=float(expected.max()) * 0.03
-    )
+def test_color_noise_is_for_color_images() -> None:
+    with pytest.raises(ValueError, match="color_noise=0.1 is for color images"):
+        Digits(color_noise=0.1)

@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode, RandomErasing, v2
 
 from datamodules.augmentation import normalize
 from datamodules.counter_random import CounterRandom
-from datamodules.photographs.augmentation import IMAGENET, add_color_noise, erase, mix, random_shares
+from datamodules.photographs.augmentation import EIGENVALUES, EIGENVECTORS, add_color_noise, erase, mix, random_shares
 from datamodules.photographs.trivial_augment import OPERATIONS, random_operations, trivial_augment
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -36,9 +36,9 @@ def tiny(count: int) -> tuple[Tensor, CounterRandom]:
 
 
 def test_components_are_a_basis() -> None:
-    vectors = np.array(IMAGENET.eigenvectors)
+    vectors = np.array(EIGENVECTORS)
     assert vectors @ vectors.T == pytest.approx(np.eye(3), abs=1e-3)
-    assert vectors.T @ np.diag(IMAGENET.eigenvalues) @ vectors == pytest.approx(  # covariance of red, green, blue
+    assert vectors.T @ np.diag(EIGENVALUES) @ vectors == pytest.approx(  # covariance of red, green, blue
         np.array([[0.0805, 0.0702, 0.0632], [0.0702, 0.0764, 0.0722], [0.0632, 0.0722, 0.0839]]), abs=1e-3
     )
 
@@ -51,7 +51,7 @@ def test_noise_has_the_size_of_its_reading(reading, levels: tuple[float, ...], d
     images, random = tiny(100_000)
     mean = (100 / 255,) * 3  # so that shrinking leaves the image where it is
     noise = add_color_noise(images, random, reading=reading, mean=mean)[:, :, 0, 0].double() - 100
-    along = noise @ torch.tensor(IMAGENET.eigenvectors, dtype=torch.float64).T * divisor
+    along = noise @ torch.tensor(EIGENVECTORS, dtype=torch.float64).T * divisor
     assert along.std(0).tolist() == pytest.approx(list(levels), rel=0.01)
     assert (along.mean(0).abs() < 5 * along.std(0) / 100_000**0.5).all()
     assert np.corrcoef(along.T.numpy()) == pytest.approx(np.eye(3), abs=0.02)
