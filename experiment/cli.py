@@ -21,8 +21,10 @@ from experiment.checkpoints import (
     newest_verified,
     with_config_of_resumed_run,
 )
-from experiment.preflight import check_launch, warn_of_slow_bfloat16
+from experiment.preflight import check_launch, device_count, warn_of_slow_bfloat16
+from experiment.ranks import StragglerWatch, WatchedDDPStrategy
 from experiment.run_record import DEFAULT_ROOT, RunRecord, create_unused, new_run_directory, recorded_wandb_id
+from experiment.settings import CheckBeforeFirstStep, check_resumption, check_settings, missing_run
 from experiment.start_weights import load_start_weights
 from experiment.trusted_imports import trust_known_modules
 from experiment.usage_errors import ExperimentArgumentParser, silence_unhelpful_messages
@@ -94,6 +96,8 @@ class ExperimentCLI(LightningCLI):
             super().parse_arguments(parser, args)
         else:
             words = sys.argv[1:] if args is None else args
+            if problem := missing_run(words):
+                raise ValueError(f"{problem.rstrip('.')}.")
             self.config = parser.parse_args(with_config_of_resumed_run(words))
 
     def _parse_ckpt_path(self) -> None:
@@ -104,6 +108,7 @@ class ExperimentCLI(LightningCLI):
         options = self.config[self.subcommand]
         if not isinstance(options.trainer, Namespace):
             raise ValueError(f"trainer holds options, such as max_epochs: it cannot be {options.trainer}.")
+        check_settings(options, str(self.subcommand))
         check_launch(options.trainer)
         if options.resume and self.subcommand != "fit":
             raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
@@ -130,6 +135,9 @@ class ExperimentCLI(LightningCLI):
                 name = f"{architecture} on {data}, seed {self.config[self.subcommand].seed_everything}"
                 logger.fill_in(data, [data, architecture], name, recorded_wandb_id(directory))
         settings.callbacks = _callbacks(settings)
+        several = device_count(settings.devices, settings.accelerator) * int(settings.num_nodes or 1) > 1
+        if settings.strategy == "ddp" or (settings.strategy == "auto" and several):
+            settings.strategy = WatchedDDPStrategy()
         settings.plugins = [*_as_list(settings.plugins), VerifiedCheckpointIO()]
         trainer = super().instantiate_trainer(**kwargs)
         warn_of_slow_bfloat16(trainer)
@@ -176,6 +184,7 @@ class ExperimentCLI(LightningCLI):
                 folder.mkdir(parents=True, exist_ok=True)
                 remove_parts(folder)
             if checkpoint is not None:
+                check_resumption(directory, options)
                 rank_zero_info(f"Going on with {directory} from {checkpoint.name}.")
                 self._load(checkpoint)
             return directory
@@ -225,7 +234,7 @@ def _callbacks(settings: Namespace) -> list[Callback]:
         kept.append(EpochProgressBar())
     if not any(isinstance(callback, KeepFinite) for callback in kept):
         kept.append(KeepFinite())
-    return kept
+    return [*kept, CheckBeforeFirstStep(), StragglerWatch()]
 
 
 def _as_list(setting: Any) -> list[Any]:
