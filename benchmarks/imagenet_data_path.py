@@ -28,7 +28,8 @@ from benchmarks.side_by_side import measure, report
 from datamodules import ImageNet
 from datamodules.imagenet.preparation.conversion import Encoding
 from datamodules.imagenet.preparation.originals import Tree
-from datamodules.imagenet.preparation.prepare import Options, all_cores, prepare
+from datamodules.imagenet.preparation.prepare import prepare
+from datamodules.imagenet.preparation.units import Options, all_cores
 from datamodules.photographs.reader import PreparedCopy
 
 PEER = "torchvision ImageFolder, PIL, original files"

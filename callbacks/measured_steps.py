@@ -1,4 +1,4 @@
-"""On which steps a callback measures, of which network, and where the numbers go: what those that look inside share."""
+"""On which steps a callback measures, of which network, and where the numbers go: what callbacks share."""
 
 from collections.abc import Iterable, Mapping
 
@@ -39,6 +39,18 @@ def log_at_this_step(trainer: Trainer, values: Mapping[str, float]) -> None:
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
         for logger in trainer.loggers:
             logger.log_metrics(dict(values), step=trainer.global_step)
+
+
+def evaluated_split(trainer: Trainer) -> str:
+    """The split that is evaluated, as the names of metrics begin: val or test."""
+    return "test" if trainer.testing else "val"
+
+
+def log_evaluation(trainer: Trainer, module: LightningModule, values: Mapping[str, float]) -> None:
+    """Log numbers of a whole evaluation, which are the same on all ranks, as those of its split."""
+    for name, value in values.items():
+        # The maximum of equal values is that value, to the bit.
+        module.log(f"{evaluated_split(trainer)}/{name}", value, sync_dist=True, reduce_fx="max")
 
 
 def on_one_device(values: Iterable[Tensor]) -> Tensor:

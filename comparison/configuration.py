@@ -35,6 +35,10 @@ class Filing(NamedTuple):
     group: str | None = None
     tags: tuple[str, ...] = ()
 
+    def completed(self, data: str | None, architecture: str | None) -> "Filing":
+        """With what the command line fills in where a config leaves them open."""
+        return Filing(self.group or data, self.tags or tuple(name for name in (data, architecture) if name))
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -52,8 +56,8 @@ class Selection:
         return " and ".join(part for part in wanted if part)
 
 
-def parse_configuration(text: str, run_name: str) -> Mapping[str, str]:
-    """The config as `path: value`, without what is not part of the experiment.
+def parse_configuration(text: str, run_name: str) -> tuple[Mapping[str, str], Filing]:
+    """The config as `path: value`, without what is not part of the experiment, and what it tells the W&B logger.
 
     Args:
         text: Content of config.yaml.
@@ -62,54 +66,20 @@ def parse_configuration(text: str, run_name: str) -> Mapping[str, str]:
     Raises:
         ValueError: If the text is not a YAML mapping.
     """
-    return _parse(_without_names(text, run_name))[0]
-
-
-def wandb_filing(text: str, run_name: str, data: str | None, architecture: str | None) -> Filing:
-    """Group and tags of a run, those that the command line fills in where its config leaves them open.
-
-    Args:
-        text: Content of config.yaml.
-        run_name: Name of the run's directory.
-        data: Name of the data set.
-        architecture: Name of the architecture.
-
-    Raises:
-        ValueError: If the text is not a YAML mapping.
-    """
-    group, tags = _parse(_without_names(text, run_name))[1]
-    return Filing(group or data, tags or tuple(name for name in (data, architecture) if name))
-
-
-@lru_cache(1)  # for its configuration and for its group and tags, one after the other
-def _without_names(text: str, run_name: str) -> str:
     # Seeds and names go before parsing, so that runs of one experiment share one parse.
     if run_name and run_name in text:
-        text = _without_in_paths(text, run_name)
-    return re.sub(r"(?m)^seed_everything:.*$", "", text)
-
-
-def _without_in_paths(text: str, name: str) -> str:
-    """The text without the name where it is a part of a path; a pattern for each name would take longer to compile."""
-    kept, start = [], 0
-    while (at := text.find(name, start)) >= 0:
-        end = at + len(name)
-        following = text[end : end + 1]
-        in_path = text[max(at - 1, 0) : at] in ("/", "\\")
-        if in_path and not (following.isalnum() or (following and following in "_.-")):
-            kept.append(text[start:at])
-            start = end
-        else:
-            kept.append(text[start : at + 1])
-            start = at + 1
-    return "".join([*kept, text[start:]])
+        text = re.sub(rf"(?<=[/\\]){re.escape(run_name)}(?![\w.-])", "", text)
+    return _parse(re.sub(r"(?m)^seed_everything:.*$", "", text))
 
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> tuple[Mapping[str, str], Filing]:
     tree = parse_yaml(text, CONFIG)
-    leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
-    return leaves, _logger_filing(tree)
+    try:
+        leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
+        return leaves, _logger_filing(tree)
+    except ValueError as error:  # a whole number that Python does not write
+        raise ValueError(f"{CONFIG} holds a number beyond all measure") from error
 
 
 def _leaves(node: Any, path: tuple[str, ...]) -> Iterable[tuple[str, str]]:

@@ -21,10 +21,14 @@ DIFFERENCES: tuple[tuple[str, Callable[[Run], object], str], ...] = (
         "the accuracies were not measured on the same images",
     ),
     ("Hardware", lambda run: run.hardware, "images/s and wall time do not compare"),
-    ("Epochs", lambda run: run.epochs, "the budgets are unequal"),
-    ("Global batch", lambda run: run.global_batch_size, "it changes both accuracy and speed"),
-    ("Precision", lambda run: run.precision, "it changes speed, and may change accuracy"),
-    ("PyTorch", lambda run: run.versions.get("torch"), "speed and numerics may have changed between the versions"),
+    ("Epochs", lambda run: run.summary.epochs, "the budgets are unequal"),
+    ("Global batch", lambda run: run.summary.global_batch_size, "it changes both accuracy and speed"),
+    ("Precision", lambda run: run.summary.precision, "it changes speed, and may change accuracy"),
+    (
+        "PyTorch",
+        lambda run: run.summary.versions.get("torch"),
+        "speed and numerics may have changed between the versions",
+    ),
     ("Code", lambda run: run.commit, "the runs come from different states of this project"),
 )
 

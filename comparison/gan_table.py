@@ -8,7 +8,7 @@ from comparison.groups import newest_of_each_seed
 from comparison.measures import DISCRIMINATOR, EQUILIBRIUM, REAL, Measure, Measurement, Protocol
 from comparison.runs import Run, protocols
 from comparison.statistics import estimate
-from comparison.text_layout import aligned, comma_separated, literal, markdown
+from comparison.text_layout import Column, aligned, comma_separated, literal, markdown
 from comparison.units import ABSENT, count_of, human_count, human_duration, human_rate, listed
 
 NETWORKS = "networks"
@@ -21,15 +21,40 @@ UNCERTAINTIES = (
 EXPLANATION_OF_EQUILIBRIUM = (
     "The distance from equilibrium is that of the minimax game from -log 4, its value where nothing can be told apart."
 )
-RUN_HEADINGS = (
-    *("data_set", "run", "networks", "objective", "seed", "state", "epochs"),
-    *("generator_parameters", "discriminator_parameters", "images_per_second", "wall_time_seconds", "directory"),
-)
 FIGURE_HEADINGS = ("measure", "value", "epoch", "checkpoint")
 PROTOCOL_HEADINGS = (
     *("features", "features_network", "features_identity"),
     *("split", "real_split", "real_images", "samples"),
 )
+
+# In the order of the CSV; `FACTS` are in that of the table, where the run is known and its data are.
+OF_A_RUN: tuple[Column[Run], ...] = (
+    Column("data_set", lambda run: run.data.name),
+    Column("run", lambda run: run.label),
+    Column("networks", lambda run: run.architecture, NETWORKS),
+    Column("objective", lambda run: run.objective, "objective", lambda objective: objective.replace("_", " ")),
+    Column("seed", lambda run: run.summary.seed, "seed"),
+    Column("state", lambda run: run.problem or "completed", "state"),
+    Column("epochs", lambda run: run.summary.epochs, "epochs"),
+    Column("generator_parameters", lambda run: run.summary.model.parameters.total, "generator params", human_count),
+    Column(
+        "discriminator_parameters",
+        lambda run: run.summary.model.discriminator_parameters.total,
+        "discriminator params",
+        human_count,
+    ),
+    Column("images_per_second", lambda run: run.summary.images_per_second, "images/s", human_rate),
+    Column("wall_time_seconds", lambda run: run.summary.wall_time_seconds, "wall time", human_duration),
+    Column("directory", lambda run: run.directory.as_posix()),
+)
+_BY_HEADING = {column.heading: column for column in (*OF_A_RUN, Column[Run]("", lambda run: run.hardware, "hardware"))}
+FACTS = [
+    _BY_HEADING[heading]
+    for heading in (
+        *(NETWORKS, "objective", "generator params", "discriminator params", "seed", "epochs", "images/s", "wall time"),
+        *("state", "hardware"),
+    )
+]
 
 Layout = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
@@ -65,7 +90,7 @@ def seed_table(runs: Sequence[Run]) -> tuple[list[str], list[Block]]:
         return [], []
     labels = [f"{label}, {count_of(len(seeds), 'seed')}" for label, seeds in by_experiment.items()]
     several = list(by_experiment.values())
-    found = [Block("", [Row("seeds", [", ".join(str(run.seed) for run in seeds) for seeds in several])])]
+    found = [Block("", [Row("seeds", [", ".join(str(run.summary.seed) for run in seeds) for seeds in several])])]
     for protocol in (DISCRIMINATOR, *protocols(run for seeds in several for run in seeds)):
         rows = [
             Row(measure.title, [_over_seeds(measure, protocol, seeds) for seeds in several])
@@ -118,31 +143,20 @@ def csv_of_figures(gans: Mapping[str, Sequence[Run]]) -> str:
         gans: Runs by data set.
     """
     rows = [
-        [*_run_cells(data_set, run), *figure]
-        for data_set, runs in gans.items()
+        [*(column.value(run) for column in OF_A_RUN), *figure]
+        for runs in gans.values()
         for run in runs
         for figure in list(_figures(run)) or [[None] * (len(FIGURE_HEADINGS) + len(PROTOCOL_HEADINGS))]
     ]
-    return comma_separated((*RUN_HEADINGS, *FIGURE_HEADINGS, *PROTOCOL_HEADINGS), rows)
+    return comma_separated((*(column.name for column in OF_A_RUN), *FIGURE_HEADINGS, *PROTOCOL_HEADINGS), rows)
 
 
 def _facts(runs: Sequence[Run]) -> list[Row]:
-    """What each run is and took; what no run knows is left out, as is what is plain without saying."""
-    rows = [
-        Row(NETWORKS, [run.architecture for run in runs]),
-        Row("objective", [(run.objective or ABSENT).replace("_", " ") for run in runs]),
-        Row("generator params", [human_count(run.parameters["total"]) for run in runs]),
-        Row("discriminator params", [human_count(run.discriminator_parameters) for run in runs]),
-        Row("seed", [_whole(run.seed) for run in runs]),
-        Row("epochs", [_whole(run.epochs) for run in runs]),
-        Row("images/s", [human_rate(run.images_per_second) for run in runs]),
-        Row("wall time", [human_duration(run.wall_time_seconds) for run in runs]),
-    ]
-    if any(run.problem for run in runs):
-        rows.append(Row("state", [run.problem or "completed" for run in runs]))
-    if len({run.hardware for run in runs}) > 1:
-        rows.append(Row("hardware", [run.hardware for run in runs]))
-    return rows
+    """What each run is and took; what is plain without saying is left out."""
+    plain = set() if any(run.problem for run in runs) else {"state"}
+    if len({run.hardware for run in runs}) < 2:
+        plain.add("hardware")
+    return [Row(fact.heading, [fact.cell(run) for run in runs]) for fact in FACTS if fact.heading not in plain]
 
 
 def _block(protocol: Protocol, last: Sequence[Measurement | None]) -> Block:
@@ -168,7 +182,7 @@ def _experiments(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """The seeds of each experiment that has several, by label, of the runs that ended well."""
     found: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.seed is not None and run.problem is None:
+        if run.summary.seed is not None and run.problem is None:
             found[run.experiment].append(run)
     newest = {label: newest_of_each_seed(same)[0] for label, same in sorted(found.items())}
     return {label: seeds for label, seeds in newest.items() if len(seeds) > 1}
@@ -219,14 +233,6 @@ def _in_two_lines(name: str) -> str:
     return f"{name[:middle]}\n{name[middle + 1 :]}"
 
 
-def _run_cells(data_set: str, run: Run) -> list[object]:
-    return [
-        *(data_set, run.label, run.architecture, run.objective, run.seed, run.problem or "completed", run.epochs),
-        *(run.parameters["total"], run.discriminator_parameters, run.images_per_second, run.wall_time_seconds),
-        run.directory.as_posix(),
-    ]
-
-
 def _figures(run: Run) -> Iterator[list[object]]:
     for measurement in run.measurements:
         protocol, space = measurement.protocol, measurement.protocol.space
@@ -235,7 +241,3 @@ def _figures(run: Run) -> Iterator[list[object]]:
         taken = [*named, protocol.split, protocol.real_split, protocol.real_images, protocol.samples]
         for name, value in measurement.figures.items():
             yield [name, value, measurement.epoch, measurement.checkpoint, *taken]
-
-
-def _whole(number: int | None) -> str:
-    return ABSENT if number is None else str(number)

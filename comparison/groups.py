@@ -1,12 +1,11 @@
 """Groups: runs which differ in nothing but their seed, with a label that tells each group from its neighbors."""
 
-import hashlib
-import json
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from comparison.configuration import Selection
 from comparison.runs import Run, UnreadableRun
@@ -44,7 +43,11 @@ class Group:
     runs: tuple[Run, ...]
     repeats: tuple[Run, ...]
     best: Estimate
-    last: float | None
+
+    @property
+    def last(self) -> float | None:
+        """Accuracy in the last epoch, as a mean over the seeds."""
+        return self.mean("last_accuracy")
 
     @property
     def example(self) -> Run:
@@ -54,11 +57,11 @@ class Group:
     @property
     def seeds(self) -> list[int]:
         """The seeds in rising order."""
-        return sorted(run.seed for run in self.runs if run.seed is not None)
+        return sorted(run.summary.seed for run in self.runs if run.summary.seed is not None)
 
     def mean(self, quantity: str) -> float | None:
-        """Mean of a number of the runs, over those that recorded it."""
-        values = [value for run in self.runs if (value := getattr(run, quantity)) is not None]
+        """Mean of a number of the runs' summaries, over those that recorded it; None if none did."""
+        values = [value for run in self.runs if (value := getattr(run.summary, quantity)) is not None]
         return sum(values) / len(values) if values else None
 
 
@@ -107,17 +110,16 @@ def group_runs(runs: Iterable[Run]) -> dict[str, list[Group]]:
     Returns:
         The groups of each data set, the most accurate first.
     """
-    members: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    members: dict[tuple[str, str], dict[tuple[Any, ...], list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         if run.problem is None:
-            members[run.data.name, run.architecture, _fingerprint(run)].append(run)
+            configuration = tuple(sorted(run.configuration.items()))
+            members[run.data.name, run.architecture][configuration].append(run)
     by_data: dict[str, list[Group]] = defaultdict(list)
-    for (data, architecture, _), same in sorted(members.items()):
-        by_data[data].append(_group(architecture, same))
-    return {
-        data: sorted(_label(groups), key=lambda group: (-group.best.mean, group.label))
-        for data, groups in by_data.items()
-    }
+    for (data, architecture), by_configuration in sorted(members.items()):
+        labels = _numbered(_labels(architecture, list(map(dict, by_configuration)), MOST_TELLING))
+        by_data[data] += map(_group, labels, by_configuration.values())
+    return {data: sorted(groups, key=lambda group: (-group.best.mean, group.label)) for data, groups in by_data.items()}
 
 
 def label_gans(runs: Iterable[Run]) -> dict[str, list[Run]]:
@@ -127,15 +129,30 @@ def label_gans(runs: Iterable[Run]) -> dict[str, list[Run]]:
         The runs by data set, in the order of their labels, each of which is unique. Unlike the runs of a group, each
         stands for itself, for its samples cannot be averaged.
     """
-    by_data: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
-    for run in sorted(runs, key=lambda run: (run.data.name, run.architecture, run.directory.as_posix())):
-        by_data[run.data.name][run.architecture].append(run)
-    return {
-        data: sorted(
-            (run for same in by_networks.values() for run in _label_same_networks(same)), key=lambda run: run.label
-        )
-        for data, by_networks in by_data.items()
-    }
+    members: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: run.directory.as_posix()):
+        members[run.data.name, run.architecture].append(run)
+    by_data: dict[str, list[Run]] = defaultdict(list)
+    for (data, networks), same in sorted(members.items()):
+        configurations = [
+            {path: value for path, value in run.configuration.items() if not path.startswith(NOT_TELLING_OF_GANS)}
+            for run in same
+        ]
+        experiments = _labels(networks, configurations, MOST_TELLING_OF_GANS, (OBJECTIVE,))
+        seeds = defaultdict(set)
+        for run, experiment in zip(same, experiments, strict=True):
+            seeds[experiment].add(run.summary.seed)
+        labels = [
+            f"{experiment}, seed {run.summary.seed}"
+            if len(seeds[experiment]) > 1 and run.summary.seed is not None
+            else experiment
+            for run, experiment in zip(same, experiments, strict=True)
+        ]
+        by_data[data] += [
+            replace(run, experiment=experiment, label=label)
+            for run, experiment, label in zip(same, experiments, _numbered(labels), strict=True)
+        ]
+    return {data: sorted(named, key=lambda run: run.label) for data, named in by_data.items()}
 
 
 def newest_of_each_seed(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
@@ -143,66 +160,37 @@ def newest_of_each_seed(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
     seeds: set[int] = set()
     newest: list[Run] = []
     repeats: list[Run] = []
-    for run in sorted(runs, key=lambda run: (run.started or "", run.directory.name), reverse=True):
-        (repeats if run.seed in seeds else newest).append(run)
-        if run.seed is not None:
-            seeds.add(run.seed)
-    return sorted(newest, key=lambda run: (run.seed is None, run.seed)), repeats
+    for run in sorted(runs, key=lambda run: (run.summary.started or "", run.directory.name), reverse=True):
+        (repeats if run.summary.seed in seeds else newest).append(run)
+        if run.summary.seed is not None:
+            seeds.add(run.summary.seed)
+    return sorted(newest, key=lambda run: (run.summary.seed is None, run.summary.seed)), repeats
 
 
-def _label_same_networks(same: Sequence[Run]) -> Iterable[Run]:
-    experiments = [
-        {path: value for path, value in run.configuration.items() if not path.startswith(NOT_TELLING_OF_GANS)}
-        for run in same
-    ]
-    differences = distinguish(experiments, MOST_TELLING_OF_GANS, (OBJECTIVE,))
-    by_label: dict[str, list[Run]] = defaultdict(list)
-    for run, difference in zip(same, differences, strict=True):
-        by_label[_with_difference(run.architecture, difference)].append(run)
-    for label, alike in by_label.items():
-        several = len({run.seed for run in alike}) > 1
-        seeds = [f", seed {run.seed}" if several and run.seed is not None else "" for run in alike]
-        number: Counter[str] = Counter()
-        for run, seed in zip(alike, seeds, strict=True):
-            number[seed] += 1
-            more = f"{seed} #{number[seed]}" if seeds.count(seed) > 1 else seed
-            yield replace(run, experiment=label, label=label + more)
-
-
-def _with_difference(architecture: str, difference: str) -> str:
-    return f"{architecture} ({difference})" if difference else architecture
-
-
-def _group(architecture: str, same: Sequence[Run]) -> Group:
+def _group(label: str, same: Sequence[Run]) -> Group:
     runs, repeats = newest_of_each_seed(same)
-    last = [run.last_accuracy for run in runs if run.last_accuracy is not None]
-    return Group(
-        label=architecture,
-        architecture=architecture,
-        runs=tuple(runs),
-        repeats=tuple(repeats),
-        best=estimate([run.best_accuracy for run in runs if run.best_accuracy is not None], runs[0].data.val_images),
-        last=sum(last) / len(last) if last else None,
-    )
+    accuracies = [run.summary.best_accuracy for run in runs if run.summary.best_accuracy is not None]
+    best = estimate(accuracies, runs[0].data.val_images)
+    return Group(label, runs[0].architecture, tuple(runs), tuple(repeats), best)
 
 
-def _fingerprint(run: Run) -> str:
-    return hashlib.sha256(json.dumps(sorted(run.configuration.items())).encode()).hexdigest()
+def _labels(
+    architecture: str,
+    configurations: Sequence[Mapping[str, str]],
+    most_telling: Sequence[str],
+    self_evident: Sequence[str] = (),
+) -> list[str]:
+    """A label for each configuration of an architecture: its name, and what sets it apart from the others."""
+    differences = distinguish(configurations, most_telling, self_evident)
+    return [f"{architecture} ({words})" if words else architecture for words in differences]
 
 
-def _label(groups: Sequence[Group]) -> list[Group]:
-    """Name the groups of one data set: the architecture, and what sets it apart if it occurs more than once."""
-    by_architecture: dict[str, list[Group]] = defaultdict(list)
-    for group in groups:
-        by_architecture[group.architecture].append(group)
-    labeled = []
-    for same in by_architecture.values():
-        differences = distinguish([group.example.configuration for group in same], MOST_TELLING)
-        labels = [_with_difference(group.architecture, words) for group, words in zip(same, differences, strict=True)]
-        for number, (group, label) in enumerate(zip(same, labels, strict=True), start=1):
-            ambiguous = labels.count(label) > 1
-            labeled.append(replace(group, label=f"{label} #{number}" if ambiguous else label))
-    return labeled
+def _numbered(labels: Sequence[str]) -> list[str]:
+    """The labels, with a number behind those that are not unique."""
+    return [
+        f"{label} #{labels[: at + 1].count(label)}" if labels.count(label) > 1 else label
+        for at, label in enumerate(labels)
+    ]
 
 
 def distinguish(

@@ -64,7 +64,7 @@ def series_styles(runs: Sequence[Run]) -> list[SeriesStyle]:
     for run in runs:
         name = run.architecture
         family = _known_family(run) or OTHERS[unknown.index(name) % len(OTHERS)]
-        shade = 0.0 if run.is_gan else _shade(run.depth, family)
+        shade = 0.0 if run.is_gan else _shade(run.summary.model.depth, family)
         number = drawn[name] = drawn.get(name, -1) + 1
         # Deeper means further from the background: toward black on a light page, toward white on a dark one.
         light, dark = _mix(family.light, -shade), _mix(family.dark, 0.5 * shade)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from records.files import read_bytes
+
 BYTES_IN_PAGE = 3_000_000
 BYTES_OF_A_PICTURE = 200_000
 BYTES_OF_A_PART = 12_000
 LONGEST_SIDE = 960
+LARGEST_FILE = 64 * 2**20
 MOST_PIXELS = 40_000_000
 JPEG_QUALITIES = (88, 70, 45)
 
@@ -71,13 +75,16 @@ class PictureBudget:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
+    content = io.BytesIO(read_bytes(path, LARGEST_FILE))
     try:
-        with Image.open(path) as file:
-            if file.width * file.height > MOST_PIXELS:
-                raise ValueError(f"{path.name} has more than {MOST_PIXELS:,} pixels")
-            picture = file.convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            file = Image.open(content)
+        few = file.width * file.height <= MOST_PIXELS
+        picture = file.convert("RGB") if few else None
+    except Exception as error:  # of Pillow, of many kinds
         raise ValueError(f"{path.name} cannot be read") from error
+    if picture is None:
+        raise ValueError(f"{path.name} has more than {MOST_PIXELS:,} pixels")
     yield picture
 
 

@@ -2,13 +2,13 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from comparison.configuration import Filing
-from comparison.curves import CurvePoint
 from comparison.measures import ACCURACY, Measurement, Protocol
+from records.curves import History
 from records.layout import METRICS, SUMMARY
 from records.record import printable, required
 from records.summary import COMPLETED, RUNNING, Summary
@@ -32,52 +32,37 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Run:
-    """A classifier's or a GAN's run, as its source tells it; None where it does not.
+    """A classifier's or a GAN's run, as its source tells it.
 
-    `directory` is the run's directory, or the file or address that it was read from if `source` is another one; then
-    nothing lies below it. `url` is the page of a run that was read from a W&B server.
-    `config` is the text of config.yaml and `configuration` what makes it this experiment, as `path: value`.
-    `problem` says in a few words why the run cannot count in statistics; it is None for a run that counts.
-    Accuracies are fractions, times seconds, epochs counted from 1.
+    The architecture of a GAN is its pair of networks. It has `measurements` in the place of an accuracy, and counts as
+    far as it came.
 
-    The architecture of a GAN is its pair of networks, `parameters` are its generator's. It has `measurements` in the
-    place of an accuracy, counts as far as it came, and `unread` names files that are damaged and were left out.
-    `evaluated` is the run or checkpoint that a command of its own measured. `label_gans` sets `experiment`, which runs
-    that differ in nothing but the seed share, and `label`.
+    Attributes:
+        directory: The run's directory, or the file or address that it was read from if `source` is another one; then
+            nothing lies below it.
+        summary: What summary.json says, or the same from another source; None where it says nothing.
+        data: What of it must be known of the data.
+        problem: Why the run cannot count in statistics, in a few words; None for a run that counts.
+        config: Text of config.yaml.
+        configuration: What makes it this experiment, as `path: value`.
+        history: Reads what the metrics come to, which takes long.
+        url: The page of a run that was read from a W&B server.
+        unread: Files of a GAN that are damaged and were left out.
+        evaluated: The run or checkpoint that a command of its own measured.
+        experiment: What runs that differ in nothing but the seed share; `label_gans` sets it, and `label`.
     """
 
     directory: Path
-    status: str
-    problem: str | None
-    architecture: str
-    parameters: dict[str, int | None]
-    multiply_adds: int | None
-    depth: int | None
+    summary: Summary
     data: DataSet
-    seed: int | None
-    epochs: int | None
-    global_batch_size: int | None
-    precision: str | None
-    best_accuracy: float | None
-    best_epoch: int | None
-    last_accuracy: float | None
-    images_per_second: float | None
-    wall_time_seconds: float | None
-    started: str | None
-    hardware: str
-    versions: dict[str, str]
-    commit: str | None
+    architecture: str
+    problem: str | None
     config: str
     configuration: Mapping[str, str]
-    curve: tuple[CurvePoint, ...]
+    history: Callable[[], History] = field(compare=False, repr=False)
     source: str = RUN_DIRECTORY
-    group: str | None = None
-    tags: tuple[str, ...] = ()
-    wandb_id: str | None = None
+    filing: Filing = field(default_factory=Filing)
     url: str | None = None
-    is_gan: bool = False
-    command: str = "fit"
-    discriminator_parameters: int | None = None
     measurements: tuple[Measurement, ...] = ()
     unread: tuple[str, ...] = ()
     evaluated: str | None = None
@@ -85,10 +70,36 @@ class Run:
     label: str = ""
 
     @property
+    def is_gan(self) -> bool:
+        """Whether it is of a pair of networks."""
+        return self.summary.model.is_gan
+
+    @property
     def objective(self) -> str | None:
         """What a GAN's networks play for."""
         objective = self.configuration.get("model.init_args.objective")
         return None if objective is None else printable(objective)
+
+    @property
+    def hardware(self) -> str:
+        """One phrase for the accelerators, or for the processor where there are none."""
+        machine = self.summary.hardware
+        if machine is None:
+            return NOT_RECORDED
+        if machine.gpus:
+            phrase = f"{machine.gpus} × {machine.gpu or 'GPU'}"
+        else:
+            phrase = machine.cpu or "unknown processor"
+            phrase = f"{phrase}, {machine.cores} cores" if machine.cores else phrase
+        return f"{phrase}, {machine.hosts} hosts" if (machine.hosts or 1) > 1 else phrase
+
+    @property
+    def commit(self) -> str | None:
+        """The state of the project."""
+        git = self.summary.git
+        if git is None or git.commit is None:
+            return None
+        return f"{git.commit[:10]} with local changes" if git.dirty else git.commit[:10]
 
     def measured(self, protocol: Protocol) -> list[Measurement]:
         """The measurements by a protocol, in the order in which they were taken."""
@@ -117,105 +128,63 @@ def protocols(runs: Iterable[Run]) -> list[Protocol]:
 def make_run(
     directory: Path,
     summary: Summary,
-    curve: tuple[CurvePoint, ...] = (),
     *,
+    validated: bool,
+    history: Callable[[], History] = History,
     name: str = SUMMARY,
-    history: str = METRICS,
+    metrics: str = METRICS,
     config: str = "",
     configuration: Mapping[str, str] | None = None,
     damage: str | None = None,
-    source: str = RUN_DIRECTORY,
-    filing: Filing | None = None,
-    url: str | None = None,
-    measurements: tuple[Measurement, ...] = (),
-    unread: tuple[str, ...] = (),
-    evaluated: str | None = None,
 ) -> Run:
-    """Put a run together from what a source knows of it.
+    """Put a run together from what a source knows of it; what else there is to know, the source adds.
 
     Args:
         directory: Where the run lies.
         summary: What summary.json says, or the same from another source.
-        curve: Its learning curve.
+        validated: Whether an accuracy was logged.
+        history: What reads the metrics.
         name: What to call the source of the summary.
-        history: What to call the source of the curve.
+        metrics: What to call the source of the metrics.
         config: Text of its config.
         configuration: The config without what is not part of the experiment.
         damage: What of the run could not be read, so that it cannot count.
-        source: Kind of the source.
-        filing: Group and tags of the run.
-        url: Address of the run's page.
-        measurements: Those of a GAN.
-        unread: Files that could not be read, without which the run counts all the same.
-        evaluated: Run or checkpoint that was measured, if this run is of such a command.
 
     Raises:
         ValueError: If it is no run that could be compared.
     """
-    known, model = summary.data, summary.model
+    about = summary.data
     data = DataSet(
-        name=required(known.name, "data.name", name),
-        train_images=required(known.train_images, "data.train_images", name),
-        val_images=required(known.val_images, "data.val_images", name),
-        selection_split=required(known.selection_split, "data.selection_split", name),
-        verified=known.verified is not False,
+        name=required(about.name, "data.name", name),
+        train_images=required(about.train_images, "data.train_images", name),
+        val_images=required(about.val_images, "data.val_images", name),
+        selection_split=required(about.selection_split, "data.selection_split", name),
+        verified=about.verified is not False,
     )
-    architecture = required(model.architecture, "model.architecture", name)
-    status = required(summary.status, "status", name)
-    configuration, filing = configuration or {}, filing or Filing()
-    if model.is_gan:
+    architecture = required(summary.model.architecture, "model.architecture", name)
+    problem = _unfinished(required(summary.status, "status", name), summary.error) or damage
+    configuration = configuration or {}
+    if summary.model.is_gan:
         networks = configuration.get("model.init_args.networks") or re.sub(r"^GAN \((.*)\)$", r"\1", architecture)
         architecture = printable(networks)
-    best_epoch = summary.best_of(ACCURACY.name).epoch
-    problem = _unfinished(status, summary.error) or damage
-    if problem is None and not model.is_gan:
-        if not any(point.accuracy is not None for point in curve):
-            problem = f"{history} holds no {ACCURACY.name}"
-        elif summary.best_accuracy is None or data.val_images < 1:
-            problem = f"{name} has no best {ACCURACY.name} between 0 and 1 on at least one image"
-    return Run(
-        directory=directory,
-        status=status,
-        problem=problem,
-        architecture=architecture,
-        parameters={kind: getattr(model.parameters, kind) for kind in ("conv", "fc", "total")},
-        multiply_adds=model.multiply_adds,
-        depth=model.depth,
-        data=data,
-        seed=summary.seed,
-        epochs=summary.epochs,
-        global_batch_size=summary.global_batch_size,
-        precision=summary.precision,
-        best_accuracy=summary.best_accuracy,
-        best_epoch=None if best_epoch is None else best_epoch + 1,
-        last_accuracy=summary.last_accuracy,
-        images_per_second=summary.images_per_second,
-        wall_time_seconds=summary.wall_time_seconds,
-        started=summary.started,
-        hardware=_hardware(summary),
-        versions=summary.versions,
-        commit=_commit(summary),
-        config=config,
-        # The images count too: a config may be satisfied by two versions of a data set.
-        configuration={
-            **configuration,
-            "data.train_images": str(data.train_images),
-            "data.val_images": str(data.val_images),
-            "data.selection_split": data.selection_split,
-        },
-        curve=curve,
-        source=source,
-        group=filing.group,
-        tags=filing.tags,
-        wandb_id=summary.wandb_id,
-        url=url,
-        is_gan=model.is_gan,
-        command=summary.command or "fit",
-        discriminator_parameters=model.discriminator_parameters.total,
-        measurements=measurements,
-        unread=unread,
-        evaluated=evaluated,
-    )
+    elif problem is None and not validated:
+        problem = f"{metrics} holds no {ACCURACY.name}"
+    elif problem is None and (summary.best_accuracy is None or data.val_images < 1):
+        problem = f"{name} has no best {ACCURACY.name} between 0 and 1 on at least one image"
+    # The images count too: a config may be satisfied by two versions of a data set.
+    images = {"train_images": data.train_images, "val_images": data.val_images, "selection_split": data.selection_split}
+    configuration = {**configuration, **{f"data.{key}": str(value) for key, value in images.items()}}
+    return Run(directory, summary, data, architecture, problem, config, configuration, history)
+
+
+def results_of(history: History) -> dict[str, object]:
+    """What a summary says of a run's results, where only its learning curve tells them."""
+    best, last = history.best, history.last_accuracy
+    return {
+        "epochs": history.curve[-1].epoch if history.curve else None,
+        "best": {ACCURACY.name: {"value": best.accuracy, "epoch": best.epoch_index}} if best else {},
+        "metrics": {ACCURACY.name: last} if best else {},
+    }
 
 
 def _unfinished(status: str, error: str | None) -> str | None:
@@ -224,23 +193,3 @@ def _unfinished(status: str, error: str | None) -> str | None:
     if status == RUNNING:
         return "still running, or killed before it could say so"
     return textwrap.shorten(f"{status}: {error}", LONGEST_PROBLEM, placeholder=" …") if error else status
-
-
-def _hardware(summary: Summary) -> str:
-    """One phrase for the accelerators, or for the processor where there are none."""
-    machine = summary.hardware
-    if machine is None:
-        return NOT_RECORDED
-    if machine.gpus:
-        phrase = f"{machine.gpus} × {machine.gpu or 'GPU'}"
-    else:
-        phrase = machine.cpu or "unknown processor"
-        phrase = f"{phrase}, {machine.cores} cores" if machine.cores else phrase
-    return f"{phrase}, {machine.hosts} hosts" if (machine.hosts or 1) > 1 else phrase
-
-
-def _commit(summary: Summary) -> str | None:
-    if summary.git is None or summary.git.commit is None:
-        return None
-    commit = summary.git.commit[:10]
-    return f"{commit} with local changes" if summary.git.dirty else commit

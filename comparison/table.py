@@ -9,9 +9,10 @@ from comparison.gan_table import csv_of_figures, markdown_tables, text_tables
 from comparison.groups import Comparison, Group
 from comparison.runs import DataSet, Run
 from comparison.statistics import Estimate
-from comparison.text_layout import aligned, comma_separated, literal, markdown
+from comparison.text_layout import Column, aligned, cells_of, comma_separated, in_one_line, literal, markdown
 from comparison.units import ABSENT, human_count, human_duration, human_percent, human_rate
 from records.record import printable
+from records.summary import COMPLETED, Model
 
 TEXT_WIDTH = 116
 OPERATIONS_PER_MULTIPLY_ADD = 2
@@ -19,43 +20,6 @@ PASSES = 3  # forward; backward to the inputs and to the weights, each as large 
 EXPLANATION_OF_FLOPS = (
     "Training FLOPs: 2 × multiply-adds × 3 (forward, and backward twice as much) × training images × epochs; "
     "auxiliary heads and validation are not counted."
-)
-HEADINGS = (
-    "architecture",
-    "conv\nparams",
-    "fc\nparams",
-    "params",
-    "multiply-\nadds",
-    "depth",
-    "val acc1",
-    "uncertainty",
-    "seeds",
-    "epochs",
-    "images/s",
-    "wall time",
-)
-CSV_HEADINGS = (
-    "data_set",
-    "architecture",
-    "status",
-    "parameters_conv",
-    "parameters_fc",
-    "parameters_total",
-    "multiply_adds",
-    "depth",
-    "val_acc1",
-    "val_acc1_low",
-    "val_acc1_high",
-    "val_acc1_standard_deviation",
-    "val_acc1_last_epoch",
-    "val_images",
-    "selection_split",
-    "seeds",
-    "epochs",
-    "images_per_second",
-    "wall_time_seconds",
-    "training_flops",
-    "runs",
 )
 
 
@@ -67,81 +31,43 @@ class Row:
     group: Group | None
 
     @property
+    def best(self) -> Estimate | None:
+        """The accuracy of a group."""
+        return self.group.best if self.group else None
+
+    @property
+    def model(self) -> Model:
+        """The network."""
+        return self.run.summary.model
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """The runs behind it."""
+        return self.group.runs if self.group else (self.run,)
+
+    @property
     def status(self) -> str:
         """The status to show: that of the run, but "damaged" for one that ended well and still does not count."""
-        if self.group is None and self.run.status == "completed":
-            return "damaged"
-        return self.run.status
+        status = self.run.summary.status or ABSENT
+        return "damaged" if self.group is None and status == COMPLETED else status
 
     @property
     def training_flops(self) -> float | None:
         """Operations of the training, as a mean over the seeds."""
-        known = [
-            flops
-            for run in (self.group.runs if self.group else (self.run,))
-            if (flops := training_flops(run)) is not None
-        ]
+        known = [flops for run in self.runs if (flops := training_flops(run)) is not None]
         return sum(known) / len(known) if known else None
 
-    def cells(self) -> list[str]:
-        """The cells under `HEADINGS`, in human units."""
-        run, group = self.run, self.group
-        return [
-            group.label if group else run.architecture,
-            *(human_count(run.parameters[kind]) for kind in ("conv", "fc", "total")),
-            human_count(run.multiply_adds),
-            ABSENT if run.depth is None else str(run.depth),
-            human_percent(group.best.mean) if group else self.status,
-            uncertainty(group.best) if group else ABSENT,
-            str(group.best.seeds) if group else ABSENT,
-            _whole(group.mean("epochs") if group else run.epochs),
-            human_rate(group.mean("images_per_second") if group else run.images_per_second),
-            human_duration(group.mean("wall_time_seconds") if group else run.wall_time_seconds),
-        ]
-
-    def raw_cells(self) -> list[object]:
-        """The cells under `CSV_HEADINGS`, unrounded; None becomes an empty cell."""
-        run, group = self.run, self.group
-        best = group.best if group else None
-        return [
-            run.data.name,
-            group.label if group else run.architecture,
-            self.status,
-            *(run.parameters[kind] for kind in ("conv", "fc", "total")),
-            run.multiply_adds,
-            run.depth,
-            best.mean if best else None,
-            best.low if best else None,
-            best.high if best else None,
-            best.standard_deviation if best else None,
-            group.last if group else None,
-            run.data.val_images,
-            run.data.selection_split,
-            best.seeds if best else None,
-            group.mean("epochs") if group else run.epochs,
-            group.mean("images_per_second") if group else run.images_per_second,
-            group.mean("wall_time_seconds") if group else run.wall_time_seconds,
-            self.training_flops,
-            " ".join(run.directory.as_posix() for run in (group.runs if group else (run,))),
-        ]
+    def mean(self, quantity: str) -> float | None:
+        """A number of the summary, as a mean over the seeds."""
+        return self.group.mean(quantity) if self.group else getattr(self.run.summary, quantity)
 
 
 def training_flops(run: Run) -> float | None:
     """What a training costs in floating-point operations, counted and not measured; None if that is not known."""
-    if run.multiply_adds is None or run.epochs is None:
+    multiply_adds, epochs = run.summary.model.multiply_adds, run.summary.epochs
+    if multiply_adds is None or epochs is None:
         return None
-    return float(OPERATIONS_PER_MULTIPLY_ADD * PASSES * run.multiply_adds * run.data.train_images * run.epochs)
-
-
-def rows_of(groups: Sequence[Group], left_out: Sequence[Run]) -> list[Row]:
-    """Rows of one data set: groups in their order, then the runs that do not count."""
-    return [*(Row(group.example, group) for group in groups), *(Row(run, None) for run in left_out)]
-
-
-def table_rows(comparison: Comparison, data_set: str) -> list[Row]:
-    """The rows of one data set: groups from the most accurate down, then the runs that do not count."""
-    left_out = [run for run in comparison.left_out if run.data.name == data_set]
-    return rows_of(comparison.groups.get(data_set, []), left_out)
+    return float(OPERATIONS_PER_MULTIPLY_ADD * PASSES * multiply_adds * run.data.train_images * epochs)
 
 
 def uncertainty(estimate: Estimate) -> str:
@@ -157,6 +83,52 @@ def error_with_uncertainty(estimate: Estimate) -> str:
     if estimate.standard_deviation is not None:
         return f"{error} ± {100 * estimate.standard_deviation:.2f}"
     return f"{error} ({100 * (1 - estimate.high):.1f} to {100 * (1 - estimate.low):.1f})"
+
+
+def _whole(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0")
+
+
+# In the order of the CSV, which has the columns with a name, and of the text, which has those with a heading.
+COLUMNS: tuple[Column[Row], ...] = (
+    Column("data_set", lambda row: row.run.data.name),
+    Column("architecture", lambda row: row.group.label if row.group else row.run.architecture, "architecture"),
+    Column("status", lambda row: row.status),
+    Column("parameters_conv", lambda row: row.model.parameters.conv, "conv\nparams", human_count),
+    Column("parameters_fc", lambda row: row.model.parameters.fc, "fc\nparams", human_count),
+    Column("parameters_total", lambda row: row.model.parameters.total, "params", human_count),
+    Column("multiply_adds", lambda row: row.model.multiply_adds, "multiply-\nadds", human_count),
+    Column("depth", lambda row: row.model.depth, "depth"),
+    Column("", lambda row: human_percent(row.best.mean) if row.best else row.status, "val acc1"),
+    Column("", lambda row: row.best, "uncertainty", uncertainty),
+    Column("val_acc1", lambda row: row.best and row.best.mean),
+    Column("val_acc1_low", lambda row: row.best and row.best.low),
+    Column("val_acc1_high", lambda row: row.best and row.best.high),
+    Column("val_acc1_standard_deviation", lambda row: row.best and row.best.standard_deviation),
+    Column("val_acc1_last_epoch", lambda row: row.group and row.group.last),
+    Column("val_images", lambda row: row.run.data.val_images),
+    Column("selection_split", lambda row: row.run.data.selection_split),
+    Column("seeds", lambda row: row.best and row.best.seeds, "seeds"),
+    Column("epochs", lambda row: row.mean("epochs"), "epochs", _whole),
+    Column("images_per_second", lambda row: row.mean("images_per_second"), "images/s", human_rate),
+    Column("wall_time_seconds", lambda row: row.mean("wall_time_seconds"), "wall time", human_duration),
+    Column("training_flops", lambda row: row.training_flops),
+    Column("runs", lambda row: " ".join(run.directory.as_posix() for run in row.runs)),
+)
+IN_TEXT = {in_one_line(column.heading): column for column in COLUMNS if column.heading}
+IN_CSV = [column for column in COLUMNS if column.name]
+HEADINGS = [column.heading for column in IN_TEXT.values()]
+
+
+def rows_of(groups: Sequence[Group], left_out: Sequence[Run]) -> list[Row]:
+    """Rows of one data set: groups in their order, then the runs that do not count."""
+    return [*(Row(group.example, group) for group in groups), *(Row(run, None) for run in left_out)]
+
+
+def table_rows(comparison: Comparison, data_set: str) -> list[Row]:
+    """The rows of one data set: groups from the most accurate down, then the runs that do not count."""
+    left_out = [run for run in comparison.left_out if run.data.name == data_set]
+    return rows_of(comparison.groups.get(data_set, []), left_out)
 
 
 def explain_uncertainty(groups: Sequence[Group]) -> str:
@@ -176,7 +148,7 @@ def text_table(comparison: Comparison) -> str:
     blocks = []
     for data_set in comparison.data_sets:
         groups = comparison.groups.get(data_set, [])
-        rows = [row.cells() for row in table_rows(comparison, data_set)]
+        rows = cells_of(IN_TEXT.values(), table_rows(comparison, data_set))
         lines = [data_set_line(comparison, data_set), "", aligned(HEADINGS, rows)]
         if groups:
             lines += ["", _wrapped(explain_uncertainty(groups))]
@@ -194,7 +166,7 @@ def markdown_table(comparison: Comparison) -> str:
     """GitHub-flavored Markdown, one table a data set."""
     blocks = []
     for data_set in comparison.data_sets:
-        rows = [row.cells() for row in table_rows(comparison, data_set)]
+        rows = cells_of(IN_TEXT.values(), table_rows(comparison, data_set))
         lines = [f"**{literal(data_set_line(comparison, data_set))}**", "", markdown(HEADINGS, rows)]
         groups = comparison.groups.get(data_set, [])
         remarks = [explain_uncertainty(groups)] if groups else []
@@ -209,8 +181,8 @@ def csv_table(comparison: Comparison) -> str:
     """Raw numbers for other tools: one line a group or uncounted run; where there are only GANs, one a figure."""
     if comparison.gans and not comparison.data_sets:
         return csv_of_figures(comparison.gans)
-    rows = [row.raw_cells() for data_set in comparison.data_sets for row in table_rows(comparison, data_set)]
-    return comma_separated(CSV_HEADINGS, rows)
+    rows = [row for data_set in comparison.data_sets for row in table_rows(comparison, data_set)]
+    return comma_separated([column.name for column in IN_CSV], [[c.value(row) for c in IN_CSV] for row in rows])
 
 
 def data_set_line(comparison: Comparison, data_set: str) -> str:
@@ -233,7 +205,3 @@ def left_out_lines(comparison: Comparison) -> list[str]:
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, TEXT_WIDTH, subsequent_indent="  ")
-
-
-def _whole(number: float | None) -> str:
-    return ABSENT if number is None else f"{number:.1f}".removesuffix(".0")

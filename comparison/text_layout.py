@@ -2,7 +2,38 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from comparison.units import ABSENT
+
+Subject = TypeVar("Subject")
+
+
+class Column(NamedTuple, Generic[Subject]):
+    """A quantity of what a table is about.
+
+    Attributes:
+        name: Its name in a CSV file.
+        value: Gives it; None where it is not known.
+        heading: What people call it.
+        text: How people read it.
+    """
+
+    name: str
+    value: Callable[[Subject], Any]
+    heading: str = ""
+    text: Callable[[Any], str] = str
+
+    def cell(self, subject: Subject) -> str:
+        """The quantity as people read it."""
+        value = self.value(subject)
+        return ABSENT if value is None else self.text(value)
+
+
+def cells_of(columns: Collection[Column[Subject]], subjects: Iterable[Subject]) -> list[list[str]]:
+    """A row for each subject."""
+    return [[column.cell(subject) for column in columns] for subject in subjects]
 
 
 def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:

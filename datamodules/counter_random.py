@@ -12,8 +12,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-_MASK = (1 << 64) - 1
-_INCREMENT = 0x9E3779B97F4A7C15
+MASK = (1 << 64) - 1
+INCREMENT = 0x9E3779B97F4A7C15
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9
 _MULTIPLIER_2 = 0x94D049BB133111EB
 
@@ -61,7 +61,7 @@ class CounterRandom:
 
     def bits(self, stream: Stream) -> Tensor:
         """Draws 64 random bits for each sample: int64, uniform over all 2**64 values. Shape (N,)."""
-        return _mix(self.indices * _signed(_INCREMENT) + _signed(_key(self.seed, self.epoch, stream)))
+        return _mix(self.indices * _signed(INCREMENT) + _signed(_key(self.seed, self.epoch, stream)))
 
     def integers(self, high: int | Tensor, stream: Stream) -> Tensor:
         """Draws one integer of [0, high) for each sample, as int64. Shape (N,).
@@ -86,7 +86,7 @@ class CounterRandom:
         """
         steps = torch.arange(1, count + 1, device=self.indices.device)
         digits = 53 if dtype == torch.float64 else 24
-        outputs = _mix(self.bits(stream)[:, None] + steps * _signed(_INCREMENT))
+        outputs = _mix(self.bits(stream)[:, None] + steps * _signed(INCREMENT))
         return _shift_right(outputs, 64 - digits).to(dtype) * 2.0**-digits
 
     def normals(self, stream: Stream, *, count: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -126,13 +126,17 @@ def random_permutation(
     return CounterRandom(seed, epoch, torch.arange(size, device=device)).bits(stream).argsort(stable=True)
 
 
+def mixed(value: int) -> int:
+    """The hash of one number of 64 bits, such as a seed."""
+    value = (value ^ value >> 30) * _MULTIPLIER_1 & MASK
+    value = (value ^ value >> 27) * _MULTIPLIER_2 & MASK
+    return value ^ value >> 31
+
+
 def _key(*parts: int) -> int:
     key = 0
     for part in parts:
-        key = (key + part + 1) * _INCREMENT & _MASK
-        key = (key ^ key >> 30) * _MULTIPLIER_1 & _MASK
-        key = (key ^ key >> 27) * _MULTIPLIER_2 & _MASK
-        key ^= key >> 31
+        key = mixed((key + part + 1) * INCREMENT & MASK)
     return key
 
 

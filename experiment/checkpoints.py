@@ -1,15 +1,29 @@
 """Checkpoints that are whole or absent, signed with a SHA-256 of their bytes, and which of them a run goes on with."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from callbacks.training.stop_on_nan import check_state
-from records.checkpoints import SUFFIX, best_checkpoints, digest_path, is_verified, sha256_of, write_digest
+from callbacks.training.stop_on_nan import check_state, not_finite
+from records.checkpoints import (
+    SUFFIX,
+    CheckpointIndex,
+    SavedCheckpoint,
+    best_checkpoints,
+    digest_path,
+    digests_of,
+    file_of_run,
+    is_verified,
+    sha256_of,
+    write_digest,
+)
 from records.files import whole_file
 from records.layout import CHECKPOINTS, CONFIG
 from records.weights import TO_RESUME, UnusableWeightsError, read_weights
@@ -24,7 +38,16 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
 
     The file is written under another name in its own folder, flushed to the disk and renamed; then the digest, which
     `sha256sum --check` reads, is written likewise. A checkpoint without its digest was interrupted and is not resumed.
+    If it takes the place of another of the same name, the digests of both are there while it does. Last, the index of
+    the run names it.
+
+    Attributes:
+        callbacks: Those that save the checkpoints of a run, which tell what is best; without any there is no index.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.callbacks: Sequence[Callback] = ()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path` and its digest beside it.
@@ -35,12 +58,16 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
         """
         check_state(checkpoint)
         target = Path(path)
-        digest_path(target).unlink(missing_ok=True)
+        earlier = digests_of(target) if target.exists() else []
         with whole_file(target) as file:
             torch.save(checkpoint, file)
             file.flush()
             digest = sha256_of(Path(file.name))
+            if earlier:
+                write_digest(target, digest, earlier[0])
         write_digest(target, digest)
+        if self.callbacks and target.parent.name == CHECKPOINTS:
+            self._index(checkpoint, target)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
@@ -56,6 +83,32 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
         """Remove a checkpoint and its digest."""
         Path(path).unlink(missing_ok=True)
         digest_path(Path(path)).unlink(missing_ok=True)
+
+    def _index(self, checkpoint: Mapping[str, Any], target: Path) -> None:
+        """Name a checkpoint in the index of its run, and what is the best one now.
+
+        One that a metric chose is the latest only if no other is of its step: a validation that a stop within an epoch
+        held is not a part of the run that goes on.
+        """
+        run, name = target.parent.parent, f"{CHECKPOINTS}/{target.name}"
+        choosing = [one for one in self.callbacks if isinstance(one, ModelCheckpoint) and one.monitor]
+        scores = {one.monitor: one.best_k_models.get(str(target)) for one in choosing}
+        monitor, score = next(((of, score) for of, score in scores.items() if score is not None), (None, None))
+        saved = SavedCheckpoint(
+            file=name,
+            epoch=checkpoint["epoch"],
+            step=checkpoint["global_step"],
+            monitor=monitor,
+            value=None if score is None else float(score),
+            resumable="optimizer_states" in checkpoint,
+        )
+        earlier = CheckpointIndex.of_run(run)
+        others = [one for one in earlier.saved if one.file != name and file_of_run(run, one.file)]
+        same_step = any(one.file == earlier.latest and one.step == saved.step for one in others)
+        latest = name if saved.resumable and (monitor is None or not same_step) else earlier.latest
+        paths = [Path(one.best_model_path) for one in choosing if one.best_model_path]
+        best = f"{CHECKPOINTS}/{paths[0].name}" if paths else None
+        CheckpointIndex(best=best, latest=latest, saved=[*others, saved]).write(run)
 
 
 def load_verified(path: Path, map_location: Any | None = "cpu", needs: Iterable[str] = ()) -> Any:
@@ -111,19 +164,29 @@ def with_config_of_resumed_run(words: Sequence[str]) -> list[str]:
         value = word.partition("=")[2] if word.startswith("--resume=") else ""
         if word == "--resume" and position + 1 < len(words):
             value = words[position + 1]
-        config = Path(value) / CONFIG
+        config = Path(value).expanduser() / CONFIG
         if value and config.is_file():
             return [*words[:1], "--config", str(config), *words[1:]]
     return words
 
 
+def latest_of_run(run: Path, needs: Iterable[str] = ()) -> Path | None:
+    """The latest checkpoint of a run by its index, else the newest that verifies, as of `newest_verified`."""
+    indexed = file_of_run(run, CheckpointIndex.of_run(run).latest)
+    if indexed is not None and is_verified(indexed):
+        with suppress(UnusableWeightsError):
+            read_weights(indexed, needs, mapped=True)
+            return indexed
+    return newest_verified(run / CHECKPOINTS, needs)
+
+
 def checkpoint_to_resume(run: Path) -> Path:
-    """The newest checkpoint of a run that verifies.
+    """The checkpoint from which a run goes on.
 
     Raises:
-        ValueError: The run has none.
+        ValueError: The run has none that verifies.
     """
-    checkpoint = newest_verified(run / CHECKPOINTS, TO_RESUME)
+    checkpoint = latest_of_run(run, TO_RESUME)
     if checkpoint is None:
         raise ValueError(f"The run {run} has no checkpoint that verifies: start it anew, without --resume.")
     return checkpoint
@@ -147,10 +210,25 @@ def checkpoint_to_evaluate(path: str) -> Path:
     best = best_checkpoints(Path(path))
     if len(best) > 1:
         raise ValueError(f"The run {path} has several best checkpoints: name a file of {folder} with --ckpt_path.")
-    checkpoint = best[0] if best else newest_verified(folder)
+    checkpoint = best[0] if best else latest_of_run(Path(path))
     if checkpoint is None:
         raise ValueError(f"The run {path} has no checkpoint that verifies: name another with --ckpt_path.")
     return checkpoint
+
+
+def misfit(state: Mapping[str, torch.Tensor], network: LightningModule) -> str | None:
+    """What keeps the weights of a checkpoint from a network: other names or shapes, or values that are not finite."""
+    own = network.state_dict()
+    if network.strict_loading and (other := sorted(own.keys() ^ state.keys())):
+        return f"does not fit {type(network).__name__}: only one of the two has {other[0]}"
+    for name in own.keys() & state.keys():
+        if own[name].shape != state[name].shape:
+            shapes = f"{tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+            return f"does not fit {type(network).__name__}: {name} is {shapes}"
+    spoiled = not_finite(
+        {name: tensor for name, tensor in state.items() if tensor.is_floating_point() and tensor.numel()}
+    )
+    return f"holds values that are not finite, as in {spoiled[0]}" if spoiled else None
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

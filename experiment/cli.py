@@ -1,5 +1,6 @@
 """LightningCLI with a directory for every run, exact resume, and one line for every mistake."""
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -17,13 +18,16 @@ from experiment.checkpoints import (
     checkpoint_to_evaluate,
     checkpoint_to_resume,
     differences,
+    latest_of_run,
     load_verified,
-    newest_verified,
+    misfit,
     with_config_of_resumed_run,
 )
 from experiment.preflight import check_launch, device_count, warn_of_slow_bfloat16
 from experiment.ranks import StragglerWatch, WatchedDDPStrategy
-from experiment.run_record import DEFAULT_ROOT, RunRecord, create_unused, new_run_directory, recorded_wandb_id
+from experiment.resume import PATHS, what_ended, with_own_start
+from experiment.run_directory import DEFAULT_ROOT, RunDirectory, new_run_directory
+from experiment.run_record import RunRecord, complete_record, recorded_wandb_id
 from experiment.settings import CheckBeforeFirstStep, check_resumption, check_settings, missing_run
 from experiment.start_weights import load_start_weights
 from experiment.trusted_imports import trust_known_modules
@@ -33,7 +37,7 @@ from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
 from records.files import remove_parts
 from records.layout import CHECKPOINTS
-from records.weights import TO_RESUME
+from records.weights import TO_EVALUATE, TO_RESUME
 
 COMMANDS = {
     "fit": "Train a network, and validate it after each epoch.",
@@ -41,15 +45,39 @@ COMMANDS = {
     "test": "Measure a trained network on the test images.",
     "predict": "Class probabilities of a trained network for the test images.",
 }
+INTERRUPTED = 130  # exit code after Ctrl+C
 HELP = "Options of a class: --model.help ResNet, --data.help CIFAR10; what is in force: --print_config."
 
 
+class NothingToDo(Exception):  # noqa: N818
+    """A run that is to go on is finished."""
+
+
 class ExperimentCLI(LightningCLI):
-    """Train, evaluate and predict with any network of the project on any of its data sets."""
+    """Train, evaluate and predict with any network of the project on any of its data sets.
+
+    Ctrl+C ends any command with exit code 130.
+    """
 
     def __init__(self, args: ArgsType = None) -> None:
         silence_unhelpful_messages()
         trust_known_modules()
+        self._directory: RunDirectory | None = None
+        try:
+            self._do(args)
+        except NothingToDo as finished:
+            rank_zero_info(str(finished))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except SystemExit as ending:  # Lightning's own after Ctrl+C
+            if not isinstance(ending.__context__, KeyboardInterrupt):
+                raise
+            sys.exit(INTERRUPTED)
+        finally:
+            if self._directory is not None:
+                self._directory.close()
+
+    def _do(self, args: ArgsType) -> None:
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -98,7 +126,7 @@ class ExperimentCLI(LightningCLI):
             words = sys.argv[1:] if args is None else args
             if problem := missing_run(words):
                 raise ValueError(f"{problem.rstrip('.')}.")
-            self.config = parser.parse_args(with_config_of_resumed_run(words))
+            self.config = parser.parse_args(with_own_start(with_config_of_resumed_run(words)))
 
     def _parse_ckpt_path(self) -> None:
         """Leave the config alone: the command line wins over a checkpoint's arguments (see `_load`)."""
@@ -106,6 +134,9 @@ class ExperimentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Refuse what cannot work before anything is built."""
         options = self.config[self.subcommand]
+        for name in PATHS:
+            if options[name]:
+                options[name] = type(options[name])(os.path.expanduser(options[name]))
         if not isinstance(options.trainer, Namespace):
             raise ValueError(f"trainer holds options, such as max_epochs: it cannot be {options.trainer}.")
         check_settings(options, str(self.subcommand))
@@ -124,8 +155,9 @@ class ExperimentCLI(LightningCLI):
         self._load_start_weights()
         self._settle_what_follows_from_the_data()
         settings = self.config_init[self.subcommand].trainer
-        directory = self._run_directory()
-        self.save_config_kwargs = {"directory": directory}
+        self._directory = self._run_directory()
+        self.save_config_kwargs = {"directory": self._directory}
+        directory = self._directory.path
         settings.default_root_dir = str(directory)
         for logger in _as_list(settings.logger):
             if getattr(logger, "save_dir", "") is None:
@@ -138,8 +170,10 @@ class ExperimentCLI(LightningCLI):
         several = device_count(settings.devices, settings.accelerator) * int(settings.num_nodes or 1) > 1
         if settings.strategy == "ddp" or (settings.strategy == "auto" and several):
             settings.strategy = WatchedDDPStrategy()
-        settings.plugins = [*_as_list(settings.plugins), VerifiedCheckpointIO()]
+        checkpoint_io = VerifiedCheckpointIO()
+        settings.plugins = [*_as_list(settings.plugins), checkpoint_io]
         trainer = super().instantiate_trainer(**kwargs)
+        checkpoint_io.callbacks = trainer.checkpoint_callbacks
         warn_of_slow_bfloat16(trainer)
         return trainer
 
@@ -147,7 +181,7 @@ class ExperimentCLI(LightningCLI):
         """Load the weights to start from; where a checkpoint will be loaded, they are not even read."""
         options = self.config[self.subcommand]
         if str(options.resume) == "auto":
-            resumed = newest_verified(options.run_dir / CHECKPOINTS, TO_RESUME) is not None
+            resumed = latest_of_run(options.run_dir, TO_RESUME) is not None
         else:
             resumed = bool(options.resume or options.ckpt_path)
         if not resumed:
@@ -169,51 +203,70 @@ class ExperimentCLI(LightningCLI):
             if name in arguments:
                 arguments[name] = actual
 
-    def _run_directory(self) -> Path:
-        """The directory of this run, created on rank 0; sets the checkpoint from which the Trainer starts."""
+    def _run_directory(self) -> RunDirectory:
+        """The directory of this run, taken by rank 0; sets the checkpoint from which the Trainer starts.
+
+        Raises:
+            NothingToDo: The run is to go on, but is finished.
+            ValueError: It cannot be written to, or another process does.
+        """
         options = self.config[self.subcommand]
         root = Path(options.trainer.default_root_dir or DEFAULT_ROOT)
         self.config_init[self.subcommand].ckpt_path = None
+        writes = getattr(rank_zero_only, "rank", 0) == 0 and not options.trainer.fast_dev_run
 
         if options.resume:
             automatic = str(options.resume) == "auto"
-            directory = options.run_dir if automatic else options.resume
-            folder = directory / CHECKPOINTS
-            checkpoint = newest_verified(folder, TO_RESUME) if automatic else checkpoint_to_resume(directory)
-            if getattr(rank_zero_only, "rank", 0) == 0:
-                folder.mkdir(parents=True, exist_ok=True)
-                remove_parts(folder)
+            path = options.run_dir if automatic else options.resume
+            checkpoint = latest_of_run(path, TO_RESUME) if automatic else checkpoint_to_resume(path)
             if checkpoint is not None:
-                check_resumption(directory, options)
-                rank_zero_info(f"Going on with {directory} from {checkpoint.name}.")
-                self._load(checkpoint)
+                check_resumption(path, options)
+                self._go_on(path, checkpoint)
+            if not writes:
+                return RunDirectory(path)
+            directory = RunDirectory.of_earlier_run(path)
+            remove_parts(path / CHECKPOINTS)
             return directory
         if options.ckpt_path:
             self._load(checkpoint_to_evaluate(options.ckpt_path))
 
-        if options.trainer.fast_dev_run or getattr(rank_zero_only, "rank", 0) != 0:  # nothing is written
-            return options.run_dir or root
+        if not writes:
+            return RunDirectory(options.run_dir or root)
         if options.run_dir:
-            directory = create_unused(options.run_dir)
+            directory = RunDirectory.new(options.run_dir)
         else:
             directory = new_run_directory(root, *self._names(), str(self.subcommand), datetime.now())
-        rank_zero_info(f"This run writes to {directory}.")
+        rank_zero_info(f"This run writes to {directory.path}.")
         return directory
+
+    def _go_on(self, run: Path, checkpoint: Path) -> None:
+        """Have the Trainer go on from a checkpoint, unless nothing is left to do."""
+        content = self._load(checkpoint, TO_RESUME)
+        settings = self.config_init[self.subcommand].trainer
+        if (end := what_ended(content, settings, _as_list(settings.callbacks))) is not None:
+            if getattr(rank_zero_only, "rank", 0) == 0:
+                complete_record(run, content)
+            raise NothingToDo(f"The run {run} is finished ({end[0]}), so nothing is trained: to go on, {end[1]}.")
+        rank_zero_info(f"Going on with {run} from {checkpoint.name}.")
 
     def _names(self) -> tuple[str, str]:
         """Names of the data set and of the architecture; those of their classes if they have no other."""
         data, model = self.datamodule, self.model
         return getattr(data, "name", type(data).__name__), getattr(model, "architecture", type(model).__name__)
 
-    def _load(self, checkpoint: Path) -> None:
+    def _load(self, checkpoint: Path, needs: tuple[str, ...] = TO_EVALUATE) -> dict[str, Any]:
         """Have the Trainer load `checkpoint`; say in what its network differs from the command line's, which wins."""
-        content = load_verified(checkpoint)
+        content: dict[str, Any] = load_verified(checkpoint, needs=needs)
         saved, current = content.get("architecture"), self._names()[1]
         if saved not in (None, current):
             raise ValueError(f"The checkpoint {checkpoint} holds a {saved}, but the command line names a {current}.")
-        for line in differences(content.get("hyper_parameters", {}), self.model.hparams):
+        if problem := misfit(content["state_dict"], self.model):
+            raise ValueError(f"The checkpoint {checkpoint} {problem}: give the config of its own run, or another file.")
+        arguments = content.get("hyper_parameters")
+        for line in differences(arguments if isinstance(arguments, dict) else {}, self.model.hparams):
             rank_zero_info(f"Not as in {checkpoint.name}: {line}")
         self.config_init[self.subcommand].ckpt_path = str(checkpoint)
+        return content
 
 
 def _callbacks(settings: Namespace) -> list[Callback]:

@@ -24,9 +24,10 @@ class ResumableCSVLogger(Logger):
     metrics in the order in which they first appeared. A row is in the file as soon as it is logged, so a killed process
     loses none, and it is forced to the disk with every checkpoint.
 
-    A directory belongs to one ``fit``. A resumed run logs again what came after its checkpoint, so with its first row
-    all later rows are dropped; at that row's own step, where some rows may be older than the checkpoint, a row is
-    dropped only once a row with the same columns replaces it.
+    A directory belongs to one ``fit``. A resumed run logs again what came after its checkpoint: with its first row
+    those rows are dropped, but for what the checkpoint's own step logged behind it. If the checkpoint does not tell how
+    many rows it had, those of later steps are dropped; at the first row's own step, a row is dropped only once a row
+    with the same columns replaces it.
 
     Args:
         save_dir: Directory of the run, which also gets the ``checkpoints`` of every ``ModelCheckpoint`` without a
@@ -39,6 +40,8 @@ class ResumableCSVLogger(Logger):
         self._columns: list[str] | None = None
         self._resumed_step: int | None = None
         self._replaceable: list[frozenset[str]] = []
+        self._row_count = 0
+        self.rows_before: int | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +72,11 @@ class ResumableCSVLogger(Logger):
         """The CSV file."""
         return Path(self._save_dir or ".") / METRICS
 
+    @property
+    def row_count(self) -> int | None:
+        """Rows of the run so far, for its checkpoints, which give them back as ``rows_before``; None if not known."""
+        return self.rows_before if self._columns is None else self._row_count
+
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Write nothing: the run's ``config.yaml`` holds them."""
@@ -90,6 +98,7 @@ class ResumableCSVLogger(Logger):
             self._columns += new_columns
             write_metrics(self.metrics_path, self._columns, _read(self.metrics_path)[1])
         append_row(self.metrics_path, self._columns, row)
+        self._row_count += 1
 
     @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
@@ -100,10 +109,14 @@ class ResumableCSVLogger(Logger):
         """Start the file, or continue that of the interrupted run from ``first_step``; return its columns."""
         columns, rows = _read(self.metrics_path)
         kept = [row for row in rows if int(row["step"]) <= first_step]
-        if kept:
+        if self.rows_before is not None and len(rows) >= self.rows_before:
+            kept = rows[: self.rows_before]
+            kept += [row for row in rows[len(kept) : len(kept) + 1] if _is_of_training(row, first_step)]
+        elif kept:
             self._resumed_step = first_step
             self._replaceable = [_filled(row) for row in kept if int(row["step"]) == first_step]
         columns = columns or list(POSITION)
+        self._row_count = len(kept)
         write_metrics(self.metrics_path, columns, kept)
         return columns
 
@@ -113,6 +126,7 @@ class ResumableCSVLogger(Logger):
         if filled not in self._replaceable:
             return
         self._replaceable.remove(filled)
+        self._row_count -= 1
         columns, rows = _read(self.metrics_path)
         replaced = next(row for row in rows if int(row["step"]) == self._resumed_step and _filled(row) == filled)
         write_metrics(self.metrics_path, columns, [row for row in rows if row is not replaced])
@@ -126,6 +140,12 @@ def _plain(name: str, value: Any) -> Any:
 def _filled(row: Row) -> frozenset[str]:
     # The first rows of a run, resumed or not, have no speed yet.
     return frozenset(name for name, value in row.items() if value != "" and not name.startswith("throughput/"))
+
+
+def _is_of_training(row: Row, first_step: int) -> bool:
+    """Whether a row is of a step before `first_step`, and of no validation that a stop within an epoch held."""
+    validates = any(name.startswith("val/") for name in _filled(row))
+    return int(row["step"]) < first_step and not validates
 
 
 def _read(path: Path) -> tuple[list[str], list[Row]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from callbacks.test_time.paired_gain import NORMAL_QUANTILE_95, Gain, paired_gain
-from experiment.pretrained import wilson_interval
+from records.statistics import wilson_interval
 
 
 @dataclass(frozen=True)

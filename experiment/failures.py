@@ -19,6 +19,7 @@ import torch.distributed
 from lightning_modules import NonFiniteLossError
 
 MISTAKE, FAILED = 2, 1
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Failure(NamedTuple):
@@ -130,16 +131,20 @@ def _memory(error: BaseException) -> Failure | None:
 
 
 def _checkpoint_does_not_fit(error: BaseException) -> Failure | None:
-    """Whatever is raised while Lightning puts the parts of a checkpoint in their places."""
-    for frame, _ in walk_tb(error.__traceback__):
-        file, name = frame.f_code.co_filename, frame.f_code.co_name
-        if file.endswith("checkpoint_connector.py") and re.match("_?(restore|resume)", name):
-            if isinstance(error, OSError | MemoryError):
-                return None
-            path = getattr(frame.f_locals.get("self"), "_loaded_checkpoint_path", None) or "The checkpoint"
+    """Whatever is raised while the parts of a checkpoint are put in their places, but by those who mean the user."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if not frames or isinstance(error, OSError | MemoryError):
+        return None
+    if isinstance(error, ValueError) and (ROOT / str(frames[-1].f_globals.get("__name__")).partition(".")[0]).exists():
+        return None
+    for frame in frames:
+        file, name = Path(frame.f_code.co_filename), frame.f_code.co_name
+        restoring = file.name == "checkpoint_connector.py" and re.match("_?(restore|resume)", name)
+        if restoring or file == ROOT / "experiment" / "resume.py":
+            reason = f"{type(error).__name__}: {one_sentence(error).rstrip('.')}"
             return Failure(
-                f"{path} does not hold what this network, optimizer and Trainer need ({type(error).__name__}: "
-                f"{one_sentence(error).rstrip('.')}): give the config of its own run, or an earlier checkpoint.",
+                f"The checkpoint does not hold what this network, optimizer and Trainer need ({reason}): give the "
+                "config of its own run, or an earlier checkpoint.",
                 MISTAKE,
             )
     return None
@@ -179,7 +184,7 @@ def _package(error: BaseException) -> Failure | None:
     hint = re.search(r"pip install (?:-U )?[`'\"]?([\w.\[\]-]+)", str(error))
     wanted = name or (hint[1] if hint else "") or (re.findall(r"[`']([\w.-]+)[`' ]", str(error)) or [""])[0]
     wanted = wanted.removesuffix("X") if wanted == "tensorboardX" else wanted  # Lightning takes either
-    if not wanted or (Path(__file__).parents[1] / wanted).exists():
+    if not wanted or (ROOT / wanted).exists():
         return None
     return Failure(f"{wanted} is not installed: pip install {wanted}, or leave out what needs it.", MISTAKE)
 

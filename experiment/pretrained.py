@@ -1,7 +1,6 @@
 """A trained network without its training, in the layout of the Hugging Face Hub, and its model card."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import networks
 from lightning_modules.model_card import model_card
+from records.statistics import wilson_interval
 
 LICENSE = "apache-2.0"
 USE = """\
@@ -166,15 +166,6 @@ Images are (B, {", ".join(map(str, counts.input_shape))}). {_normalization(mean,
 Apache-2.0, as the project's. The data set has terms of its own.
 """
     return ModelCard(f"---\n{_header(network, training).to_yaml()}\n---\n\n{text}")
-
-
-def wilson_interval(proportion: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion that was observed on `count` images."""
-    quantile = 1.96
-    shrinkage = quantile**2 / count
-    center = (proportion + shrinkage / 2) / (1 + shrinkage)
-    half = quantile * math.sqrt(proportion * (1 - proportion) / count + shrinkage / (4 * count)) / (1 + shrinkage)
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 def _header(network: ImageClassifier, training: dict[str, Any]) -> ModelCardData:

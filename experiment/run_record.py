@@ -1,10 +1,11 @@
-"""The directory of a run, and what the run writes of itself: its whole resolved config, and what came out."""
+"""What a run writes of itself: its whole resolved config, and what came out."""
 
 import os
 import platform
-import re
 import subprocess
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,17 +23,18 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks.scaling.ddp_scaling import accumulated_batches
 from callbacks.scaling.throughput import Throughput
+from experiment.csv_logger import ResumableCSVLogger
+from experiment.resume import epochs_of, portable, prepare, remove_what_comes_again, without_start
+from experiment.run_directory import RunDirectory
 from experiment.wandb_logger import ResilientWandbLogger
 from lightning_modules.classifier import ImageClassifier
 from lightning_modules.gan import GAN
 from lightning_modules.model_card import count_parameters, model_card
 from records.config import write_config
 from records.files import UnreadableError
-from records.layout import SUMMARY
 from records.metrics import BETTER
 from records.summary import COMPLETED, FAILED, INTERRUPTED, RUNNING, Best, Summary
 
-DEFAULT_ROOT = Path("runs")
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "wandb")
 COMMANDS = {TrainerFn.FITTING: "fit", TrainerFn.VALIDATING: "validate", TrainerFn.TESTING: "test"}
 
@@ -40,26 +42,31 @@ COMMANDS = {TrainerFn.FITTING: "fit", TrainerFn.VALIDATING: "validate", TrainerF
 class RunRecord(SaveConfigCallback):
     """Writes `config.yaml` and `summary.json` into the run's directory, and gives both to the loggers.
 
-    The summary is there from the start, with the status `running`, so that a run that was killed is not taken for one
-    that never was; it is written anew after each validation and at the end.
+    Both are there from the first batch on, and not before, as a command that is refused leaves nothing behind. The
+    summary then has the status `running`, so that a run that was killed is not taken for one that never was; it is
+    written anew after each validation and at the end. A run that goes on keeps what it has until there is more.
     """
 
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, directory: Path) -> None:
-        super().__init__(parser, config, save_to_log_dir=False)
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, directory: RunDirectory) -> None:
+        super().__init__(parser, without_start(config), save_to_log_dir=False)
         self.directory = directory
         self.opening: dict[str, Any] = {}
         self.summary = Summary()
+        self.earlier = Summary()
+        self.has_begun = False
+        self._csv_loggers: list[ResumableCSVLogger] = []
+        self._max_steps = -1
         self.best: dict[str, dict[str, float]] = {}
         self.earlier_seconds = 0.0
         self._start = time.perf_counter()
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the config; an earlier one of the same run that differs is kept under another name."""
-        write_config(self.directory, self.parser.dump(self.config, skip_unset=False))
+        write_config(self.directory.path, self.parser.dump(self.config, skip_unset=False))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write what is known before the first step."""
-        super().setup(trainer, pl_module, stage)
+        """Tell the loggers what is known before the first step."""
+        self._csv_loggers = [one for one in trainer.loggers if isinstance(one, ResumableCSVLogger)]
         if trainer.is_global_zero:
             self.opening = self._opening(trainer, pl_module)
             known = Summary(**self.opening).plain()
@@ -67,7 +74,48 @@ class RunRecord(SaveConfigCallback):
             for logger in _wandb_loggers(trainer):
                 logger.record_config({"config": config, **known})
                 logger.record_summary({"model": known["model"]})
-            self._write(trainer, RUNNING)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count a run that goes on in epochs while it is restored; `on_train_start` takes that back.
+
+        One that is counted in steps Lightning 2.6.6 would take for stopped within an epoch though it was at its end,
+        which it would then end once more.
+        """
+        self._max_steps = trainer.max_steps
+        if trainer.ckpt_path is not None:
+            trainer.fit_loop.epoch_loop.max_steps = -1
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Make the state fit a run that goes on, wherever it lies now."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            prepare(trainer, checkpoint)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Leave the place of the run out of its checkpoints."""
+        checkpoint["callbacks"] = portable(checkpoint["callbacks"], trainer.checkpoint_callbacks)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove what a run that goes on will save again."""
+        trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+        if trainer.is_global_zero and trainer.ckpt_path is not None:
+            remove_what_comes_again(trainer, self.directory.path)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Write the record with the first batch."""
+        self._begin(trainer, pl_module)
+
+    def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Write the record with the first batch."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._begin(trainer, pl_module)
+
+    def on_test_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Write the record with the first batch."""
+        self._begin(trainer, pl_module)
+
+    def on_predict_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Write the record with the first batch."""
+        self._begin(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the best values so far."""
@@ -88,7 +136,11 @@ class RunRecord(SaveConfigCallback):
             logger.record_summary(self.summary.model_dump(include={"images_per_second", "wall_time_seconds"}))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Note what ended the run."""
+        """Note what ended the run, if it had begun."""
+        if not self.has_begun:
+            for logger in _wandb_loggers(trainer):
+                logger.end()
+            return
         interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
         error = None if interrupted else f"{type(exception).__name__}: {exception}".splitlines()[0]
         self._write(trainer, INTERRUPTED if interrupted else FAILED, error)
@@ -100,12 +152,28 @@ class RunRecord(SaveConfigCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run carries on."""
-        return {"best": self.best, "seconds": self._seconds()}
+        rows = next((logger.row_count for logger in self._csv_loggers), None)
+        return {"best": self.best, "seconds": self._seconds(), "metrics_rows": rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Carry on with the best values and the time of the run's earlier parts."""
         self.best = state_dict["best"]
         self.earlier_seconds = state_dict["seconds"]
+        for logger in self._csv_loggers:
+            logger.rows_before = state_dict.get("metrics_rows")
+
+    def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the config, and what is known before the first step, beside what an earlier part of the run has."""
+        if self.has_begun:
+            return
+        self.has_begun = True
+        self.directory.keep()
+        if trainer.is_global_zero:
+            if trainer.state.fn == TrainerFn.FITTING:
+                with suppress(UnreadableError):
+                    self.earlier = Summary.read_if_any(self.directory.path) or Summary()
+            self.save_config(trainer, pl_module, "")
+            self._write(trainer, RUNNING)
 
     def _opening(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         data = getattr(trainer, "datamodule", None)
@@ -144,7 +212,7 @@ class RunRecord(SaveConfigCallback):
         if not trainer.is_global_zero:
             return
         speeds = [callback.run.images_per_second for callback in trainer.callbacks if isinstance(callback, Throughput)]  # type: ignore[attr-defined]
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = {**self.earlier.metrics, **{name: float(of) for name, of in trainer.callback_metrics.items()}}
         self.summary = Summary(
             **self.opening,
             status=status,
@@ -154,11 +222,11 @@ class RunRecord(SaveConfigCallback):
             images_seen=int(metrics.get("images_seen", 0)),
             metrics=metrics,
             best={name: Best.model_validate(best) for name, best in self.best.items()},
-            images_per_second=next((speed for speed in speeds if speed), None),
+            images_per_second=next((speed for speed in speeds if speed), self.earlier.images_per_second),
             wall_time_seconds=self._seconds(),
             finished=None if status == RUNNING else _now(),
         )
-        self.summary.write(self.directory)
+        self.summary.write(self.directory.path)
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self._start
@@ -168,49 +236,24 @@ def _wandb_loggers(trainer: Trainer) -> list[ResilientWandbLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, ResilientWandbLogger)]
 
 
+def complete_record(directory: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Note in the record of a run that it is complete, if a kill came between its last checkpoint and that."""
+    try:
+        summary = Summary.read(directory)
+    except UnreadableError:
+        return
+    if summary.status != COMPLETED:
+        told = {"epochs": epochs_of(checkpoint), "steps": checkpoint["global_step"]}
+        ended = {"status": COMPLETED, "error": None, "finished": _now()}
+        Summary(**{**summary.plain(), **told, **ended}).write(directory)
+
+
 def recorded_wandb_id(directory: Path) -> str | None:
     """Id of the W&B run that an earlier part of the run in `directory` belongs to, if there is one."""
     try:
         return Summary.read(directory).wandb_id
     except UnreadableError:
         return None
-
-
-def new_run_directory(root: Path, data: str, architecture: str, command: str, now: datetime) -> Path:
-    """Create `root/data/architecture/date_time`, with the command's name behind it unless that is fit.
-
-    A second run of the same second gets a number. Returns the directory.
-    """
-    suffix = "" if command == "fit" else f"-{command}"
-    name = f"{now:%Y-%m-%d_%H-%M-%S}{suffix}"
-    return create_unused(root / slug(data) / slug(architecture) / name)
-
-
-def create_unused(wanted: Path) -> Path:
-    """Take `wanted`, or `wanted-2`, `wanted-3`, … if something is in it. Returns the directory.
-
-    Raises:
-        ValueError: The directory cannot be created or written to.
-    """
-    number = 1
-    while True:
-        candidate = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
-        try:
-            candidate.mkdir(parents=True, exist_ok=True)
-            if not any(candidate.iterdir()):
-                # The first file takes the directory: of two runs that start at once, only one can create it.
-                (candidate / SUMMARY).touch(exist_ok=False)
-                return candidate
-        except FileExistsError:
-            pass
-        except OSError as error:
-            raise ValueError(f"The run directory {candidate} cannot be written to ({error.strerror}).") from error
-        number += 1
-
-
-def slug(name: str) -> str:
-    """`name` as a folder's name: lower case, and a hyphen for whatever is not a letter, digit, dot or underscore."""
-    return re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "unnamed"
 
 
 def hardware(num_nodes: int) -> dict[str, Any]:

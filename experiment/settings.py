@@ -134,14 +134,13 @@ def logged_names(trainer: Trainer, module: LightningModule) -> set[str] | None:
         if not isinstance(callback, (*KNOWN_LOGGING, CheckBeforeFirstStep))
         and not type(callback).__module__.startswith(("experiment.", "lightning."))
     ]
-    own = all(
-        getattr(type(module), name) is getattr(ImageClassifier, name, None)
-        for name in ("training_step", "validation_step", "test_step")
-    )
-    if foreign or not own:
+    steps = ("training_step", "validation_step", "test_step")
+    if foreign or not isinstance(module, ImageClassifier):
+        return None
+    if any(getattr(type(module), name) is not getattr(ImageClassifier, name) for name in steps):
         return None
     heads = [f"train/{name}_aux_{head}" for name in ("loss", "acc1") for head in module.auxiliary_heads]
-    validation = [f"val/{name}" for name in module.evaluation["val"]]  # type: ignore[index,union-attr]
+    validation = [f"val/{name}" for name in dict(module.evaluation["val"].named_children())]
     speed = [f"throughput/{name}" for name in ("images_per_second", "peak_memory_gib")]
     rates = [f"lr-{type(optimizer).__name__}" for optimizer in trainer.optimizers]
     names = {"train/loss", "train/acc1", "images_seen", "epoch", "step", *heads, *speed, *rates}

@@ -1,7 +1,6 @@
 """Trained weights to start from: how they are fitted to a network, which changes only when all is known to fit."""
 
 import inspect
-import re
 from collections.abc import Iterable
 
 from lightning.pytorch import LightningModule
@@ -49,8 +48,10 @@ def load_weights(network: ImageClassifier, source: str) -> None:
             f"{source} holds the weights of {weights.architecture}, not of {network.architecture}: "
             "choose the variant that they were trained with."
         )
-    candidates = [weights.state, _renamed(weights.state, network.torchvision_names)]
-    fit = min((Fit(network, state) for state in candidates), key=lambda fit: fit.number_of_faults)
+    fit = Fit(network, weights.state)
+    if fit.number_of_faults:
+        adopted = Fit(network, network.adopted(weights.state, source))
+        fit = min(fit, adopted, key=lambda fit: fit.number_of_faults)
     if fit.number_of_faults:
         raise ValueError(f"{source} does not fit {network.architecture}: {fit.faults()}: {REMEDY}.")
     infinite = [name for name, tensor in fit.loaded.items() if not tensor.isfinite().all()]
@@ -125,15 +126,6 @@ class Fit:
         if self.heads_anew:
             messages.append(f"{source} has not all auxiliary heads: {_start(self.heads_anew)} anew.")
         return messages
-
-
-def _renamed(state: dict[str, Tensor], names: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
-    renamed = {}
-    for name, tensor in state.items():
-        for pattern, replacement in names:
-            name = re.sub(pattern, replacement, name)  # noqa: PLW2901
-        renamed[name] = tensor
-    return renamed if len(renamed) == len(state) else state
 
 
 def _heads(state: Iterable[str]) -> set[str]:

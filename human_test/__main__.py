@@ -7,7 +7,7 @@ from pathlib import Path
 
 from comparison.command_line import exit_status
 from human_test.answers import read_answers
-from human_test.score import pooled, report
+from human_test.score import report
 from records.checkpoints import run_of
 
 
@@ -55,8 +55,7 @@ def score(options: argparse.Namespace) -> None:
     Raises:
         ValueError: The files are not results of one test.
     """
-    answers, left_out = read_answers(options.files)
-    print(report(pooled(answers), left_out))
+    print(report(*read_answers(options.files)))
 
 
 def _run(arguments: Sequence[str] | None) -> None:

@@ -1,9 +1,6 @@
-"""What a page and the scoring of its results agree on: form of a result, id of a test, the paper's figures."""
+"""What a page and the scoring of its results agree on: the id of a test, the paper's figures."""
 
 import hashlib
-
-FORMAT = "human-test-result-1"
-"""What a result file says that it is. Written by page.js, too."""
 
 PUBLISHED = {"mnist": 0.524, "cifar10": 0.787}
 """Share of correct votes by data set: Salimans et al. 2016, "Improved Techniques for Training GANs", §6.1 and §6.2.

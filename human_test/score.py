@@ -2,14 +2,14 @@
 
 import statistics
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from comparison.statistics import wilson_interval
 from comparison.text_layout import aligned
 from human_test.answers import Answers
 from human_test.protocol import PUBLISHED
 from records.record import printable
+from records.statistics import wilson_interval
 
 TEXT_WIDTH = 116
 HEADINGS = ("", "votes", "right", "95 % interval", "real taken\nfor real", "fake taken\nfor fake", "seconds\na vote")
@@ -72,33 +72,18 @@ class Score:
         ]
 
 
-@dataclass(frozen=True)
-class Pooled:
-    """Scores of one test.
+def report(answers: Mapping[str, Answers], left_out: Sequence[str] = ()) -> str:
+    """The scores of one test as text for the terminal.
 
-    Attributes:
-        example: Answers that say which test it is.
-        persons: A score for each person.
-        everyone: That of all their votes.
+    Args:
+        answers: What people said, by the file that says it; one person or more.
+        left_out: A line for each file that does not count.
     """
-
-    example: Answers
-    persons: tuple[Score, ...]
-    everyone: Score
-
-
-def pooled(answers: Sequence[Answers]) -> Pooled:
-    """The scores of people who took the same test, one or more."""
-    persons = tuple(_score(one.name, [one]) for one in answers)
-    return Pooled(answers[0], persons, _score("all", answers))
-
-
-def report(scores: Pooled, left_out: Sequence[str] = ()) -> str:
-    """The scores as text for the terminal."""
-    example, everyone = scores.example, scores.everyone
-    persons = "1 person" if len(scores.persons) == 1 else f"{len(scores.persons)} people"
-    rule = "told after each vote" if example.feedback else "told nothing during the test"
-    rows = [score.cells() for score in scores.persons]
+    test, *_ = (one.test for one in answers.values())
+    everyone = _score("all", list(answers.values()))
+    persons = "1 person" if len(answers) == 1 else f"{len(answers)} people"
+    rule = "told after each vote" if test.feedback else "told nothing during the test"
+    rows = [_score(name, [one]).cells() for name, one in answers.items()]
     if len(rows) > 1:
         rows.append(everyone.cells())
     notes = [
@@ -106,7 +91,7 @@ def report(scores: Pooled, left_out: Sequence[str] = ()) -> str:
         f"{_verdict(everyone.all)}",
         f"Real images taken for real: {_percent(everyone.real.value)} ({_range(everyone.real)}). Fake images taken for "
         f"fake: {_percent(everyone.generated.value)} ({_range(everyone.generated)}).",
-        _paper(example.data),
+        _paper(test.data),
     ]
     if len(rows) > 1:
         notes.append(
@@ -114,8 +99,7 @@ def report(scores: Pooled, left_out: Sequence[str] = ()) -> str:
             "other people and images may lie further away."
         )
     blocks = [
-        f"{printable(example.data)}, {printable(example.model)}: test {example.test}, {len(example.votes)} images, "
-        f"{persons} {rule}",
+        f"{printable(test.data)}, {printable(test.model)}: test {test.id}, {len(test.truth)} images, {persons} {rule}",
         aligned(HEADINGS, rows),
         "\n".join(textwrap.fill(note, TEXT_WIDTH, subsequent_indent="  ") for note in notes),
     ]
@@ -125,12 +109,12 @@ def report(scores: Pooled, left_out: Sequence[str] = ()) -> str:
 
 
 def _score(name: str, answers: Sequence[Answers]) -> Score:
-    votes = [vote for one in answers for vote in one.votes]
+    votes = [vote for one in answers for vote in one.outcomes]
     return Score(
         name=name,
         real=_share([says for is_real, says in votes if is_real]),
         generated=_share([not says for is_real, says in votes if not is_real]),
-        seconds=statistics.median(value for one in answers for value in one.milliseconds) / 1000,
+        seconds=statistics.median(vote.milliseconds for one in answers for vote in one.votes) / 1000,
     )
 
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -39,7 +40,8 @@ class SpatialResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
-        mean_square = F.avg_pool2d(x.float().square(), kernel_size=5, stride=1, padding=2)
+        square = x.to(torch.promote_types(x.dtype, torch.float32)).square()
+        mean_square = F.avg_pool2d(square, kernel_size=5, stride=1, padding=2)
         return x * (1 + 0.001 * mean_square).pow(-0.75).to(x.dtype)
 
 

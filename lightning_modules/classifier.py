@@ -1,10 +1,10 @@
 """The one base of every classifier: loss, metrics, optimization, evaluation. An architecture adds only its network."""
 
 import copy
-from collections import OrderedDict
+import re
 from collections.abc import Callable
 from datetime import date
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric
+
+from lightning_modules.evaluation_views import Seat, TestViews, negative_log_likelihood, one_view
+from lightning_modules.parameter_groups import parameter_groups, scheduled
 
 
 class Batch(Protocol):
@@ -34,27 +37,6 @@ class Batch(Protocol):
 
 FROM_DATA = ("num_classes", "in_channels", "image_size")
 """Arguments of a network that a data set decides."""
-
-TestViews = Callable[[Callable[[Tensor], Tensor], Any], Tensor]
-"""From a network that gives logits, and images as the DataModule hands them out, to class probabilities."""
-
-
-def one_view(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Class probabilities (B, num_classes) of images (B, C, H, W) as they are."""
-    return network(images).float().softmax(-1)
-
-
-def negative_log_likelihood(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Loss (B,) of class probabilities (B, num_classes), which may be averages and so have no logits."""
-    return -probabilities.gather(1, labels.unsqueeze(1)).squeeze(1).clamp_min(torch.finfo(torch.float32).tiny).log()
-
-
-class Guest(NamedTuple):
-    """Who decides what an evaluation sees of its images; `maps`: evaluation steps also return the last maps."""
-
-    name: str
-    views: TestViews
-    maps: bool
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -79,6 +61,8 @@ class ImageClassifier(LightningModule):
         lr_scheduler_interval: Whether the schedule counts epochs or steps (updates).
         decay_norms_and_biases: Whether weight decay also acts on biases and normalization parameters.
         bias_lr_scale: Factor of the learning rate for biases; 2 in the recipes of cuda-convnet and Caffe.
+        bias_lr: Learning rate of biases, which no schedule changes then, as in the files of AlexNet's authors; null for
+            that of the weights, times bias_lr_scale.
         channels_last: Keep images and weights in NHWC memory order, which is faster with bf16 and on GPUs.
         compile: Compile the network with torch.compile; the keys of checkpoints stay the same.
         weights: Trained weights to start from: a checkpoint of this project, a state dict (.pth, .safetensors), or the
@@ -131,6 +115,7 @@ class ImageClassifier(LightningModule):
         channels_last: bool = False,
         compile: bool = False,
         bias_lr_scale: float = 1.0,
+        bias_lr: float | None = None,
         weights: str | None = None,
     ) -> None:
         super().__init__()
@@ -142,6 +127,8 @@ class ImageClassifier(LightningModule):
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}.")
+        if bias_lr is not None and bias_lr_scale != 1:
+            raise ValueError("bias_lr and bias_lr_scale both decide at what rate biases learn: leave one of them out.")
         # Callables stay out of the checkpoint, which must load with weights_only; a checkpoint needs no other weights.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", *self.start_options], logger=False)
         self.label_smoothing = label_smoothing
@@ -152,11 +139,12 @@ class ImageClassifier(LightningModule):
         self.channels_last = channels_last
         self.compile_network = compile
         self.bias_lr_scale = bias_lr_scale
+        self.bias_lr = bias_lr
         self.start_weights = {} if weights is None else {"weights": weights}
         self.lr_scales: dict[str, float] = {}  # factor of the learning rate, by the first part of a parameter's name
         self.auxiliary_heads = nn.ModuleDict()  # in use only while training, left out of exports
         self.auxiliary_loss_weights: dict[str, float] = {}
-        self._guests: OrderedDict[int, Guest] = OrderedDict()  # of evaluation: none or one
+        self._seat = Seat()
         # Means over images: a sum of zeros and ones is exact in any order, so accuracy is, on any number of ranks.
         self.evaluation = nn.ModuleDict()
         for stage in ("val", "test"):
@@ -190,35 +178,28 @@ class ImageClassifier(LightningModule):
         heads = self.auxiliary_heads.items()
         return {name: head(maps[name]) for name, head in heads if self.auxiliary_loss_weights[name]}
 
+    def adopted(self, state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+        """A state dict from `source` by this network's names, where `torchvision_names` knows them by others.
+
+        Raises:
+            ValueError: In some network, names and shapes alone do not say what the tensors mean.
+        """
+        renamed = {}
+        for name, tensor in state.items():
+            own = name
+            for pattern, replacement in self.torchvision_names:
+                own = re.sub(pattern, replacement, own)
+            renamed[own] = tensor
+        return renamed if len(renamed) == len(state) else state
+
     @property
     def test_views(self) -> TestViews:
         """From this network and images to class probabilities: one view of each image, or what a guest asked for."""
-        return next((guest.views for guest in self._guests.values()), one_view)
+        return self._seat.views
 
     def use_test_views(self, views: TestViews, guest: str, maps: bool = False) -> RemovableHandle:
-        """Evaluate with other views of the images, until the returned handle is removed.
-
-        The one seam for test-time augmentation, which is given the images as the DataModule hands them out. The papers
-        average probabilities, not logits (AlexNet §4.1, VGG §3.2, GoogLeNet §7).
-
-        Args:
-            views: What to evaluate with.
-            guest: Name of the callback that asks, for error messages.
-            maps: Whether evaluation steps also return the `last_maps` of the one view that they look at.
-
-        Raises:
-            ValueError: Another guest has asked already.
-        """
-        for other, *_ in self._guests.values():
-            if other == guest:
-                raise ValueError(f"{guest} is among the callbacks twice: leave one of them out.")
-            raise ValueError(
-                f"{other} and {guest} both decide which views of an image are evaluated: leave {other} out or leave "
-                f"{guest} out."
-            )
-        handle = RemovableHandle(self._guests)
-        self._guests[handle.id] = Guest(guest, views, maps)
-        return handle
+        """Evaluate with other views of the images, until the returned handle is removed; see `Seat.take`."""
+        return self._seat.take(views, guest, maps)
 
     def use_last_maps(self, guest: str) -> RemovableHandle:
         """Have evaluation steps, which then look at one view of each image, also return the last maps.
@@ -329,7 +310,7 @@ class ImageClassifier(LightningModule):
         where a callback asked for them with `use_last_maps`, the last `maps` (n, K, h, w).
         """
         outputs = {"indices": batch.indices, "labels": batch.labels}
-        if any(guest.maps for guest in self._guests.values()):
+        if self._seat.maps:
             outputs["maps"] = self.last_maps(self.arranged(batch.images))
             outputs["probabilities"] = one_view(self.logits_of_maps, outputs["maps"])
         else:
@@ -339,12 +320,13 @@ class ImageClassifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The injected optimizer over `parameter_groups`, with the injected schedule."""
-        optimizer = self.make_optimizer(self.parameter_groups())
-        for group in optimizer.param_groups:
-            group["lr"] *= group["lr_scale"]
-        if self.make_lr_scheduler is None:
+        groups = parameter_groups(
+            self.named_parameters(), self.decay_norms_and_biases, self.lr_scales, self.bias_lr_scale, self.bias_lr
+        )
+        optimizer = self.make_optimizer(groups)
+        scheduler = scheduled(optimizer, self.make_lr_scheduler)
+        if scheduler is None:
             return optimizer
-        scheduler = self.make_lr_scheduler(optimizer)
         monitored = {"monitor": scheduler.monitor} if isinstance(scheduler, ReduceLROnPlateau) else {}
         config = {"scheduler": scheduler, "interval": self.lr_scheduler_interval, **monitored}
         return {"optimizer": optimizer, "lr_scheduler": config}
@@ -352,21 +334,6 @@ class ImageClassifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the network's name into the checkpoint, so that another network refuses it by name."""
         checkpoint["architecture"] = self.architecture
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters by whether they decay and by `lr_scale`, the factor of their learning rate.
-
-        Weights decay; biases and normalization do not, unless `decay_norms_and_biases`.
-        """
-        groups: dict[tuple[bool, float], dict[str, Any]] = {}
-        trained = ((name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad)
-        for name, parameter in trained:
-            exempt = parameter.ndim <= 1 and not self.decay_norms_and_biases
-            scale = next((scale for layer, scale in self.lr_scales.items() if name.startswith(f"{layer}.")), 1.0)
-            scale *= self.bias_lr_scale if name.endswith("bias") else 1.0
-            group = {"params": [], "lr_scale": scale, **({"weight_decay": 0.0} if exempt else {})}
-            groups.setdefault((exempt, scale), group)["params"].append(parameter)
-        return [groups[key] for key in sorted(groups)]
 
     def _evaluation_step(self, stage: str, batch: Batch) -> dict[str, Tensor]:
         outputs = self.evaluated(batch)

@@ -106,7 +106,7 @@ class GoogLeNet(ImageClassifier):
         dropout: Probability of dropping before the last layer; by default 0.4, or 0.2 for torchvision.
         auxiliary_dropout: The same in the auxiliary heads.
         transform_input: Turn images normalized by ImageNet's usual mean and standard deviation into those of range -1
-            to 1, on which torchvision's weights were trained.
+            to 1, on which torchvision's weights were trained. Null does not, and refuses weights in its layout.
         initialization: design: Caffe's for the paper, He's for batch_norm, N(0, 0.01²) for torchvision; kaiming: He's.
         training: Arguments of ImageClassifier.
 
@@ -140,7 +140,7 @@ class GoogLeNet(ImageClassifier):
         image_size: int | None = None,
         dropout: float | None = None,
         auxiliary_dropout: float = 0.7,
-        transform_input: bool = False,
+        transform_input: bool | None = None,
         initialization: Literal["design", "kaiming"] = "design",
         **training: Any,
     ) -> None:
@@ -153,6 +153,8 @@ class GoogLeNet(ImageClassifier):
             dropout = 0.2 if variant == "torchvision" else 0.4
         super().__init__(image_size=image_size or (32 if small else 224), **training)
         self.architecture = "GoogLeNet" if variant == "paper" else f"GoogLeNet {variant.replace('batch_norm', 'BN')}"
+        if transform_input and self.in_channels != 3:
+            raise ValueError("transform_input is for images of 3 channels: leave model.transform_input out.")
         self.transform_input = transform_input
 
         def modules(*names: str) -> dict[str, nn.Module]:
@@ -191,6 +193,20 @@ class GoogLeNet(ImageClassifier):
     def map_weights(self) -> Tensor:
         """Weights (num_classes, 1024) of the last layer."""
         return self.head[1].weight  # type: ignore[return-value]
+
+    def adopted(self, state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+        """As of any network; but torchvision's weights are refused unless it is said which images they want.
+
+        Raises:
+            ValueError: It is not.
+        """
+        adopted = super().adopted(state, source)
+        if self.transform_input is None and "stem.conv1.0.weight" in adopted.keys() - state.keys():
+            raise ValueError(
+                f"{source} is of torchvision's GoogLeNet, whose weights want images from -1 to 1: set "
+                "model.transform_input to true, or to false for weights that were trained on images as they are."
+            )
+        return adopted
 
     def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits, and those of the auxiliary heads 4a and 4d; images of the network's own size."""

@@ -38,4 +38,5 @@ class LocalResponseNorm(nn.Module):
         """(B, channels, H, W) → (B, channels, H, W)."""
         total = F.conv2d(x.square(), self.window.to(x.dtype), groups=self.columns)
         # In bf16 the sum would vanish beside k.
-        return x * (self.k + self.scale * total.float()).pow(-0.75).to(x.dtype)
+        total = total.to(torch.promote_types(x.dtype, torch.float32))
+        return x * (self.k + self.scale * total).pow(-0.75).to(x.dtype)

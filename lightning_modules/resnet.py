@@ -16,12 +16,14 @@ Departures:
       and rounds up. Both give 56x56, one pixel apart.
     - Normalization uses running averages; the authors took the statistics of a large batch after training
       (KaimingHe/deep-residual-networks).
-    - The zeros of shortcut A stand after the channels (facebook/fb.resnet.torch, models/resnet.lua).
+    - The zeros of shortcut A stand after the channels (facebook/fb.resnet.torch, models/resnet.lua). Weights of
+      akamaster/pytorch_resnet_cifar10, which has half of them before, are put into that order; see `zeros_after`.
 """
 
 from datetime import date
 from typing import Any, ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -43,7 +45,7 @@ TORCHVISION_NAMES = (
     (r"\.conv3\.", ".branch.4.0."),
     (r"\.bn3\.", ".branch.4.1."),
     (r"\.downsample\.", ".shortcut."),
-    (r"^fc\.", "head."),
+    (r"^(fc|linear)\.", "head."),
 )
 
 
@@ -167,6 +169,8 @@ class ResNet(ImageClassifier):
             blocks = IMAGENET_STAGES[depth]
             widths = (64, 128, 256, 512)
         self.architecture = _architecture(depth, variant, shortcut)
+        self.shortcut = shortcut
+        self.cifar_widths = widths if cifar else ()
 
         width = widths[0]
         if stem == "imagenet":
@@ -210,6 +214,23 @@ class ResNet(ImageClassifier):
         """Weights (num_classes, channels) of the last layer."""
         return self.head.weight
 
+    def adopted(self, state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+        """As of any network; shortcuts without weights, of which names say nothing, are those of akamaster's layout.
+
+        Raises:
+            ValueError: Shortcuts have no weights, and the layout is none whose zeros are known.
+        """
+        adopted = super().adopted(state, source)
+        known = "stem.0.0.weight" in adopted.keys() - state.keys()
+        if not known or self.shortcut in ("B", "C") or any(".shortcut." in name for name in adopted):
+            return adopted
+        if self.shortcut == "A" and self.cifar_widths and "linear.weight" in state:
+            return zeros_after(adopted, self.cifar_widths)
+        raise ValueError(
+            f"{source} does not say what its shortcuts are, which have no weights (zeros before or after the channels, "
+            f"or none): for {self.architecture}, give a checkpoint or an export of this project."
+        )
+
     def reset_parameters(self, initialization: Literal["fan_in", "fan_out"], zero_init_residual: bool) -> None:
         """He initialization (He et al. 2015, Delving Deep into Rectifiers, §2.2); the last layer keeps PyTorch's."""
         for module in self.modules():
@@ -226,3 +247,35 @@ def _architecture(depth: int, variant: str, shortcut: Shortcut) -> str:
     name = f"ResNet-{depth}" + (" v1.5" if variant == "v1.5" else "")
     usual = "A" if variant == "cifar" else "B"
     return name if shortcut == usual else f"{name} {shortcut}"
+
+
+def zeros_after(state: dict[str, Tensor], widths: tuple[int, ...]) -> dict[str, Tensor]:
+    """The same network with the zeros of shortcut A after the channels, of one with half of them before.
+
+    akamaster/pytorch_resnet_cifar10 (resnet.py, option A) pads both sides. Here the channels of the stage before come
+    first in what a stage hands on, so all that writes or reads it is put into that order; inside a branch none moves.
+
+    Args:
+        state: By the names of this network.
+        widths: Channels of the stages; weights of other widths stay as they are.
+    """
+    moved = dict(state)
+    order = torch.arange(widths[0])
+    for stage, width in enumerate(widths):
+        read = order
+        if stage:
+            before = (width - len(read)) // 2
+            order = torch.cat([before + read, torch.arange(before), torch.arange(before + len(read), width)])
+        for name in [name for name in state if name.startswith(f"stages.{stage}.")]:
+            layer = name.split(".", 3)[3]
+            if layer == "branch.0.0.weight":
+                moved[name] = _in_order(state[name], read if name.startswith(f"stages.{stage}.0.") else order, 1)
+            elif layer.startswith("branch.2.") and state[name].ndim:
+                moved[name] = _in_order(state[name], order, 0)
+    if "head.weight" in state:
+        moved["head.weight"] = _in_order(state["head.weight"], order, 1)
+    return moved
+
+
+def _in_order(tensor: Tensor, order: Tensor, dim: int) -> Tensor:
+    return tensor.index_select(dim, order) if tensor.shape[dim] == len(order) else tensor

@@ -9,10 +9,11 @@ bounded size and raise `UnreadableError`. Above them, a module for each kind of 
 | `config` | config.yaml | `write_config` | `read_config`, `class_name`, `arguments_of` |
 | `summary` | summary.json | `Summary.write` | `Summary.read`; `Summary.of` for the same from another source |
 | `metrics` | metrics.csv | `write_metrics`, `append_row` | `read_metrics` |
+| `curves` | metrics.csv | | `read_history`: the learning curve; `holds_accuracy` |
 | `measures` | measures.json | `add_measurement` | `read_measurements` |
 | `class_errors` | class_errors.json | `ClassErrors.write` | `ClassErrors.read_if_any` |
 | `gradient_flow` | gradient_flow.json | `GradientFlow.write` | `GradientFlow.read_if_any` |
-| `checkpoints` | checkpoints/ | `write_digest` | `best_checkpoints`, `is_verified`, `is_damaged` |
+| `checkpoints` | checkpoints/ | `write_digest`, `CheckpointIndex.write` | `best_checkpoints`, `is_verified` |
 | `weights` | any file of tensors | | `read_weights`, which verifies and runs nothing of it |
 
 The room imports nothing else of this project, and no PyTorch: a table of runs must not wait for it.

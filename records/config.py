@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from records.files import LARGEST_YAML, UnreadableError, read_text, read_yaml, write_whole
+from records.files import UnreadableError, read_yaml, write_whole
 from records.layout import CONFIG
 
 
@@ -19,11 +19,17 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def write_config(directory: Path, text: str) -> None:
-    """Write the config of a run; an earlier one of the same run that differs is kept under another name."""
+    """Write the config of a run; an earlier one of the same run that differs is kept under another name.
+
+    Each file is there as a whole at every instant; a full disk leaves the earlier one in its place.
+    """
     path = directory / CONFIG
-    if path.exists() and _text(path) != text:
+    if path.exists():
+        earlier = path.read_bytes()
+        if earlier == text.encode():
+            return
         others = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
-        path.rename(next(other for other in others if not other.exists()))
+        write_whole(next(other for other in others if not other.exists()), earlier)
     write_whole(path, text)
 
 
@@ -43,10 +49,3 @@ def arguments_of(part: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that a part of a config gives to its class."""
     arguments = part.get("init_args")
     return dict(arguments) if isinstance(arguments, Mapping) else {}
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return read_text(path, LARGEST_YAML)
-    except UnreadableError:
-        return None

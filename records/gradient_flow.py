@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from records.layout import GRADIENT_FLOW
-from records.record import Name, Record
+from records.record import Count, Name, Record
 
 
 class GradientFlow(Record):
@@ -21,7 +21,7 @@ class GradientFlow(Record):
     FILE: ClassVar = GRADIENT_FLOW
     format: Any = 1
     layers: list[Name]
-    steps: list[int]
+    steps: list[Count]
     gradient: list[list[float]]
     gradient_over_weight: list[list[float]] = Field(default_factory=list)
 

@@ -7,8 +7,10 @@ CLASS_ERRORS = "class_errors.json"
 GRADIENT_FLOW = "gradient_flow.json"
 MEASURES = "measures.json"
 SCALING = "scaling.json"
+LOCK = "lock.json"
 
 CHECKPOINTS = "checkpoints"
+CHECKPOINT_INDEX = f"{CHECKPOINTS}/index.json"
 PICTURES = "pictures"
 WANDB = "wandb"
 

@@ -1,14 +1,13 @@
 """measures.json: every figure that was measured of a generator's samples, with the protocol that it was taken by."""
 
-import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, NonNegativeInt, StrictStr
+from pydantic import BeforeValidator, StrictStr
 
 from records.files import UnreadableError, read_json, write_json
 from records.layout import MEASURES
-from records.record import Number, Part, Record, Text, printable
+from records.record import Count, Number, Part, Record, Text, is_measurable, numbers_of, printable
 
 FORMAT = 1
 IDENTITY = ("split", "step", "real_split", "features")
@@ -19,15 +18,10 @@ def _name(value: Any) -> Any:
 
 
 def _finite(value: Any) -> dict[str, float]:
-    """The figures that are finite numbers; one that is not is none."""
+    """The figures that are numbers of any use; others are none."""
     if not isinstance(value, dict):
         raise ValueError("no figures")
-    numbers = {name: number for name, of in value.items() if isinstance(number := _float(of), float)}
-    return {name: number for name, number in numbers.items() if math.isfinite(number)}
-
-
-def _float(value: Any) -> Any:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    return {name: number for name, number in numbers_of(value).items() if is_measurable(number)}
 
 
 Name = Annotated[StrictStr, BeforeValidator(_name)]
@@ -61,11 +55,11 @@ class Measurement(Part):
     """
 
     split: Name
-    epoch: NonNegativeInt
-    step: NonNegativeInt | None = None
+    epoch: Count
+    step: Count | None = None
     real_split: Name
-    real_images: NonNegativeInt
-    samples: NonNegativeInt
+    real_images: Count
+    samples: Count
     features: Features | None
     values: Annotated[dict[str, float], BeforeValidator(_finite)]
 

@@ -4,14 +4,13 @@ A run's files are read with distrust: they may be half-written, of another versi
 do without is None where it is not there or makes no sense; what it cannot do without, it asks for by `required`.
 """
 
-import math
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from records.files import UnreadableError, read_json, write_json
 
@@ -85,7 +84,7 @@ def _texts(value: Any) -> dict[str, str]:
 
 
 def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def _number(value: Any) -> float | None:
@@ -99,12 +98,18 @@ def _number(value: Any) -> float | None:
 
 def _positive(value: Any) -> float | None:
     number = _number(value)
-    return number if number is not None and 0.0 < number < math.inf else None
+    return number if number is not None and is_measurable(number) and number > 0.0 else None
 
 
-def _numbers(value: Any) -> dict[str, float]:
+def numbers_of(value: Any) -> dict[str, float]:
+    """Those values of an object that are numbers."""
     pairs = value.items() if isinstance(value, Mapping) else ()
     return {name: number for name, of in pairs if (number := _number(of)) is not None}
+
+
+def is_measurable(number: float) -> bool:
+    """Whether a number can be one that was measured: figures of any size must not exceed those that can be drawn."""
+    return number == 0.0 or 1e-100 < abs(number) < 1e100
 
 
 def fraction(value: float | None) -> float | None:
@@ -119,13 +124,15 @@ Text = Annotated[str | None, BeforeValidator(lambda value: printable(value) if i
 Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
 """Those values of an object that are strings."""
 Flag = Annotated[bool | None, BeforeValidator(lambda value: value if isinstance(value, bool) else None)]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+"""A whole number that a record cannot do without."""
 Whole = Annotated[int | None, BeforeValidator(_whole)]
-"""A whole number that counts something: not negative."""
+"""A whole number that counts something: not negative, of 63 bits at most."""
 Number = Annotated[float | None, BeforeValidator(_number)]
 """A number, NaN and infinities included."""
 Positive = Annotated[float | None, BeforeValidator(_positive)]
-"""A finite number above zero."""
-Numbers = Annotated[dict[str, float], BeforeValidator(_numbers)]
+"""A number above zero, neither infinite nor beyond all measure."""
+Numbers = Annotated[dict[str, float], BeforeValidator(numbers_of)]
 """Those values of an object that are numbers."""
 OrEmpty = BeforeValidator(lambda value: value if isinstance(value, Mapping | BaseModel) else {})
 """For a part of a record: without any values where it is none."""

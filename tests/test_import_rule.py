@@ -33,7 +33,7 @@ ALLOWED = {
     "comparison": {"comparison", "experiment.wandb_connection"},  # no network: a table must not wait for PyTorch
 }
 SHARED_BY_ARCHITECTURES = {"lightning_modules.classifier", "lightning_modules.local_response_norm"}
-NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "model_card"}
+NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "evaluation_views", "model_card"}
 
 
 def imported(path: Path) -> set[str]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -14,6 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 from torchvision.transforms.functional import to_pil_image
 
+from callbacks.measured_steps import evaluated_split
 from callbacks.pictures import INK, PAPER, publish, stretched
 from lightning_modules.classifier import ImageClassifier
 from records import class_errors as record
@@ -39,15 +40,6 @@ class Outcomes(NamedTuple):
     labels: Tensor
     predicted: Tensor
     probabilities: Tensor
-
-
-class Mistake(NamedTuple):
-    """An image, by its index, that was taken for another class."""
-
-    image: int
-    label: int
-    predicted: int
-    probability: float
 
 
 class EvaluationOutcomes(Metric):
@@ -104,21 +96,16 @@ def most_confused(counts: list[tuple[int, int, int]], pairs: int) -> list[tuple[
     return [(*pair, count) for pair, count in ranked[:pairs]]
 
 
-def surest_mistakes(outcomes: Outcomes, one: int, other: int, most: int) -> list[Mistake]:
+def surest_mistakes(outcomes: Outcomes, one: int, other: int, most: int) -> list[record.Mistake]:
     """Of the images of one class that were taken for the other, and the other way round, the surest mistakes."""
     labels, predicted = outcomes.labels, outcomes.predicted
     wrong = ((labels == one) & (predicted == other)) | ((labels == other) & (predicted == one))
-    found = [Mistake(*row) for row in zip(*(column[wrong].tolist() for column in outcomes), strict=True)]
-    return sorted(found, key=lambda mistake: (-mistake.probability, mistake.image))[:most]
-
-
-@runtime_checkable
-class HasSource(Protocol):
-    """What a loader must have for its mistakes to be drawn; without, only their numbers are written."""
-
-    @property
-    def split(self) -> Any:
-        """Its `batches` gives a batch for each request: indices (B,), and None for an evaluation."""
+    rows = zip(*(column[wrong].tolist() for column in outcomes), strict=True)
+    surest = sorted(rows, key=lambda row: (-row[3], row[0]))[:most]
+    return [
+        record.Mistake(image=image, label=label, predicted=predicted, probability=probability)
+        for image, label, predicted, probability in surest
+    ]
 
 
 class ClassErrors(Callback):
@@ -182,25 +169,24 @@ class ClassErrors(Callback):
         rows = [surest_mistakes(outcomes, one, other, MISTAKES_OF_A_PAIR) for one, other, _ in pairs]
         mistakes = [mistake for row in rows for mistake in row]
         boxes: list[tuple[int, int, int, int] | None] = [None] * len(mistakes)
-        if mistakes and isinstance(loader, HasSource):
-            picture, drawn_at = mistakes_picture(rows, _pictures(loader.split, mistakes), names)
+        split = getattr(loader, "split", None)  # without one, as of a user's own loader, mistakes are not drawn
+        if mistakes and split is not None:
+            picture, drawn_at = mistakes_picture(rows, _pictures(split, mistakes), names)
             boxes = [*drawn_at]
             publish(trainer, PICTURE, picture)
         errors = record.ClassErrors(
-            split="test" if trainer.testing else "val",
+            split=evaluated_split(trainer),
             epoch=trainer.current_epoch if trainer.state.fn == TrainerFn.FITTING else None,
             images=len(outcomes.labels),
             class_names=list(names) if names else None,
             counts=counts,
-            mistakes=[
-                record.Mistake(**mistake._asdict(), place=box) for mistake, box in zip(mistakes, boxes, strict=True)
-            ],
+            mistakes=[mistake.model_copy(update={"place": box}) for mistake, box in zip(mistakes, boxes, strict=True)],
         )
         errors.write(Path(trainer.default_root_dir))
 
 
 def mistakes_picture(
-    rows: Sequence[Sequence[Mistake]], pictures: Sequence[Image.Image], names: Sequence[str] | None
+    rows: Sequence[Sequence[record.Mistake]], pictures: Sequence[Image.Image], names: Sequence[str] | None
 ) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
     """The mistakes, a row for each pair of classes, each with what it is and what it was taken for.
 
@@ -240,7 +226,7 @@ def _shortened(text: str, ending: str, font: Any) -> str:
     return f"{shown}{ending}"
 
 
-def _pictures(source: Any, mistakes: Sequence[Mistake]) -> list[Image.Image]:
+def _pictures(source: Any, mistakes: Sequence[record.Mistake]) -> list[Image.Image]:
     """The images of the mistakes as they are stored, read once more: too few to keep all of an evaluation for them."""
     device = getattr(source, "device", torch.device("cpu"))
     requests = ((torch.tensor([mistake.image], device=device), None) for mistake in mistakes)

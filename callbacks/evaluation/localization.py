@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
+from torchvision.ops import box_iou
 
 LABELS = 5  # that a method may give
 LEAST_OVERLAP = 0.5
@@ -94,15 +95,8 @@ def overlaps(boxes: Tensor, others: Tensor) -> Tensor:
 
     NaN for a box of NaN.
     """
-    boxes, others = boxes.unsqueeze(1), others.unsqueeze(0)
-    first = torch.maximum(boxes[..., :2], others[..., :2])
-    last = torch.minimum(boxes[..., 2:], others[..., 2:])
-    shared = (last - first + 1).clamp_min(0).prod(-1)
-    return shared / (_areas(boxes) + _areas(others) - shared)
-
-
-def _areas(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2:] - boxes[..., :2] + 1).prod(-1)
+    edges = torch.tensor([0, 0, 1, 1], device=boxes.device)  # the last pixels belong to a box
+    return box_iou(boxes + edges, others + edges)
 
 
 def localized(labels: Tensor, boxes: Tensor, true_label: int, true_boxes: Tensor) -> bool:
@@ -121,14 +115,11 @@ def localized(labels: Tensor, boxes: Tensor, true_label: int, true_boxes: Tensor
 class LocalizationErrors(Metric):
     """Images, and those of them that are misclassified and mislocalized: integers, so exact on any number of ranks."""
 
-    images: Tensor
-    misclassified: Tensor
-    mislocalized: Tensor
+    counts: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("images", "misclassified", "mislocalized"):
-            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, labels: Tensor, boxes: Tensor, true_labels: Tensor, true_boxes: Sequence[Tensor]) -> None:
         """Count images.
@@ -148,10 +139,8 @@ class LocalizationErrors(Metric):
             )
         right = (labels == true_labels.unsqueeze(1)).any(1)
         found = sum(map(localized, labels, boxes, true_labels.tolist(), true_boxes))
-        self.images += len(labels)
-        self.misclassified += int((~right).sum())
-        self.mislocalized += len(labels) - found
+        self.counts += torch.tensor([len(labels), int((~right).sum()), len(labels) - found], device=self.counts.device)
 
     def compute(self) -> Tensor:
         """Counts (3,): images, misclassified, mislocalized."""
-        return torch.stack([self.images, self.misclassified, self.mislocalized])
+        return self.counts

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
-from torchvision.transforms.functional import to_pil_image
 
 from callbacks.evaluation.localization import (
     LABELS,
@@ -24,9 +23,9 @@ from callbacks.evaluation.localization import (
     maps_of_classes,
     overlaps,
 )
-from callbacks.inside.class_activation_maps import STRENGTH, colored
-from callbacks.measured_steps import image_classifier
-from callbacks.pictures import name_of_class, publish, side_by_side, stretched
+from callbacks.inside.class_activation_maps import overlaid
+from callbacks.measured_steps import evaluated_split, image_classifier, log_evaluation
+from callbacks.pictures import name_of_class, publish, side_by_side
 from datamodules.imagenet.bounding_boxes import Boxes
 from datamodules.photographs.data_module import Photograph
 from lightning_modules.classifier import ImageClassifier
@@ -142,12 +141,16 @@ class ObjectLocalization(Callback):
         if missing > 0 and trainer.is_global_zero:
             # Of the few that are drawn, the map is that of the predicted class, right or wrong.
             images, predicted = batch.images[batch.labels >= 0][:missing], ranking[:missing, 0]
-            drawn_maps = _enlarged_maps(maps[:missing], weights, predicted, size)
-            names = [name_of_class(trainer, label) for label in predicted.tolist()]
-            shown = zip(
-                names, images, drawn_maps, predicted.tolist(), labels.tolist(), photographs, true_boxes, strict=False
-            )
-            self._examples += [self._example(*columns) for columns in shown]
+            for row, activation_map in enumerate(_enlarged_maps(maps[:missing], weights, predicted, size)):
+                box, view = box_of_map(activation_map, self.threshold), photographs[row].view
+                found = torch.tensor([in_photograph(box, size, view)], dtype=torch.float64)
+                overlap = float(overlaps(found, true_boxes[row]).max())
+                shown = [in_view(true_box, size, view) for true_box in true_boxes[row].tolist()]
+                picture = localization_picture(images[row], activation_map, shown, box)
+                right = "right" if predicted[row] == labels[row] else "wrong"
+                self._examples.append(
+                    (f"{name_of_class(trainer, int(predicted[row]))} ({right}), {overlap:.0%}", picture)
+                )
 
     on_test_batch_end = on_validation_batch_end
 
@@ -155,13 +158,11 @@ class ObjectLocalization(Callback):
         """Log the errors and draw."""
         if self._seat is None:
             return
-        prefix = "test" if trainer.testing else "val"
         images, misclassified, mislocalized = self._errors.compute().tolist()
         if not images:
             return
-        for name, count in (("classification_error", misclassified), ("localization_error", mislocalized)):
-            # All ranks have the same value already; their maximum is that value, to the bit.
-            pl_module.log(f"{prefix}/{name}", count / images, sync_dist=True, reduce_fx="max")
+        prefix, values = evaluated_split(trainer), {"classification_error": misclassified / images}
+        log_evaluation(trainer, pl_module, values | {"localization_error": mislocalized / images})
         rank_zero_info(
             f"Localization by class activation maps ({images:,} images): {prefix}/localization_error "
             f"{mislocalized / images:.2%}, {prefix}/classification_error {misclassified / images:.2%}."
@@ -192,24 +193,6 @@ class ObjectLocalization(Callback):
             ) from None
         return torch.from_numpy(boxes.scaled_to(photograph.width, photograph.height))
 
-    def _example(
-        self,
-        name: str,
-        image: Tensor,
-        activation_map: NDArray[np.float32],
-        predicted: int,
-        label: int,
-        photograph: Photograph,
-        true_boxes: Tensor,
-    ) -> tuple[str, Image.Image]:
-        height, width = image.shape[-2:]
-        box = box_of_map(activation_map, self.threshold)
-        found = torch.tensor([in_photograph(box, (height, width), photograph.view)], dtype=torch.float64)
-        shown = [in_view(true_box, (height, width), photograph.view) for true_box in true_boxes.tolist()]
-        picture = localization_picture(image, activation_map, shown, box)
-        right, overlap = "right" if predicted == label else "wrong", float(overlaps(found, true_boxes).max())
-        return f"{name} ({right}), {overlap:.0%}", picture
-
 
 def _enlarged_maps(
     maps: Tensor, weights: Tensor, classes: Tensor, size: tuple[int, ...]
@@ -234,12 +217,9 @@ def localization_picture(
         true_boxes: Left, top, right and bottom edge, in pixels of the image.
         predicted_box: Likewise.
     """
-    strength = torch.from_numpy(activation_map)
-    strength = (strength / strength.max().clamp_min(1e-12)).clamp(0, 1)
-    mixed = stretched(image).mean(0, keepdim=True) * (1 - STRENGTH) + colored(strength) * STRENGTH
     scale = max(1, round(SIDE / image.shape[-1]))
     size = (scale * image.shape[-1], scale * image.shape[-2])
-    picture = to_pil_image(mixed).resize(size, Image.Resampling.NEAREST)
+    picture = overlaid(image, torch.from_numpy(activation_map), size)
     draw = ImageDraw.Draw(picture)
     for box in true_boxes:
         _outline(draw, [scale * edge for edge in box], TRUE, width=4)

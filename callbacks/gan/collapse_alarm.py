@@ -6,7 +6,6 @@ Methods for Training GANs, §2) explain the second: a discriminator that is alwa
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -36,47 +35,6 @@ class Check(NamedTuple):
     loss: float | None = None
     accuracy_real: float | None = None
     accuracy_fake: float | None = None
-
-
-@dataclass(frozen=True)
-class CollapseRule:
-    """What counts as a collapse, if it is so in several checks in a row; see `CollapseAlarm`."""
-
-    checks: int = 5
-    diversity_share: float = 0.3
-    loss: float = 0.01
-    accuracy: float = 0.999
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        if self.checks < 1:
-            raise ValueError(f"CollapseAlarm.checks must be at least 1, not {self.checks}.")
-        for name in ("diversity_share", "loss", "accuracy"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"CollapseAlarm.{name} must lie between 0 and 1: {value} does not.")
-
-    def seen(self, history: Sequence[Check]) -> list[str]:
-        """What of the latest checks is a collapse, a clause each with its numbers; empty if nothing is."""
-        if len(history) < self.checks:
-            return []
-        latest, last = history[-self.checks :], history[-1]
-        found = []
-        if all(_below_share(check, self.diversity_share) for check in latest):
-            assert last.diversity is not None and last.real_diversity  # noqa: PT018
-            share = last.diversity / last.real_diversity
-            found.append(
-                f"the samples differ by {last.diversity:.3g} from each other, {share:.0%} of what real images do "
-                f"({last.real_diversity:.3g}; alarm below {self.diversity_share:.0%})"
-            )
-        if all(check.loss is not None and abs(check.loss) < self.loss for check in latest):
-            found.append(f"the discriminator's loss is {last.loss:.2g} (alarm below {self.loss:.2g})")
-        if all(_least_accuracy(check) >= self.accuracy for check in latest):
-            found.append(
-                f"the discriminator is right on {last.accuracy_real:.1%} of real and {last.accuracy_fake:.1%} of fake "
-                f"images (alarm from {self.accuracy:.1%})"
-            )
-        return found
 
 
 def _below_share(check: Check, share: float) -> bool:
@@ -127,14 +85,19 @@ class CollapseAlarm(Callback):
         seed: int = 0,
         stop: bool = False,
     ) -> None:
-        for name, value, least in (("every_n_steps", every_n_steps, 1), ("skip_steps", skip_steps, 0)):
-            if value < least:
-                raise ValueError(f"CollapseAlarm.{name} must be at least {least}, not {value}.")
-        if samples < 2:
-            raise ValueError(f"CollapseAlarm.samples must be at least 2, which are compared, not {samples}.")
-        self.rule = CollapseRule(checks, diversity_share, loss, accuracy)
+        least = {"every_n_steps": (every_n_steps, 1), "checks": (checks, 1), "skip_steps": (skip_steps, 0)}
+        for name, (value, lowest) in (least | {"samples": (samples, 2)}).items():
+            if value < lowest:
+                raise ValueError(f"CollapseAlarm.{name} must be at least {lowest}, not {value}.")
+        for name, share in {"diversity_share": diversity_share, "loss": loss, "accuracy": accuracy}.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"CollapseAlarm.{name} must lie between 0 and 1: {share} does not.")
         self.every_n_steps = every_n_steps
+        self.checks = checks
         self.skip_steps = skip_steps
+        self.diversity_share = diversity_share
+        self.loss = loss
+        self.accuracy = accuracy
         self.samples = samples
         self.seed = seed
         self.stop = stop
@@ -159,19 +122,41 @@ class CollapseAlarm(Callback):
             return
         self._step = step
         check = self._check(trainer, pl_module, batch.images, step)
-        self.history = [*self.history, check][-self.rule.checks :]
+        self.history = [*self.history, check][-self.checks :]
         for name, value in (("diversity", check.diversity), ("diversity_of_real", check.real_diversity)):
             if value is not None:
                 pl_module.log(f"train/{name}", value)  # the same on all ranks
-        found = self.rule.seen(self.history)
+        found = self.collapses(self.history)
         if found and not self.has_warned:
             self.has_warned = True
             end = "the training ends here" if self.stop else "it goes on"
             rank_zero_warn(
-                f"The GAN has collapsed, by {self.rule.checks} checks until step {step}: {'; '.join(found)}; {end}."
+                f"The GAN has collapsed, by {self.checks} checks until step {step}: {'; '.join(found)}; {end}."
             )
         if found and self.stop:
             trainer.should_stop = True
+
+    def collapses(self, history: Sequence[Check]) -> list[str]:
+        """What of the latest checks is a collapse, a clause each with its numbers; empty if nothing is."""
+        if len(history) < self.checks:
+            return []
+        latest, last = history[-self.checks :], history[-1]
+        found = []
+        if all(_below_share(check, self.diversity_share) for check in latest):
+            assert last.diversity is not None and last.real_diversity  # noqa: PT018
+            share = last.diversity / last.real_diversity
+            found.append(
+                f"the samples differ by {last.diversity:.3g} from each other, {share:.0%} of what real images do "
+                f"({last.real_diversity:.3g}; alarm below {self.diversity_share:.0%})"
+            )
+        if all(check.loss is not None and abs(check.loss) < self.loss for check in latest):
+            found.append(f"the discriminator's loss is {last.loss:.2g} (alarm below {self.loss:.2g})")
+        if all(_least_accuracy(check) >= self.accuracy for check in latest):
+            found.append(
+                f"the discriminator is right on {last.accuracy_real:.1%} of real and {last.accuracy_fake:.1%} of fake "
+                f"images (alarm from {self.accuracy:.1%})"
+            )
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """The latest checks, which a resumed run continues."""

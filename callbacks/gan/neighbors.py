@@ -10,14 +10,20 @@ images?
 
 Kynkäänniemi et al. 2019: Improved Precision and Recall Metric for Assessing Generative Models; Naeem et al. 2020:
 Reliable Fidelity and Diversity Metrics for Generative Models. An outlier among the real images has a large ball, which
-lets in any sample; density and coverage mind this less. A ball includes its edge, as in both papers. Radii shrink with
-the number of images, so only figures from equally many can be compared.
+lets in any sample; density and coverage mind this less. A ball includes its edge, as in both papers, and an image is on
+it if rounding alone keeps its distance from being the radius. Radii shrink with the number of images, so only figures
+from equally many can be compared.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from callbacks.gan.distances import squared_distances
+
+ROUNDING = 1e-12
+"""Largest error of a squared distance in float64, as a part of the largest squared distances from the center."""
 
 
 def squared_radii(features: Tensor, k: int) -> Tensor:
@@ -28,11 +34,21 @@ def squared_radii(features: Tensor, k: int) -> Tensor:
     """
     if not 1 <= k < len(features):
         raise ValueError(f"{len(features)} images do not have {k} neighbors each: take more images.")
+    features = features.double()
     radii = features.new_empty(len(features), k)
     for rows, distances in squared_distances(features, features):
         distances[torch.arange(len(distances)), torch.arange(rows.start, rows.stop)] = torch.inf
         radii[rows] = distances.topk(k, largest=False, sorted=True).values
     return radii
+
+
+def _least_distances(first: Tensor, second: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """As `squared_distances`, in float64 and less what rounding can have added: no equal distance is above another."""
+    first, second = first.double(), second.double()
+    center = second.mean(0)
+    slack = ROUNDING * sum((features - center).square().sum(1).max() for features in (first, second))
+    for rows, distances in squared_distances(first, second):
+        yield rows, distances - slack
 
 
 def precision_and_recall(
@@ -52,7 +68,7 @@ def precision_and_recall(
     of_real, of_fake = radii if radii is not None else (squared_radii(real, k), squared_radii(fake, k))
     in_real = torch.zeros(len(fake), dtype=torch.bool, device=fake.device)
     in_fake = torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    for rows, distances in squared_distances(fake, real):
+    for rows, distances in _least_distances(fake, real):
         in_real[rows] = (distances <= of_real[:, k - 1]).any(1)
         in_fake |= (distances <= of_fake[rows, k - 1, None]).any(0)
     return float(in_real.double().mean()), float(in_fake.double().mean())
@@ -78,7 +94,7 @@ def density_and_coverage(
     radii = (squared_radii(real, k) if real_radii is None else real_radii)[:, k - 1]
     covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
     inside = 0
-    for _, distances in squared_distances(fake, real):
+    for _, distances in _least_distances(fake, real):
         hits = distances <= radii
         inside += int(hits.sum())
         covered |= hits.any(0)

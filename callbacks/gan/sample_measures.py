@@ -13,6 +13,7 @@ from callbacks.gan.distances import bias_warning
 from callbacks.gan.feature_spaces import FeatureSpace, InceptionFeatures, read_classifier
 from callbacks.gan.measures import MEASURES, OF_PIXELS, ImageSet, MeasureName, measured
 from callbacks.gan.pixels import as_bytes
+from callbacks.measured_steps import evaluated_split, log_evaluation
 from records.measures import add_measurement
 
 INCEPTION = "inception"
@@ -78,11 +79,10 @@ class SampleMeasures(Callback):
                 "SampleMeasures compares images in the features of a network: set features to inception, or to the run "
                 "of a classifier."
             )
-        for name, value, least in (("images", images, 2), ("every_n_epochs", every_n_epochs, 1)):
-            if value < least:
-                raise ValueError(f"SampleMeasures.{name} must be at least {least}, not {value}.")
-        if batch_size < 1:
-            raise ValueError(f"SampleMeasures.batch_size must be at least 1, not {batch_size}.")
+        least = {"images": (images, 2), "every_n_epochs": (every_n_epochs, 1), "batch_size": (batch_size, 1)}
+        for name, (value, lowest) in least.items():
+            if value < lowest:
+                raise ValueError(f"SampleMeasures.{name} must be at least {lowest}, not {value}.")
         if real_split not in ("evaluated", "train"):
             raise ValueError(f"SampleMeasures.real_split must be evaluated or train, not {real_split}.")
         self.features = features
@@ -132,7 +132,7 @@ class SampleMeasures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the real images, the first time."""
-        wanted = self.real_split != "train" and _split(trainer) not in self._real and not dataloader_idx
+        wanted = self.real_split != "train" and evaluated_split(trainer) not in self._real and not dataloader_idx
         if wanted and self._is_due(trainer):
             counted = batch.labels >= 0
             self._collected.append((as_bytes(batch.images[counted]), batch.indices[counted].cpu()))
@@ -142,7 +142,7 @@ class SampleMeasures(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, if it is time."""
         if self._is_due(trainer):
-            self._measure(trainer, pl_module, _split(trainer))
+            self._measure(trainer, pl_module, evaluated_split(trainer))
 
     on_test_epoch_end = on_validation_epoch_end
 
@@ -176,30 +176,27 @@ class SampleMeasures(Callback):
         values, failure = trainer.strategy.broadcast((values, failure))
         if failure is not None:
             raise ValueError(failure)
-        for name, value in values.items():
-            # All ranks have the same value already; their maximum is that value, to the bit.
-            pl_module.log(f"{split}/{name}", value, sync_dist=True, reduce_fx="max")
+        log_evaluation(trainer, pl_module, values)
 
     def _gather(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Bring the real images of all ranks together, in the order of the split, whatever their number."""
         if split in self._real:
             return
         if self.real_split == "train":
-            if trainer.is_global_zero:
-                batches = trainer.datamodule.plain_training_loader()  # type: ignore[attr-defined]
-                self._keep(pl_module, split, torch.cat([batch.images.cpu() for batch in batches]))
-            return
-        if not self._collected:
+            if not trainer.is_global_zero:
+                return
+            batches = trainer.datamodule.plain_training_loader()  # type: ignore[attr-defined]
+            images = torch.cat([batch.images.cpu() for batch in batches])
+        elif self._collected:
+            images, indices = (torch.cat(parts) for parts in zip(*self._collected, strict=True))
+            self._collected = []
+            if trainer.world_size > 1:
+                images, indices = (
+                    torch.cat(gather_all_tensors(part.to(pl_module.device))).cpu() for part in (images, indices)
+                )
+            images = images[indices.argsort()]
+        else:
             raise ValueError("SampleMeasures has no real images to compare with: set limit_val_batches above 0.")
-        images, indices = (torch.cat(parts) for parts in zip(*self._collected, strict=True))
-        self._collected = []
-        if trainer.world_size > 1:
-            images, indices = (
-                torch.cat(gather_all_tensors(part.to(pl_module.device))).cpu() for part in (images, indices)
-            )
-        self._keep(pl_module, split, images[indices.argsort()])
-
-    def _keep(self, pl_module: LightningModule, split: str, images: Tensor) -> None:
         self._real[split] = ImageSet(images, self._space, pl_module.device, self.batch_size)
 
     @torch.no_grad()
@@ -220,27 +217,17 @@ class SampleMeasures(Callback):
             warning = "fid" in self.measures and bias_warning(len(real), len(fake), real.features.shape[1])
             if warning:
                 rank_zero_warn(warning)
-            directory = Path(trainer.default_root_dir)
-            add_measurement(directory, self._measurement(trainer, split, len(real), len(fake), values))
+            measurement = {
+                "split": split,
+                "epoch": trainer.current_epoch,
+                "step": trainer.global_step,
+                "data": getattr(getattr(trainer, "datamodule", None), "name", None),
+                "real_split": self.real_split,
+                "real_images": len(real),
+                "samples": len(fake),
+                "seed": self.seed,
+                "features": None if self._space is None else self._space.description(),
+                "values": values,
+            }
+            add_measurement(Path(trainer.default_root_dir), measurement)
         return values
-
-    def _measurement(
-        self, trainer: Trainer, split: str, real: int, fake: int, values: dict[str, float]
-    ) -> dict[str, Any]:
-        data = getattr(trainer, "datamodule", None)
-        return {
-            "split": split,
-            "epoch": trainer.current_epoch,
-            "step": trainer.global_step,
-            "data": getattr(data, "name", None),
-            "real_split": self.real_split,
-            "real_images": real,
-            "samples": fake,
-            "seed": self.seed,
-            "features": None if self._space is None else self._space.description(),
-            "values": values,
-        }
-
-
-def _split(trainer: Trainer) -> str:
-    return "test" if trainer.testing else "val"

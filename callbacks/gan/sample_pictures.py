@@ -142,18 +142,15 @@ def nearest(samples: Tensor, training_images: Any, count: int = 3) -> Tensor:
     Returns:
         Nearest first. Shape (N, count, C, H, W).
     """
-    best = samples.new_full((len(samples), count), torch.inf)
+    best = torch.full((len(samples), count), torch.inf, device=samples.device)
     found = samples.new_zeros(len(samples), count, *samples.shape[1:])
+    rows = torch.arange(len(samples), device=samples.device).unsqueeze(1)
     for images in training_images:
         distances = torch.cdist(samples.flatten(1).float(), images.flatten(1).float())
-        every = torch.cat((best, distances), dim=1)
-        best, ranks = every.topk(count, largest=False)
-        candidates = images.to(found.dtype)
-        old = ranks < count
-        picked = candidates[(ranks - count).clamp_min(0)]
-        rows = torch.arange(len(samples), device=samples.device).unsqueeze(1)
-        kept = found[rows, ranks.clamp_max(count - 1)]
-        found = torch.where(old.view(*old.shape, 1, 1, 1), kept, picked)
+        near, places = distances.topk(min(count, len(images)), largest=False)
+        candidates = torch.cat((found, images[places].to(found.dtype)), dim=1)
+        best, ranks = torch.cat((best, near), dim=1).topk(count, largest=False)
+        found = candidates[rows, ranks]
     return found
 
 

@@ -68,12 +68,13 @@ def weighted_maps(activations: Tensor, gradient: Tensor) -> Tensor:
     return (activations * gradient.mean((2, 3), keepdim=True)).sum(1).relu()
 
 
-def overlaid(image: Tensor, activation_map: Tensor) -> Image.Image:
-    """An image (C, H, W) of any range, gray or color, with its map (H, W) laid over it."""
-    image = stretched(image).mean(0, keepdim=True).expand(3, -1, -1)  # in gray, so that color means the map
-    heat = activation_map.cpu() / activation_map.max().clamp_min(1e-12).cpu()
-    mixed = image * (1 - STRENGTH) + colored(heat) * STRENGTH
-    return to_pil_image(mixed.clamp(0, 1)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+def overlaid(image: Tensor, activation_map: Tensor, size: tuple[int, int] = (SIDE, SIDE)) -> Image.Image:
+    """An image (C, H, W) of any range, gray or color, with its map (H, W), as far as it is positive, laid over it."""
+    activation_map = activation_map.cpu()
+    heat = (activation_map / activation_map.max().clamp_min(1e-12)).clamp(0, 1)
+    gray = stretched(image).mean(0, keepdim=True)  # so that color means the map
+    mixed = gray * (1 - STRENGTH) + colored(heat) * STRENGTH
+    return to_pil_image(mixed.clamp(0, 1)).resize(size, Image.Resampling.NEAREST)
 
 
 def colored(values: Tensor) -> Tensor:

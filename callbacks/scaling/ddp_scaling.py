@@ -241,7 +241,7 @@ class DDPScaling(Callback):
     def _announce(self, trainer: Trainer, per_device: int, accumulated: int) -> None:
         global_batch_size = trainer.world_size * per_device * accumulated
         groups = [optimizer.param_groups[0] for optimizer in trainer.optimizers]
-        declared = [_base_rate(group, group.get("initial_lr", group["lr"])) for group in groups]
+        declared = [_first_rate(group) for group in groups]
         rates = ", ".join(f"{lr:g} → {lr * self.scale:g}" for lr in declared)
         warmup = f" after {self.warmup_steps} steps of warm-up" if self.scale > 1 and self.warmup_steps else ""
         rank_zero_info(
@@ -262,3 +262,9 @@ class DDPScaling(Callback):
 def _base_rate(group: dict[str, Any], lr: Any) -> float:
     """A group's rate without the factor that a network gives to some of its layers."""
     return float(lr) / (group.get("lr_scale", 1.0) or 1.0)
+
+
+def _first_rate(group: dict[str, Any]) -> float:
+    """The declared rate before the first update, without that factor, which not every schedule is shown."""
+    initial = group.get("initial_lr", group["lr"])
+    return float(initial) if "declared_lr" in group else _base_rate(group, initial)

@@ -45,23 +45,16 @@ def paired_gain(won: int, lost: int, count: int, quantile: float = NORMAL_QUANTI
 class PairedCounts(Metric):
     """Images by whether the first and the second predictor are right: integers, so exact on any number of ranks."""
 
-    both: Tensor
-    only_first: Tensor
-    only_second: Tensor
-    neither: Tensor
+    counts: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("both", "only_first", "only_second", "neither"):
-            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(4, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, first: Tensor, second: Tensor) -> None:
         """Count images by two tensors (N,) that say who is right."""
-        self.both += (first & second).sum()
-        self.only_first += (first & ~second).sum()
-        self.only_second += (~first & second).sum()
-        self.neither += (~first & ~second).sum()
+        self.counts += torch.stack([first & second, first & ~second, ~first & second, ~first & ~second]).sum(1)
 
     def compute(self) -> Tensor:
         """Counts (4,): both right, only the first, only the second, neither."""
-        return torch.stack([self.both, self.only_first, self.only_second, self.neither])
+        return self.counts

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric
 
+from callbacks.measured_steps import evaluated_split, log_evaluation
 from callbacks.test_time.paired_gain import PairedCounts, paired_gain
 from callbacks.test_time.view_averaging import ViewAverage
 from callbacks.test_time.views import PROTOCOLS, ProtocolName, View, central_crop, views_of
@@ -41,8 +42,9 @@ class TestTimeAugmentation(Callback):
 
     Args:
         protocol: Views that are averaged: flip, 2; translations, 6 by one pixel, for small images (airbench);
-            ten_crops (AlexNet); vgg_dense or vgg_crops, whole images or 50 crops, at each of three sizes;
-            vgg_dense_and_crops, both; googlenet_crops, 144; resnet_dense, whole images at five sizes.
+            ten_crops of the central square (AlexNet); ten_crops_of_all, of the whole image (torchvision); vgg_dense or
+            vgg_crops, whole images or 50 crops, at each of three sizes; vgg_dense_and_crops, both; googlenet_crops,
+            144; resnet_dense, whole images at five sizes.
         sides: Shorter sides, in pixels, that images are resized to; by default those of the protocol's paper.
         flips: Whether mirror images are among the views.
         padding: What is beyond the border of a shifted image: zeros, which are black, as when training; reflect, as in
@@ -138,7 +140,7 @@ class TestTimeAugmentation(Callback):
         """Log and say what the views gained."""
         if self._average is None:
             return
-        prefix = "test" if trainer.testing else "val"
+        prefix = evaluated_split(trainer)
         values = {"loss_single_view": float(self._metrics["loss"].compute())}  # type: ignore[operator]
         sentence = ""
         for name in ("acc1", "acc5"):
@@ -155,9 +157,7 @@ class TestTimeAugmentation(Callback):
                     f"images): {prefix}/acc1 {(both + lost) / count:.2%} → {(both + won) / count:.2%}, a gain of "
                     f"{100 * gain.value:+.2f} points (95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f})."
                 )
-        for name, value in values.items():
-            # All ranks have the same value already; their maximum is that value, to the bit.
-            pl_module.log(f"{prefix}/{name}", value, sync_dist=True, reduce_fx="max")
+        log_evaluation(trainer, pl_module, values)
         rank_zero_info(sentence)
 
     on_test_epoch_end = on_validation_epoch_end

@@ -54,11 +54,13 @@ class Part:
 
     Attributes:
         view: Which view.
+        single: Whether it shows what an ordinary evaluation sees.
         rows: Indices of the images in the batch. Shape (n,).
         windows: What was cut out of them. Shape (n, C, h, w).
     """
 
     view: View
+    single: bool
     rows: Tensor
     windows: Tensor
 
@@ -85,8 +87,7 @@ class ViewAverage:
         black: Sequence[float] | None = None,
     ) -> None:
         self.single = replace(single, weight=0.0)
-        extra = [] if any(self._is_single(view) for view in views) else [self.single]
-        self.views = [*extra, *views]
+        self.views = [self.single, *views]
         self.size = size
         self.average = average
         self.black = black
@@ -106,13 +107,15 @@ class ViewAverage:
             for part, own in zip(parts, logits.split([len(part.rows) for part in parts]), strict=True):
                 scores = own.softmax(-1) if self.average == "probabilities" else own
                 total[part.rows] += part.view.weight * scores
-                if self._is_single(part.view):
+                if part.single:
                     single[part.rows] = own.softmax(-1)
         self.single_probabilities = single
         return total if self.average == "probabilities" else total.softmax(-1)
 
-    def _is_single(self, view: View) -> bool:
-        return replace(view, weight=0.0) == self.single
+    def _is_single(self, view: View, height: int, width: int) -> bool:
+        """Whether a view shows the same of such an image as the single one."""
+        shown, single = ((it.side, it.flip, it.resized, it.window(height, width)) for it in (view, self.single))
+        return shown == single
 
     def _parts(self, images: Images) -> Iterator[Part]:
         """Views of images of the same size together, so that they are cut out with one operation."""
@@ -121,7 +124,9 @@ class ViewAverage:
             if view.side not in groups:
                 groups[view.side] = _by_size(images if isinstance(images, Tensor) else images[view.side])  # type: ignore[index]
             for rows, stacked in groups[view.side]:
-                yield Part(view, rows, cut(stacked, view, self.black))
+                shape = stacked.shape[-2:]
+                if view.weight or not any(self._is_single(other, *shape) for other in self.views[1:]):
+                    yield Part(view, self._is_single(view, *shape), rows, cut(stacked, view, self.black))
 
     def _batches(self, parts: Iterator[Part]) -> Iterator[list[Part]]:
         """Parts of one size, as many as go into one forward pass."""
@@ -133,7 +138,7 @@ class ViewAverage:
                 queue = waiting.setdefault(shape, [])
                 if queue and sum(len(part.rows) for part in queue) + len(rows) > limit:
                     yield waiting.pop(shape)
-                waiting.setdefault(shape, []).append(Part(whole.view, rows, windows))
+                waiting.setdefault(shape, []).append(Part(whole.view, whole.single, rows, windows))
         yield from waiting.values()
 
     def _limit(self, shape: torch.Size) -> int:

@@ -1,28 +1,20 @@
 """Which views of an image the papers average over at test time: boxes and flips, as pure rules."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 ProtocolName = Literal[
     "flip",
     "translations",
     "ten_crops",
+    "ten_crops_of_all",
     "vgg_dense",
     "vgg_crops",
     "vgg_dense_and_crops",
     "googlenet_crops",
     "resnet_dense",
 ]
-
-
-class Window(NamedTuple):
-    """A box in an image, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
 
 
 @dataclass(frozen=True)
@@ -49,8 +41,8 @@ class View:
     flip: bool = False
     weight: float = 1.0
 
-    def window(self, height: int, width: int) -> Window:
-        """What is cut out of an image of `height` and `width`, before it is resized or mirrored."""
+    def window(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Top, left, height and width of what is cut out of an image, before it is resized or mirrored."""
         top = left = 0
         if self.square is not None:
             length = min(height, width)
@@ -61,7 +53,7 @@ class View:
             top += _offset(row, height - self.size)
             left += _offset(column, width - self.size)
             height = width = self.size
-        return Window(top + self.shift[0], left + self.shift[1], height, width)
+        return top + self.shift[0], left + self.shift[1], height, width
 
     @property
     def resized(self) -> bool:
@@ -75,13 +67,13 @@ class Protocol:
 
     Attributes:
         source: Where the protocol is from.
-        views: The views, not mirrored, of a network for `size` pixels, at one shorter side or of images as they are.
+        views: The views, not mirrored; `views_of` adds the side of the image and the size of what is cut out.
         sides: Shorter sides of the paper; empty if images are taken as they are.
         any_size: Whether the network must take whole images of any size.
     """
 
     source: str
-    views: Callable[[int, int | None], Sequence[View]]
+    views: Sequence[View]
     sides: tuple[int, ...] = ()
     any_size: bool = False
 
@@ -89,7 +81,16 @@ class Protocol:
 MIDDLE = (0.5, 0.5)
 FIVE_POSITIONS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), MIDDLE)
 FIVE_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
-GRID = tuple((row, column) for row in FIVE_STEPS for column in FIVE_STEPS)
+WHOLE_IMAGE = (View(),)
+TRANSLATIONS = (View(weight=2), View(shift=(-1, -1)), View(shift=(1, 1)))
+FIVE_CROPS = tuple(View(position=position) for position in FIVE_POSITIONS)
+FIVE_CROPS_OF_THE_SQUARE = tuple(replace(crop, square=0.5) for crop in FIVE_CROPS)
+GRID = tuple(View(position=(row, column)) for row in FIVE_STEPS for column in FIVE_STEPS)
+WHOLE_IMAGE_AND_GRID = (View(weight=len(GRID)), *GRID)  # as much for the one as for the other together
+# Of each square, its corners and middle, and the square itself made smaller.
+THREE_SQUARES = tuple(
+    View(square=square, position=position) for square in (0.0, 0.5, 1.0) for position in (*FIVE_POSITIONS, None)
+)
 
 
 def central_crop(size: int, side: int | None) -> View:
@@ -97,47 +98,22 @@ def central_crop(size: int, side: int | None) -> View:
     return View() if side is None else View(side, position=MIDDLE, size=size)
 
 
-def _translations(size: int, side: int | None) -> list[View]:
-    return [View(weight=2), View(shift=(-1, -1)), View(shift=(1, 1))]
-
-
-def _five_crops(size: int, side: int | None) -> list[View]:
-    return [View(side, position=position, size=size) for position in FIVE_POSITIONS]
-
-
-def _whole_image(size: int, side: int | None) -> list[View]:
-    return [View(side)]
-
-
-def _grid(size: int, side: int | None) -> list[View]:
-    return [View(side, position=position, size=size) for position in GRID]
-
-
-def _whole_image_and_grid(size: int, side: int | None) -> list[View]:
-    return [View(side, weight=len(GRID)), *_grid(size, side)]  # as much for the one as for the other together
-
-
-def _three_squares(size: int, side: int | None) -> list[View]:
-    """Of each square, its corners and middle, and the square itself made smaller."""
-    positions: list[tuple[float, float] | None] = [*FIVE_POSITIONS, None]
-    return [View(side, square, position, size) for square in (0.0, 0.5, 1.0) for position in positions]
-
-
 PROTOCOLS: dict[ProtocolName, Protocol] = {
-    "flip": Protocol("the image and its mirror image", _whole_image),
+    "flip": Protocol("the image and its mirror image", WHOLE_IMAGE),
     "translations": Protocol(
         "KellerJordan/cifar10-airbench, airbench94.py, tta_level 2: half of the weight where the image is, a quarter "
         "for one pixel up and left, a quarter for one pixel down and right",
-        _translations,
+        TRANSLATIONS,
     ),
-    "ten_crops": Protocol("Krizhevsky et al. 2012, §4.1", _five_crops, (256,)),
-    "vgg_dense": Protocol("Simonyan and Zisserman 2014, §3.2 and §4.2", _whole_image, (256, 384, 512), any_size=True),
-    "vgg_crops": Protocol("Simonyan and Zisserman 2014, §3.2", _grid, (256, 384, 512)),
+    "ten_crops": Protocol("Krizhevsky et al. 2012, §2 and §4.1", FIVE_CROPS_OF_THE_SQUARE, (256,)),
+    "ten_crops_of_all": Protocol("facebook/fb.resnet.torch, TenCrop; torchvision's TenCrop", FIVE_CROPS, (256,)),
+    "vgg_dense": Protocol("Simonyan and Zisserman 2014, §3.2 and §4.2", WHOLE_IMAGE, (256, 384, 512), any_size=True),
+    "vgg_crops": Protocol("Simonyan and Zisserman 2014, §3.2", GRID, (256, 384, 512)),
     "vgg_dense_and_crops": Protocol(
-        "Simonyan and Zisserman 2014, §4.3", _whole_image_and_grid, (256, 384, 512), any_size=True
+        "Simonyan and Zisserman 2014, §4.3", WHOLE_IMAGE_AND_GRID, (256, 384, 512), any_size=True
     ),
-    "googlenet_crops": Protocol("Szegedy et al. 2014, §7", _three_squares, (256, 288, 320, 352)),
-    "resnet_dense": Protocol("He et al. 2015, §3.4", _whole_image, (224, 256, 384, 480, 640), any_size=True),
+    "googlenet_crops": Protocol("Szegedy et al. 2014, §7", THREE_SQUARES, (256, 288, 320, 352)),
+    "resnet_dense": Protocol("He et al. 2015, §3.4", WHOLE_IMAGE, (224, 256, 384, 480, 640), any_size=True),
 }
 
 
@@ -169,7 +145,10 @@ def views_of(protocol: ProtocolName, size: int, sides: Sequence[int] | None = No
                 f"A shorter side of {side} pixels is too short for a network made for {size}x{size}: "
                 f"give sides of {size} or more."
             )
-        as_they_are = rule.views(size, side)
+        as_they_are = [
+            replace(view, side=side, size=None if (view.square, view.position) == (None, None) else size)
+            for view in rule.views
+        ]
         views += [*as_they_are, *(replace(view, flip=True) for view in as_they_are if flips)]
     total = sum(view.weight for view in views)
     return [replace(view, weight=view.weight / total) for view in views]

@@ -5,16 +5,14 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from datamodules.counter_random import INCREMENT, MASK, mixed
+
 
 def seed_of_step(seed: int, rank: int, epoch: int, batch: int) -> int:
     """A 63-bit seed for one batch on one rank: the four mixed by SplitMix64's finalizer (Steele et al. 2014)."""
-    mask = (1 << 64) - 1
-    value = seed & mask
+    value = seed & MASK
     for part in (rank, epoch, batch):
-        value = (value * 0x9E3779B97F4A7C15 + part + 1) & mask
-        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
-        value ^= value >> 31
+        value = mixed((value * INCREMENT + part + 1) & MASK)
     return value >> 1
 
 

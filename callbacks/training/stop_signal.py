@@ -1,5 +1,6 @@
 """A signal that asks a run to stop: noted when it comes, obeyed by all ranks after the same step."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -8,7 +9,8 @@ from types import FrameType
 import torch
 from lightning.pytorch import Trainer
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))  # Windows lacks one
+# Windows lacks one.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name))
 
 
 class StopQuestion:
@@ -48,11 +50,11 @@ class StopQuestion:
 
 
 class StopSignal:
-    """SIGTERM, which schedulers send before they kill, or SIGUSR1, which SLURM can be told to send a while before that.
+    """SIGTERM, which schedulers send before they kill, SIGUSR1, which SLURM can be told to send before that, or Ctrl+C.
 
     Lightning 2.6.6 exchanges with the other ranks inside the handler, where they wait for each other, and writes a
     checkpoint there, in the middle of a step. Here the handler only notes the signal. In each step, in the place of
-    Lightning's question to rank 0, the ranks agree on what any of them has noted.
+    Lightning's question to rank 0, the ranks agree on what any of them has noted. A second Ctrl+C waits for nothing.
     """
 
     def __init__(self) -> None:
@@ -76,6 +78,10 @@ class StopSignal:
         return self._agreed if trainer.world_size > 1 else self._noted
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self._noted == signal.SIGINT:
+                os._exit(128 + signal.SIGINT)
+            os.write(2, b"\nThe run ends once its state is saved; Ctrl+C again ends it at once.\n")  # print may be busy
         self._noted = number
 
     def _agree(self, trainer: Trainer) -> None:

@@ -23,11 +23,11 @@ from typing import Any, Protocol, TypeVar, cast
 import jinja2
 from markupsafe import Markup
 
-from comparison.curves import RunMetrics, read_by_epoch
 from comparison.groups import Group
 from comparison.palette import series_styles
 from comparison.pictures import Embedded, PictureBudget
 from comparison.runs import Run
+from records.curves import History
 
 OF_CLASSIFIERS = (
     "most_accurate",
@@ -137,9 +137,13 @@ class Section:
         return self.series[:MOST_IN_A_FIGURE]
 
     @cached_property
-    def metrics(self) -> list[list[RunMetrics]]:
-        """What the runs of each drawn group logged besides their learning curves; a run without files has none."""
-        return [[self.read(run, read_by_epoch) or {} for run in group.runs] for group in self.drawn_groups]
+    def metrics(self) -> list[list[History]]:
+        """What the metrics of each drawn group's runs come to; nothing where they are damaged."""
+
+        def history(run: Run) -> History:
+            return self.read(run, lambda _: run.history()) or History()
+
+        return [[history(run) for run in group.runs] for group in self.drawn_groups]
 
     def link_to(self, directory: Path) -> str:
         """Address of a run's directory relative to the page."""

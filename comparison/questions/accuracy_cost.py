@@ -132,8 +132,8 @@ def cost_chart(groups: Sequence[Group], series: Sequence[Series], cost: str) -> 
 def cost_of(group: Group, cost: str) -> float | None:
     """What a group spends: multiply-adds and parameters of its network, or seconds of its runs on average."""
     if cost == "parameters":
-        return group.example.parameters["total"]
-    return group.example.multiply_adds if cost == "multiply_adds" else group.mean("wall_time_seconds")
+        return group.example.summary.model.parameters.total
+    return group.example.summary.model.multiply_adds if cost == "multiply_adds" else group.mean("wall_time_seconds")
 
 
 def cost_summary(groups: Sequence[Group], cost: str) -> str:

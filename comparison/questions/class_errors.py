@@ -13,7 +13,7 @@ from comparison.questions import Answer, Section, Series, html
 from comparison.runs import Run
 from comparison.units import human_percent
 from records.class_errors import ClassErrors
-from records.layout import MOST_CONFUSED
+from records.layout import CLASS_ERRORS, MOST_CONFUSED
 
 QUESTION = "Which classes does each get wrong?"
 CLASSES = 20
@@ -143,6 +143,8 @@ def errors_of_run(directory: Path) -> RunErrors | None:
     record = ClassErrors.read_if_any(directory)
     if record is None or record.split != "val":
         return None
+    if any(count >= 2**63 for *_, count in record.counts):
+        raise ValueError(f"{CLASS_ERRORS} holds a count beyond all measure")
     images: dict[str, int] = defaultdict(int)
     wrong: dict[str, int] = defaultdict(int)
     confused: dict[Pair, int] = defaultdict(int)

@@ -32,8 +32,8 @@ def shared_sentence(groups: Sequence[Group]) -> str:
 def _conditions(groups: Sequence[Group]) -> list[tuple[str, str]]:
     """How the runs of one data set were made: each term with all the values that occur."""
     runs = [run for group in groups for run in group.runs]
-    names = dict.fromkeys(name for run in runs for name in run.versions)
-    versions = {name: _distinct(run.versions.get(name) for run in runs) for name in names}
+    names = dict.fromkeys(name for run in runs for name in run.summary.versions)
+    versions = {name: _distinct(run.summary.versions.get(name) for run in runs) for name in names}
     seeds = _distinct(listed([str(seed) for seed in group.seeds]) for group in groups)
     return [
         (
@@ -44,9 +44,9 @@ def _conditions(groups: Sequence[Group]) -> list[tuple[str, str]]:
         ("Best epoch selected on", _distinct(f"{run.data.selection_split}" for run in runs)),
         ("Runs that count", f"{len(runs)}, of {count_of(len(groups), 'configuration')}"),
         ("Seeds", seeds),
-        ("Epochs", _distinct(run.epochs for run in runs)),
-        ("Global batch", _distinct(run.global_batch_size for run in runs)),
-        ("Precision", _distinct(run.precision for run in runs)),
+        ("Epochs", _distinct(run.summary.epochs for run in runs)),
+        ("Global batch", _distinct(run.summary.global_batch_size for run in runs)),
+        ("Precision", _distinct(run.summary.precision for run in runs)),
         ("Hardware", _distinct(run.hardware for run in runs)),
         ("Versions", ", ".join(f"{name} {values}" for name, values in versions.items()) or ABSENT),
         ("Code", _distinct(run.commit for run in runs)),

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from comparison.curves import RunMetrics, mean_at_the_end
+from comparison.curves import mean_at_the_end
 from comparison.groups import Group
 from comparison.pictures import Embedded
 from comparison.questions import Answer, Section, Series, html
 from comparison.units import listed
+from records.curves import History
 from records.layout import FIRST_LAYER_FILTERS
 
 QUESTION = "What do the first layers look for?"
@@ -45,7 +46,7 @@ def answer(section: Section) -> Answer | None:
             unread = len(section.unread)
             picture = section.embed(run, run.directory / FIRST_LAYER_FILTERS)
             if picture is not None:
-                found.append(FilterPicture(series, run.seed, picture))
+                found.append(FilterPicture(series, run.summary.seed, picture))
             if len(section.unread) == unread:  # else it is damaged, and the next seed may have a whole one
                 break
     if not found:
@@ -54,7 +55,7 @@ def answer(section: Section) -> Answer | None:
     return Answer([sentence], caption=CAPTION, html=html(PICTURES, pictures=found))
 
 
-def _most_colorful(labels: Sequence[str], groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> str:
+def _most_colorful(labels: Sequence[str], groups: Sequence[Group], metrics: Sequence[Sequence[History]]) -> str:
     """Whose filters see most color; for gray images, whose filters there are."""
     shares = {
         group.label: share

@@ -3,7 +3,6 @@
 From what GradientFlow logs, and leaves in a file of its own.
 """
 
-import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from comparison.curves import END_OF_TRAINING, ByEpoch, RunMetrics, mean_at_the_end, thin
+from comparison.curves import mean_at_the_end, thin
 from comparison.groups import Group
 from comparison.questions import Answer, Chart, Section, Series
 from comparison.questions.charts import (
@@ -28,10 +27,11 @@ from comparison.questions.charts import (
     time_unit,
     two_points_chart,
 )
+from records.curves import END_OF_TRAINING, History
 from records.gradient_flow import GradientFlow
+from records.record import is_measurable
 
 QUESTION = "Does the gradient reach the first layer?"
-RATIO = "gradients/first_to_last"
 ENDS = "datum.value === 0 ? 'first layer' : 'last layer'"
 CAPTION = (
     "Of the runs with the callback GradientFlow. Means over the steps since the point before and over the seeds; at "
@@ -81,19 +81,19 @@ def answer(section: Section) -> Answer | None:
     return Answer([sentence], charts, CAPTION + (ABOUT_BRANCHES if layers else ""))
 
 
-def gradient_ratios(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[dict[str, Any]]:
+def gradient_ratios(groups: Sequence[Group], metrics: Sequence[Sequence[History]]) -> list[dict[str, Any]]:
     """First over last layer: geometric means at the points of the learning curves that all measured seeds have."""
     _, seconds_per_unit = time_unit(groups)
     rows: list[dict[str, Any]] = []
     for group, runs in zip(groups, metrics, strict=True):
-        by_run = [_positive_means(run[RATIO]) for run in runs if RATIO in run]
+        by_run = [run.ratios for run in runs if run.ratios]
         if not by_run:
             continue
-        images = {point.epoch: point.images_seen for point in group.example.curve}
+        images = {point.epoch: point.images_seen for point in runs[0].curve}
         seconds_per_image = (group.mean("wall_time_seconds") or 0.0) / (max(images.values(), default=0) or 1)
         shared = thin(sorted(set(images).intersection(*by_run)), POINTS_OF_A_LINE)
         for epoch in shared:
-            values = [means[epoch] for means in by_run]
+            values = [ratios[epoch] for ratios in by_run]
             mean = statistics.geometric_mean(values)
             heights = {"y": mean, "y_low": min(values), "y_high": max(values)}
             time = images[epoch] * seconds_per_image / seconds_per_unit
@@ -105,7 +105,7 @@ def gradient_ratios(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetri
     return rows
 
 
-def gradient_norms(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[TwoNumbers]:
+def gradient_norms(groups: Sequence[Group], metrics: Sequence[Sequence[History]]) -> list[TwoNumbers]:
     """Norms in the first and in the last layer at the end of the training, of the groups that have them."""
     norms = []
     for group, runs in zip(groups, metrics, strict=True):
@@ -129,11 +129,6 @@ def ends_answer(norms: Sequence[TwoNumbers]) -> str:
 
 def _ratio(norm: TwoNumbers) -> str:
     return f"{norm.first / norm.second:.2g} times"
-
-
-def _positive_means(by_epoch: ByEpoch) -> dict[float, float]:
-    positive = {epoch: [value for value in values if value > 0] for epoch, values in by_epoch.items()}
-    return {epoch: statistics.geometric_mean(values) for epoch, values in positive.items() if values}
 
 
 def layer_norms_of(section: Section) -> list[GroupNorms]:
@@ -161,7 +156,7 @@ def norms_at_the_end(directory: Path) -> LayerNorms | None:
     before = (1 - END_OF_TRAINING) * max(record.steps)
     last = [row for step, row in zip(record.steps, record.gradient, strict=True) if step > before]
     by_layer = zip(record.layers, zip(*last, strict=True), strict=True)
-    positive = {name: [value for value in values if value > 0 and math.isfinite(value)] for name, values in by_layer}
+    positive = {name: [value for value in values if value > 0 and is_measurable(value)] for name, values in by_layer}
     return {name: statistics.geometric_mean(values) for name, values in positive.items() if values}
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from comparison.curves import join_seeds, thin
+from comparison.curves import BandPoint, join_seeds, thin
 from comparison.groups import Group
 from comparison.measures import ACCURACY
-from comparison.questions import Answer, Chart, Section, Series, html
+from comparison.questions import Answer, Chart, Section, html
 from comparison.questions.charts import accuracy_axis, curves_chart, log_axis, smallest_error, time_unit
 from comparison.units import human_epochs, human_percent
 
@@ -33,24 +33,20 @@ NUMBERS = """
 
 def answer(section: Section) -> Answer | None:
     """The curves of the groups that are drawn, with their numbers."""
-    groups, series = section.drawn_groups, section.drawn
+    groups = section.drawn_groups
     if not groups:
         return None
     charts = [
-        Chart("Validation accuracy", accuracy_curves(groups, series), "epochs", "error on a log scale", progress=True),
-        Chart("Training loss", loss_curves(groups, series), "epochs", "log scale", progress=True),
+        Chart("Validation accuracy", accuracy_curves(section), "epochs", "error on a log scale", progress=True),
+        Chart("Training loss", loss_curves(section), "epochs", "log scale", progress=True),
     ]
-    milestones, rows = _milestones(groups)
-    return Answer([learning_answer(groups)], charts, _caption(groups), html(NUMBERS, milestones=milestones, rows=rows))
+    milestones, rows = _milestones(section)
+    return Answer([learning_answer(section)], charts, _caption(groups), html(NUMBERS, milestones=milestones, rows=rows))
 
 
-def learning_answer(groups: Sequence[Group]) -> str:
+def learning_answer(section: Section) -> str:
     """How long each takes to an accuracy that all reach, at its seeds' mean; empty where nobody logged any."""
-    curves = {
-        group.label: curve
-        for group in groups
-        if (curve := join_seeds([run.curve for run in group.runs], [], "accuracy"))
-    }
+    curves = {group.label: curve for group, curve in _accuracies(section) if curve}
     if not curves:
         return ""
     goal = min(max(point.mean for point in curve) for curve in curves.values())
@@ -82,28 +78,36 @@ def _caption(groups: Sequence[Group]) -> str:
     return " ".join(parts)
 
 
-def accuracy_curves(groups: Sequence[Group], series: Sequence[Series]) -> dict[str, Any]:
+def accuracy_curves(section: Section) -> dict[str, Any]:
     """Validation accuracy: a line a group, a band from the lowest to the highest of its seeds."""
-    floor = smallest_error(groups)
-    rows = _rows(groups, "accuracy", lambda accuracy: max(1 - accuracy, floor), human_percent)
-    return curves_chart(rows, accuracy_axis(rows), ACCURACY.noun, series)
+    floor = smallest_error(section.drawn_groups)
+    rows = _rows(section, "accuracy", lambda accuracy: max(1 - accuracy, floor), human_percent)
+    return curves_chart(rows, accuracy_axis(rows), ACCURACY.noun, section.drawn)
 
 
-def loss_curves(groups: Sequence[Group], series: Sequence[Series]) -> dict[str, Any]:
+def loss_curves(section: Section) -> dict[str, Any]:
     """Training loss on a logarithmic scale: a line a group, a band from the lowest to the highest of its seeds."""
-    rows = _rows(groups, "train_loss", lambda loss: loss, lambda loss: f"{loss:.4g}")
+    rows = _rows(section, "train_loss", lambda loss: loss, lambda loss: f"{loss:.4g}")
     rows = [row for row in rows if row["y_low"] > 0]
-    return curves_chart(rows, log_axis(rows, 1.1), "training loss", series)
+    return curves_chart(rows, log_axis(rows, 1.1), "training loss", section.drawn)
+
+
+def _accuracies(section: Section) -> list[tuple[Group, tuple[BandPoint, ...]]]:
+    return [
+        (group, join_seeds([run.curve for run in runs], [], "accuracy"))
+        for group, runs in zip(section.drawn_groups, section.metrics, strict=True)
+    ]
 
 
 def _rows(
-    groups: Sequence[Group], quantity: str, height: Callable[[float], float], text: Callable[[float], str]
+    section: Section, quantity: str, height: Callable[[float], float], text: Callable[[float], str]
 ) -> list[dict[str, Any]]:
+    groups = section.drawn_groups
     _, seconds_per_unit = time_unit(groups)
     rows = []
-    for group in groups:
-        seconds = [run.wall_time_seconds for run in group.runs if run.wall_time_seconds is not None]
-        band = join_seeds([run.curve for run in group.runs], seconds, quantity)
+    for group, runs in zip(groups, section.metrics, strict=True):
+        seconds = [run.summary.wall_time_seconds for run in group.runs if run.summary.wall_time_seconds is not None]
+        band = join_seeds([run.curve for run in runs], seconds, quantity)
         points = thin(band, max(12, min(200, POINTS_IN_A_CHART // len(groups))))
         for point in points:
             y_low, y_high = sorted((height(point.low), height(point.high)))
@@ -128,18 +132,15 @@ def _four_digits(number: float) -> float:
     return float(f"{number:.4g}")
 
 
-def _milestones(groups: Sequence[Group]) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    means = [
-        {human_epochs(point.epoch): point for point in join_seeds([run.curve for run in group.runs], [], "accuracy")}
-        for group in groups
-    ]
-    epochs = {text: point.epoch for by_epoch in means for text, point in by_epoch.items()}
+def _milestones(section: Section) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    means = [(group.label, {human_epochs(p.epoch): p for p in curve}) for group, curve in _accuracies(section)]
+    epochs = {text: point.epoch for _, by_epoch in means for text, point in by_epoch.items()}
     last = max(epochs.values(), default=0.0)
     of_interest = [text for text in sorted(epochs, key=epochs.__getitem__) if _is_milestone(epochs[text], last)]
     milestones = thin(of_interest, MOST_MILESTONES)
     rows = [
-        (group.label, [human_percent(by_epoch[text].mean if text in by_epoch else None) for text in milestones])
-        for group, by_epoch in zip(groups, means, strict=True)
+        (label, [human_percent(by_epoch[text].mean if text in by_epoch else None) for text in milestones])
+        for label, by_epoch in means
     ]
     return milestones, rows
 

@@ -4,24 +4,21 @@ from collections.abc import Sequence
 
 from comparison.groups import Group
 from comparison.questions import Answer, Section, html
-from comparison.table import (
-    EXPLANATION_OF_FLOPS,
-    HEADINGS,
-    Row,
-    error_with_uncertainty,
-    explain_uncertainty,
-    rows_of,
-)
-from comparison.text_layout import in_one_line
-from comparison.units import ABSENT, human_flops, human_percent, listed
+from comparison.table import EXPLANATION_OF_FLOPS, IN_TEXT, Row, error_with_uncertainty, explain_uncertainty, rows_of
+from comparison.text_layout import Column, cells_of, in_one_line
+from comparison.units import human_flops, human_percent, listed
 
 QUESTION = "Which is best, and what does it take?"
-BEST, ERROR, LAST, FLOPS = "best val acc1", "error, %", "last val acc1", "training FLOPs"
 # The results stand beside the name, so that a phone shows them without scrolling; then costs, from what was spent to
 # what the network is made of.
-PAGE_HEADINGS = (
-    *("architecture", BEST, ERROR, LAST, FLOPS, "wall time", "multiply-adds", "params"),
-    *("conv params", "fc params", "depth", "seeds", "epochs", "images/s"),
+COLUMNS = (
+    IN_TEXT["architecture"],
+    IN_TEXT["val acc1"]._replace(heading="best val acc1"),
+    Column[Row]("", lambda row: row.best, "error, %", error_with_uncertainty),
+    Column[Row]("", lambda row: row.group and row.group.last, "last val acc1", human_percent),
+    Column[Row]("", lambda row: row.training_flops, "training FLOPs", human_flops),
+    *(IN_TEXT[heading] for heading in ("wall time", "multiply-adds", "params", "conv params", "fc params", "depth")),
+    *(IN_TEXT[heading] for heading in ("seeds", "epochs", "images/s")),
 )
 TABLE = """
 <div class="scroll" tabindex="0" role="region" aria-label="Table of architectures on {{ data_set }}">
@@ -51,8 +48,8 @@ def answer(section: Section) -> Answer:
     table = html(
         TABLE,
         data_set=section.data_set,
-        headings=PAGE_HEADINGS,
-        rows=list(zip(series, map(_cells, rows), strict=True)),
+        headings=[in_one_line(column.heading) for column in COLUMNS],
+        rows=list(zip(series, cells_of(COLUMNS, rows), strict=True)),
         explanation=explanation,
     )
     return Answer(html=table)
@@ -74,15 +71,3 @@ def finding(groups: Sequence[Group]) -> str:
         return f"{lead} No other interval overlaps with its own."
     whose = "that" if len(rivals) == 1 else "those"
     return f"{lead} Its interval overlaps with {whose} of {listed(rivals)}, so their order is not settled."
-
-
-def _cells(row: Row) -> list[str]:
-    cells = dict(zip(map(in_one_line, HEADINGS), row.cells(), strict=True))
-    best = row.group.best if row.group else None
-    cells |= {
-        BEST: cells["val acc1"],
-        ERROR: error_with_uncertainty(best) if best else ABSENT,
-        LAST: human_percent(row.group.last if row.group else None),
-        FLOPS: human_flops(row.training_flops),
-    }
-    return [cells[heading] for heading in PAGE_HEADINGS]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from comparison.groups import Group
+from comparison.measures import ACCURACY
 from comparison.questions import Answer, Section, Series, html
 from comparison.runs import Run
 from comparison.units import ABSENT, count_of, human_duration, human_percent, listed
@@ -57,7 +58,7 @@ def answer(section: Section) -> Answer | None:
 def _about(group: Group, series: Series, config: str, section: Section) -> dict[str, Any]:
     several = len(group.runs) > 1
     seeds = f"{'seeds' if several else 'seed'} {listed(map(str, group.seeds))}"
-    shared = f" of seed {group.example.seed}; the others differ in nothing but the seed" if several else ""
+    shared = f" of seed {group.example.summary.seed}; the others differ in nothing but the seed" if several else ""
     return {
         "series": series,
         "about": f"{count_of(len(group.runs), 'run')}, {seeds}",
@@ -71,13 +72,14 @@ def _about(group: Group, series: Series, config: str, section: Section) -> dict[
 
 
 def _run(run: Run, counts: bool, section: Section) -> dict[str, Any]:
+    best_epoch = run.summary.best_of(ACCURACY.name).epoch
     cells = [
-        ABSENT if run.seed is None else str(run.seed),
-        human_percent(run.best_accuracy),
-        ABSENT if run.best_epoch is None else str(run.best_epoch),
-        human_percent(run.last_accuracy),
-        ABSENT if run.epochs is None else str(run.epochs),
-        human_duration(run.wall_time_seconds),
+        ABSENT if run.summary.seed is None else str(run.summary.seed),
+        human_percent(run.summary.best_accuracy),
+        ABSENT if best_epoch is None else str(best_epoch + 1),
+        human_percent(run.summary.last_accuracy),
+        ABSENT if run.summary.epochs is None else str(run.summary.epochs),
+        human_duration(run.summary.wall_time_seconds),
     ]
     return {
         "name": printable(run.directory.name),

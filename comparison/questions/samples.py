@@ -77,7 +77,7 @@ def newest_samples(run: Run) -> tuple[Path, int | None]:
     A run that came to its end drew `samples.png` there; one that did not has a newer one among its frames.
     """
     if run.problem is None:
-        return run.directory / SAMPLES, run.epochs
+        return run.directory / SAMPLES, run.summary.epochs
     frames = sorted((run.directory / FRAMES).glob("epoch-*.png"))
     number = frames[-1].stem.removeprefix("epoch-") if frames else ""
     return (frames[-1], int(number)) if number.isdecimal() else (run.directory / SAMPLES, None)

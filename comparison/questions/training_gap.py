@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from comparison.curves import RunMetrics, mean_at_the_end
+from comparison.curves import mean_at_the_end
 from comparison.groups import Group
 from comparison.measures import ACCURACY
 from comparison.questions import Answer, Chart, Section
 from comparison.questions.charts import TwoNumbers, smallest_error, two_points_chart
 from comparison.units import human_percent
+from records.curves import History
 
 QUESTION = "Which of them overfits?"
 PERCENT_LABEL = "format(100 * datum.value, '~g') + ' %'"
@@ -21,6 +22,8 @@ CAPTION = (
 
 def answer(section: Section) -> Answer | None:
     """Errors and losses, a row for each group whose runs logged both."""
+    if not section.groups:
+        return None
     errors, losses = (gaps(section.drawn_groups, section.metrics) for gaps in (error_gaps, loss_gaps))
     charts = []
     if errors:
@@ -33,7 +36,7 @@ def answer(section: Section) -> Answer | None:
     return Answer([gap_answer(errors, losses)], charts, CAPTION) if charts else None
 
 
-def error_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[TwoNumbers]:
+def error_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[History]]) -> list[TwoNumbers]:
     """Errors in training and in validation, of the groups whose runs logged both."""
     floor = smallest_error(groups)
     gaps = []
@@ -45,7 +48,7 @@ def error_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]])
     return gaps
 
 
-def loss_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[RunMetrics]]) -> list[TwoNumbers]:
+def loss_gaps(groups: Sequence[Group], metrics: Sequence[Sequence[History]]) -> list[TwoNumbers]:
     """Losses in training and in validation, of the groups whose runs logged both."""
     gaps = []
     for group, runs in zip(groups, metrics, strict=True):

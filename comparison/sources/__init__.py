@@ -9,9 +9,7 @@ from comparison.runs import Run, UnreadableRun
 from comparison.sources.csv_files import CsvFile, read_csv_file
 from comparison.sources.paths import find_run_paths
 from comparison.sources.run_directory import join_evaluations, read_run_directory
-from comparison.sources.wandb_files import join_parts, read_wandb_files
-from comparison.sources.wandb_run import WandbRun, run_of
-from comparison.sources.wandb_server import MakeApi, read_project
+from comparison.sources.wandb_runs import MakeApi, WandbRun, join_parts, read_project, read_wandb_files, run_of
 
 EVERYTHING = Selection()
 
@@ -45,26 +43,25 @@ def read_runs(
     gans = [run for run in results if isinstance(run, Run) and run.is_gan]
     results = [run for run in results if not (isinstance(run, Run) and run.is_gan)]
     results += join_evaluations(gans, selection)
-    known = {run.wandb_id for run in results if isinstance(run, Run) and run.wandb_id}
-    files, damaged = read_wandb_files(found.wandb_files)
-    results += [*damaged, *_not_yet_known(join_parts(files), known, selection)]
+    known = {run.summary.wandb_id for run in results if isinstance(run, Run) and run.summary.wandb_id}
+    files = read_wandb_files(found.wandb_files)
+    logged: list[WandbRun | UnreadableRun] = [run for run in files if isinstance(run, UnreadableRun)]
+    logged += join_parts(run for run in files if isinstance(run, WandbRun))
     for address in found.projects:
-        logged, damaged = read_project(address, selection, make_api)
-        results += [*damaged, *_not_yet_known(logged, known, selection)]
+        logged += read_project(address, selection, make_api)
+    for run in logged:
+        if isinstance(run, UnreadableRun):
+            results.append(run)
+            continue
+        if known.isdisjoint({run.id, *run.other_ids}):
+            results += _read(run.path, partial(run_of, run, selection))
+        known |= {run.id, *run.other_ids}
     for file in csv_files:
         results += _read(file.path, partial(read_csv_file, file))
     return (
         [result for result in results if isinstance(result, Run)],
         [result for result in results if isinstance(result, UnreadableRun)],
     )
-
-
-def _not_yet_known(logged: Iterable[WandbRun], known: set[str], selection: Selection) -> Iterator[Run | UnreadableRun]:
-    for run in logged:
-        ids = {run.id, *run.other_ids}
-        if known.isdisjoint(ids):
-            yield from _read(run.path, partial(run_of, run, selection))
-        known |= ids
 
 
 def _read(path: Path, read: Callable[[], Run | None]) -> Iterator[Run | UnreadableRun]:

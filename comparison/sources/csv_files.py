@@ -6,15 +6,17 @@ timm's train.py leaves summary.csv, which is recognized, and args.yaml, what it 
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from comparison.configuration import parse_configuration
-from comparison.curves import best_point, curve_of
-from comparison.runs import CSV_FILE, Run, make_run
+from comparison.runs import CSV_FILE, Run, make_run, results_of
+from records.curves import history_of
+from records.files import UnreadableError, read_text, read_yaml
+from records.metrics import LARGEST
 from records.summary import COMPLETED, Summary
 
 COLUMNS = ("epoch", "accuracy", "train_loss", "images_seen")
@@ -53,7 +55,7 @@ def parse_csv_option(words: Sequence[str]) -> CsvFile:
             raise ValueError(f"{pair} after --csv is not KEY=VALUE: write paths of runs before --csv.")
         if key not in KEYS:
             raise ValueError(f"--csv knows no {key}: use {', '.join(KEYS)}.")
-        if key in NUMBERS and not value.isdecimal():
+        if key in NUMBERS and not (value.isdecimal() and len(value) < 19):
             raise ValueError(f"--csv {key}={value} is not a whole number.")
         facts[key] = value
     if facts.get("percent", "yes") not in ("yes", "no"):
@@ -76,45 +78,29 @@ def read_csv_file(file: CsvFile) -> Run:
             raise ValueError(f"the file does not say its {key}: add {key}=VALUE behind it")
     columns = choose_columns(header, file.facts, TIMM_COLUMNS if timm else {})
     percent = {"yes": True, "no": False, None: None}[facts.get("percent")]
-    curve = curve_of(logged_rows(rows, columns, int(facts["train_images"]), percent, timm), "the file")
-    best = best_point(curve)
-    measured = [point.accuracy for point in curve if point.accuracy is not None]
+    history = history_of(logged_rows(rows, columns, int(facts["train_images"]), percent, timm), "the file")
     numbers = {key: int(facts[key]) for key in NUMBERS if key in facts}
-    summary = {
-        "format": 1,
-        "status": COMPLETED,
-        "model": {
-            "architecture": facts["architecture"],
-            "parameters": {"total": numbers.get("parameters")},
-            "multiply_adds": numbers.get("multiply_adds"),
-            "depth": numbers.get("depth"),
-        },
-        "data": {
-            "name": facts["data"],
-            "train_images": numbers["train_images"],
-            "val_images": numbers["val_images"],
-            "selection_split": facts.get("selection_split", "val"),
-        },
-        "seed": numbers.get("seed"),
-        "epochs": curve[-1].epoch if curve else None,
-        "best": {"val/acc1": {"value": best.accuracy, "epoch": best.epoch_index}} if best else {},
-        "metrics": {"val/acc1": measured[-1]} if measured else {},
-    }
-    return make_run(
+    model: dict[str, Any] = {"architecture": facts["architecture"], "parameters": {"total": numbers.get("parameters")}}
+    model |= {name: numbers.get(name) for name in ("multiply_adds", "depth")}
+    data: dict[str, Any] = {"name": facts["data"], "selection_split": facts.get("selection_split", "val")}
+    data |= {name: numbers[name] for name in ("train_images", "val_images")}
+    values = {"format": 1, "status": COMPLETED, "model": model, "data": data, "seed": numbers.get("seed")}
+    run = make_run(
         file.path,
-        Summary.of(summary, "the file"),
-        curve,
+        Summary.of({**values, **results_of(history)}, "the file"),
+        validated=history.best is not None,
+        history=lambda: history,
         name="the file",
-        history="the file",
+        metrics="the file",
         config=yaml.safe_dump(arguments, sort_keys=False) if arguments else "",
         configuration=_configuration(file.path, arguments, seed_is_said="seed" in file.facts),
-        source=CSV_FILE,
     )
+    return replace(run, source=CSV_FILE)
 
 
 def _configuration(path: Path, arguments: Mapping[str, Any], seed_is_said: bool) -> Mapping[str, str]:
     if arguments:
-        return parse_configuration(yaml.safe_dump(arguments), path.parent.name)
+        return parse_configuration(yaml.safe_dump(arguments), path.parent.name)[0]
     # Who says the seed of a run says that others of its architecture differ in nothing else. Without, nothing is known.
     return {} if seed_is_said else {"file": path.as_posix()}
 
@@ -126,9 +112,9 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         ValueError: If it is no table.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, LARGEST)
         rows = list(csv.reader(text.splitlines(), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise ValueError("the file cannot be read as CSV") from error
     if not rows:
         raise ValueError("the file is empty")
@@ -225,11 +211,10 @@ def is_timm(header: Sequence[str]) -> bool:
 def arguments_beside(path: Path) -> dict[str, Any]:
     """The args.yaml of a summary.csv, without bookkeeping; empty if it is not there or damaged."""
     try:
-        arguments = yaml.safe_load(path.with_name("args.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        arguments = read_yaml(path.with_name("args.yaml"))
+    except UnreadableError:
         return {}
-    known = arguments if isinstance(arguments, dict) else {}
-    return {str(key): value for key, value in known.items() if key not in BOOKKEEPING}
+    return {str(key): value for key, value in arguments.items() if key not in BOOKKEEPING}
 
 
 def facts_of(arguments: Mapping[str, Any]) -> dict[str, str]:

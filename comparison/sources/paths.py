@@ -49,7 +49,7 @@ def find_run_paths(paths: Iterable[Path | str]) -> RunPaths:
                 _add(directory, found.directories, seen)
                 subfolders[:] = [name for name in subfolders if name != "wandb"]
             for name in sorted(files):
-                if name.endswith(WANDB_SUFFIX):
+                if name.endswith(WANDB_SUFFIX) and (directory / name).is_file():  # and not a pipe
                     _add(directory / name, found.wandb_files, seen)
     # Compared with the resolved paths, because the same folder may be named in several ways.
     directories = {directory.resolve() for directory in found.directories}

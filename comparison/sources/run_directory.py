@@ -1,22 +1,21 @@
 """Run directories: summary.json, config.yaml, metrics.csv and measures.json, each of which may be damaged."""
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-
-from comparison.configuration import Filing, Selection, parse_configuration, wandb_filing
-from comparison.curves import read_curve
+from comparison.configuration import Filing, Selection, parse_configuration
 from comparison.measures import DISCRIMINATOR, FeatureSpace, Measurement, Protocol
 from comparison.runs import Run, make_run
 from records import measures
-from records.files import LARGEST_YAML, read_text
+from records.curves import holds_accuracy, read_history
+from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_text
 from records.layout import CONFIG, METRICS
 from records.metrics import read_metrics
+from records.record import is_measurable
 from records.summary import RUNNING, Summary
 
 TRAINING = "fit"
@@ -43,34 +42,33 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
     if summary.command != TRAINING and not (gan and summary.command in EVALUATIONS):
         return None
     damage: list[str] = []
-    config, configuration, filing = _config(directory / CONFIG, summary, damage)
+    config = _read(lambda: read_text(directory / CONFIG, LARGEST_YAML), "", damage)
+    nothing: tuple[Mapping[str, str], Filing] = {}, Filing()
+    parse = partial(parse_configuration, config, directory.name)
+    configuration, filing = nothing if damage else _read(parse, nothing, damage)
+    filing = filing.completed(summary.data.name, summary.model.architecture)
+    metrics = directory / METRICS
     if gan:
-        objective = configuration.get("model.init_args.objective")
-        growing = summary.status == RUNNING
-        told = _read(lambda: read_discriminator(directory / METRICS, objective, growing), damage)
-        sampled = _read(lambda: read_measurements(directory), damage)
-        return make_run(
-            directory,
-            summary,
-            config=config,
-            configuration=configuration,
-            filing=filing,
-            measurements=(*told, *sampled),
-            unread=tuple(damage),
-            evaluated=_evaluated(config),
-        )
+        none: tuple[Measurement, ...] = ()
+        objective, growing = configuration.get("model.init_args.objective"), summary.status == RUNNING
+        told = _read(lambda: read_discriminator(metrics, objective, growing), none, damage)
+        sampled = _read(lambda: read_measurements(directory), none, damage)
+        run = make_run(directory, summary, validated=False, config=config, configuration=configuration)
+        measured, evaluated = (*told, *sampled), _evaluated(config)
+        return replace(run, filing=filing, measurements=measured, unread=tuple(damage), evaluated=evaluated)
     if not selection.includes(filing):
         return None
-    curve = _read(lambda: read_curve(directory / METRICS), damage)
-    return make_run(
+    validated = _read(lambda: holds_accuracy(metrics), False, damage)
+    run = make_run(
         directory,
         summary,
-        curve,
+        validated=validated,
+        history=lambda: read_history(metrics),
         config=config,
         configuration=configuration,
         damage=damage[-1] if damage else None,
-        filing=filing,
     )
+    return replace(run, filing=filing)
 
 
 def join_evaluations(gans: Iterable[Run], selection: Selection) -> list[Run]:
@@ -81,7 +79,7 @@ def join_evaluations(gans: Iterable[Run], selection: Selection) -> list[Run]:
     everything = list(gans)
     later: dict[Path, list[Measurement]] = {}
     for run in everything:
-        if run.command in EVALUATIONS and run.evaluated:
+        if run.summary.command in EVALUATIONS and run.evaluated:
             path = Path(run.evaluated)
             directory, checkpoint = (path, None) if path.is_dir() else (path.parent.parent, path.name)
             later.setdefault(directory.resolve(), []).extend(
@@ -92,7 +90,7 @@ def join_evaluations(gans: Iterable[Run], selection: Selection) -> list[Run]:
     return [
         replace(run, measurements=(*run.measurements, *later.get(run.directory.resolve(), ())))
         for run in everything
-        if run.command == TRAINING and selection.includes(Filing(run.group, run.tags))
+        if run.summary.command == TRAINING and selection.includes(run.filing)
     ]
 
 
@@ -107,13 +105,15 @@ def read_discriminator(path: Path, objective: str | None, growing: bool = False)
     Raises:
         ValueError: It is missing, torn or holds something else than numbers.
     """
-    metrics = read_metrics(path, growing=growing)
+    metrics = read_metrics(path, growing=growing, holding="val/accuracy_real")
     by_epoch = {}
     try:
         for cells in metrics.rows:
             row = dict(zip(metrics.columns, cells, strict=True))
             if row.get("val/accuracy_real"):
                 epoch = int(float(row["epoch"])) + 1
+                if not 0 < epoch < 2**63:
+                    raise ValueError("not an epoch")
                 by_epoch[epoch] = Measurement(DISCRIMINATOR, epoch, _of_discriminator(row, objective))
     except (ValueError, ArithmeticError, KeyError) as error:
         raise ValueError(f"{path.name} holds something else than numbers") from error
@@ -129,33 +129,21 @@ def read_measurements(directory: Path) -> tuple[Measurement, ...]:
     return tuple(part for entry in measures.read_measurements(directory) for part in _parts(entry))
 
 
-def _config(path: Path, summary: Summary, damage: list[str]) -> tuple[str, Mapping[str, str], Filing]:
-    """Text, content, and group and tags of config.yaml."""
-    names = summary.data.name, summary.model.architecture
-    text, run_name = "", path.parent.name
-    try:
-        text = read_text(path, LARGEST_YAML)
-        return text, parse_configuration(text, run_name), wandb_filing(text, run_name, *names)
-    except ValueError as error:
-        damage.append(str(error))
-        return text, {}, Filing(names[0], tuple(name for name in names if name))
-
-
-def _read(read: Callable[[], tuple[Part, ...]], damage: list[str]) -> tuple[Part, ...]:
-    """A part of a run, or an empty one with a note."""
+def _read(read: Callable[[], Part], otherwise: Part, damage: list[str]) -> Part:
+    """A part of a run; where it cannot be read, a note says so."""
     try:
         return read()
     except ValueError as error:
         damage.append(str(error))
-        return ()
+        return otherwise
 
 
 def _evaluated(config: str) -> str | None:
     """What of a run was evaluated: its directory, or one of its checkpoints."""
     line = re.search(r"(?m)^ckpt_path:.*$", config)
     try:
-        value = yaml.safe_load(line.group())["ckpt_path"] if line else None
-    except yaml.YAMLError:
+        value = parse_yaml(line.group(), CONFIG)["ckpt_path"] if line else None
+    except UnreadableError:
         return None
     return value if isinstance(value, str) else None
 
@@ -167,7 +155,7 @@ def _of_discriminator(row: Mapping[str, str], objective: str | None) -> dict[str
     others = {"distance_from_equilibrium": "val/distance_from_equilibrium", "accuracy_classes": "val/acc1"}
     figures = {name: float(cell) for name, column in others.items() if (cell := row.get(column))}
     decided = accuracies if objective in DECIDES_AT_ZERO else {}
-    return decided | {name: value for name, value in figures.items() if math.isfinite(value)}
+    return decided | {name: value for name, value in figures.items() if is_measurable(value)}
 
 
 def _parts(entry: measures.Measurement) -> list[Measurement]:

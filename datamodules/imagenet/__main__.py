@@ -11,9 +11,11 @@ from datamodules.imagenet.preparation.archives import DEVKIT, TRAIN, VAL
 from datamodules.imagenet.preparation.classes import NAMED, read_choice
 from datamodules.imagenet.preparation.conversion import Encoding
 from datamodules.imagenet.preparation.originals import Archives, Published, Tree
-from datamodules.imagenet.preparation.prepare import LAYOUTS, Options, all_cores, prepare
+from datamodules.imagenet.preparation.prepare import prepare
+from datamodules.imagenet.preparation.units import LAYOUTS, Options, all_cores
 from datamodules.imagenet.preparation.verify import verify
-from datamodules.photographs.index import Manifest, Odd, read_manifest
+from datamodules.photographs.index import Manifest, Odd
+from datamodules.photographs.reader import PreparedCopy
 
 ORIGINAL = ("original", "null", "none")
 _MAX_NAMES = 30
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "prepare":
             print(_summary(_prepare(options)))
         elif options.command == "show":
-            print(_summary(read_manifest(options.root)))
+            print(_summary(PreparedCopy(str(options.root)).manifest))
         elif differences := verify(options.root, workers=options.workers or all_cores()):
             print("\n".join(differences))
             print(f"error: {options.root} differs in {len(differences)} places from what was prepared", file=sys.stderr)

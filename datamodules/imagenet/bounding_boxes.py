@@ -16,16 +16,16 @@ have another class, for which it is left out, or the class in words, for which i
 import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import tarfile
 import warnings
-import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datamodules.photographs.reader import CACHE
-from records.files import whole_file
+from records.files import write_whole
 
 FORMAT = 1
 MAX_BYTES = 1 << 20  # of a file; those of the archives have some hundred
@@ -68,43 +68,10 @@ class Boxes:
         return (self.corners + beyond) * ratio - beyond
 
 
-class BoundingBoxes(Mapping[str, Boxes]):
-    """Boxes by the name of their photograph without its ending, such as n01440764_10040; a few arrays in memory.
-
-    Args:
-        names: Sorted names. Shape (N,).
-        sizes: Width and height of each photograph that was annotated. Shape (N, 2).
-        starts: First row of each photograph's boxes, and the number of all boxes. Shape (N + 1,).
-        corners: Those of all boxes. Shape (number of boxes, 4).
-    """
-
-    def __init__(
-        self,
-        names: NDArray[np.bytes_],
-        sizes: NDArray[np.int32],
-        starts: NDArray[np.int64],
-        corners: NDArray[np.int32],
-    ) -> None:
-        self.arrays: dict[str, NDArray[Any]] = {"names": names, "sizes": sizes, "starts": starts, "corners": corners}
-
-    def __getitem__(self, name: str) -> Boxes:
-        names, starts = self.arrays["names"], self.arrays["starts"]
-        wanted = name.encode()
-        row = int(np.searchsorted(names, wanted))
-        if row == len(names) or names[row] != wanted:
-            raise KeyError(name)
-        width, height = self.arrays["sizes"][row].tolist()
-        return Boxes(self.arrays["corners"][starts[row] : starts[row + 1]], width, height)
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode() for name in self.arrays["names"])
-
-    def __len__(self) -> int:
-        return len(self.arrays["names"])
-
-
-def read_bounding_boxes(path: Path, cache: Path = CACHE) -> BoundingBoxes:
+def read_bounding_boxes(path: Path, cache: Path = CACHE) -> dict[str, Boxes]:
     """Read the boxes of an archive or a folder; those of an archive are kept, and read once.
+
+    They are sorted by the name of their photograph without its ending, such as n01440764_10040.
 
     Args:
         path: The archive, or a folder with its files.
@@ -123,7 +90,7 @@ def read_bounding_boxes(path: Path, cache: Path = CACHE) -> BoundingBoxes:
             "ILSVRC2012_bbox_train_v2.tar.gz or a folder with their files."
         ) from None
     key = f"{FORMAT} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
-    cached = cache / f"bounding-boxes-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    cached = cache / f"bounding-boxes-{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     boxes = _read_cache(cached)
     if boxes is None:
         boxes = _collect(path, _files_of_archive(path))
@@ -172,7 +139,7 @@ def _number(element: ElementTree.Element, path: str) -> int:
     return int(text)
 
 
-def _collect(path: Path, files: Iterable[tuple[str, bytes]]) -> BoundingBoxes:
+def _collect(path: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, Boxes]:
     found: dict[str, Boxes] = {}
     for where, content in tqdm(files, desc=path.name, unit=" files", disable=None, leave=False):
         name = Path(where).stem
@@ -189,14 +156,7 @@ def _collect(path: Path, files: Iterable[tuple[str, bytes]]) -> BoundingBoxes:
             f"{path} holds no bounding boxes: name ILSVRC2012_bbox_val_v3.tgz, ILSVRC2012_bbox_train_v2.tar.gz or a "
             "folder with their files."
         )
-    names = sorted(found)
-    all_boxes = [found[name] for name in names]
-    return BoundingBoxes(
-        np.array(names, np.bytes_),
-        np.array([(boxes.width, boxes.height) for boxes in all_boxes], np.int32),
-        np.cumsum([0, *(len(boxes.corners) for boxes in all_boxes)], dtype=np.int64),
-        np.concatenate([boxes.corners for boxes in all_boxes]),
-    )
+    return dict(sorted(found.items()))
 
 
 def _files_of_folder(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -257,18 +217,18 @@ def _files_of_tar(file: IO[bytes], inner: bool) -> Iterator[tuple[str, bytes]]:
             pass
 
 
-def _read_cache(path: Path) -> BoundingBoxes | None:
+def _read_cache(path: Path) -> dict[str, Boxes] | None:
     """Boxes from an earlier time, if there are any that can be read."""
     try:
-        with np.load(path) as file:
-            return BoundingBoxes(*(file[name] for name in ("names", "sizes", "starts", "corners")))
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        content = json.loads(path.read_bytes())
+        return {name: Boxes(np.array(corners, np.int32), *size) for name, (corners, *size) in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
-def _write_cache(boxes: BoundingBoxes, path: Path) -> None:
+def _write_cache(found: dict[str, Boxes], path: Path) -> None:
+    content = {name: (boxes.corners.tolist(), boxes.width, boxes.height) for name, boxes in found.items()}
     try:
-        with whole_file(path, shared=True) as file:  # each process of a run writes it
-            np.savez(file, **boxes.arrays)  # type: ignore[arg-type]
+        write_whole(path, json.dumps(content), shared=True)  # each process of a run writes it
     except OSError as error:
         warnings.warn(f"The bounding boxes are not kept for the next time ({error}).", stacklevel=2)

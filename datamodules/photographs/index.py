@@ -137,16 +137,3 @@ def manifest_from_json(text: str, where: str) -> Manifest:
         first = error.errors()[0]
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     raise ValueError(f"{where} is not the manifest of a prepared data set ({problem}): prepare it again.")
-
-
-def read_manifest(root: Path) -> Manifest:
-    """Read the manifest of a prepared copy.
-
-    Raises:
-        ValueError: There is none, or it cannot be read.
-    """
-    path = root / MANIFEST
-    try:
-        return manifest_from_json(path.read_text(), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): prepare the data set again.") from None

@@ -169,7 +169,7 @@ class PreparedCopy:
         except FileNotFoundError:
             raise ValueError(
                 f"There is no prepared ImageNet at {root} (it would have a {MANIFEST}): make one with "
-                "`python -m datamodules.imagenet prepare`, or name it with --data.root."
+                "`python -m datamodules.imagenet prepare`, or name the folder that has one (--data.root)."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{root}/{MANIFEST} cannot be read ({error}): check --data.root.") from None

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from lightning_modules.gan.networks import DiscriminatorNetwork
+from lightning_modules.gan.networks import DiscriminatorNetwork, at_least_float32
 from lightning_modules.gan.objectives import EQUILIBRIUM, value_of_the_game
 
 
@@ -52,8 +52,8 @@ class DiscriminatorMetrics(nn.ModuleDict):
             labels: Classes of the real images, -1 for rows that do not count. Shape (B,).
         """
         counted = labels >= 0
-        on_fake = discriminator(*fake)[counted].float()
-        on_real = discriminator(*real)[counted].float()
+        on_fake = at_least_float32(discriminator(*fake)[counted])
+        on_real = at_least_float32(discriminator(*real)[counted])
         values = {"accuracy_real": (on_real > 0).float(), "accuracy_fake": (on_fake < 0).float()}
         values["distance_from_equilibrium"] = -F.softplus(-on_real) - F.softplus(on_fake) - EQUILIBRIUM
         if "acc1" in self:

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from lightning_modules.classifier import NonFiniteLossError
 from lightning_modules.gan.draws import Draws
 from lightning_modules.gan.evaluation import Images, training_metrics
-from lightning_modules.gan.networks import DiscriminatorNetwork, GeneratorNetwork, paper_of
+from lightning_modules.gan.networks import DiscriminatorNetwork, GeneratorNetwork, at_least_float32, paper_of
 from lightning_modules.gan.objectives import Objective, feature_matching_loss
 from lightning_modules.gan.semi_supervised import SemiSupervised
 from lightning_modules.gan.stabilizers import Stabilizers, WeightHistory, clip_weights, historical_penalty
@@ -146,8 +146,8 @@ class Discriminator(Player[DiscriminatorNetwork]):
         objective = self.losses.objective
         real_images = self.stabilizers.noisy(real.images, draws, 0)
         fake_images = self.stabilizers.noisy(fake.images.detach(), draws, 1)
-        on_real = self.network(real_images, real.labels).float()
-        on_fake = self.network(fake_images, fake.labels).float()
+        on_real = at_least_float32(self.network(real_images, real.labels))
+        on_fake = at_least_float32(self.network(fake_images, fake.labels))
         loss = objective.discriminator(on_real, on_fake, 1 - self.stabilizers.label_smoothing)
         metrics = {"loss_discriminator": loss.detach()}
         metrics |= training_metrics(on_real.detach(), on_fake.detach(), objective.is_probability)
@@ -227,7 +227,7 @@ class Generator(Player[GeneratorNetwork]):
         Raises:
             NonFiniteLossError: The loss is NaN or infinite.
         """
-        total = real.images.new_zeros((), dtype=torch.float32)
+        total = at_least_float32(real.images.new_zeros(()))
         with discriminator.held_constant():
             for part in range(1, parts + 1):
                 images, labels = fake if parts == 1 else self.fake_images(draws, len(real.images), part)
@@ -239,10 +239,11 @@ class Generator(Player[GeneratorNetwork]):
 
     def _loss(self, real: Images, fake: Images, discriminator: DiscriminatorNetwork) -> Tensor:
         if self.losses.feature_matching is None:
-            return self.losses.objective.generator(discriminator(*fake).float())
+            return self.losses.objective.generator(at_least_float32(discriminator(*fake)))
         with torch.no_grad():
-            wanted = discriminator.features(real.images, fake.labels).float()
-        return feature_matching_loss(wanted, discriminator.features(*fake).float(), self.losses.feature_matching)
+            wanted = at_least_float32(discriminator.features(real.images, fake.labels))
+        features = at_least_float32(discriminator.features(*fake))
+        return feature_matching_loss(wanted, features, self.losses.feature_matching)
 
     def update(self, module: LightningModule) -> Tensor:
         """Update the network as any player's, then the average of its weights; buffers are not averaged."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.gan.draws import Draws
-from lightning_modules.gan.networks import DiscriminatorNetwork, paper_of
+from lightning_modules.gan.networks import DiscriminatorNetwork, at_least_float32, paper_of
 
 
 class SemiSupervised:
@@ -61,7 +61,7 @@ class SemiSupervised:
         images, labels = self.images[chosen], self.labels[chosen]
         if real.is_contiguous(memory_format=torch.channels_last):
             images = images.contiguous(memory_format=torch.channels_last)
-        logits = self.class_logits(images).float()
+        logits = at_least_float32(self.class_logits(images))
         return self.weight * F.cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean()
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.gan.draws import Draws
+from lightning_modules.gan.networks import at_least_float32
 from lightning_modules.gan.objectives import OBJECTIVES, ObjectiveName
 
 Discriminator = Callable[[Tensor], Tensor]
@@ -115,9 +116,9 @@ def r1_penalty(discriminator: Discriminator, real: Tensor) -> Tensor:
 
 
 def _gradient(discriminator: Discriminator, images: Tensor) -> Tensor:
-    logits = discriminator(images).float().sum()
+    logits = at_least_float32(discriminator(images)).sum()
     (gradient,) = torch.autograd.grad(logits, images, create_graph=True)
-    return gradient.float()
+    return at_least_float32(gradient)
 
 
 @torch.no_grad()

@@ -92,14 +92,14 @@ def test_accuracies_are_drawn_by_their_error(tmp_path: Path, make_run: MakeRun) 
     for seed in (1, 2):
         make_run(tmp_path, "ResNet-20", seed, epochs=4)
     groups = compare([tmp_path]).groups["digits"]
-    series = make_section("digits", groups).series
-    rows = accuracy_curves(groups, series)["datasets"]["rows"]
+    section = make_section("digits", groups)
+    rows = accuracy_curves(section)["datasets"]["rows"]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     for row in rows:
         assert row["y_low"] <= row["y"] <= row["y_high"]
         assert float(row["value"].removesuffix(" %")) == pytest.approx(100 * (1 - row["y"]), abs=0.02)
     assert time_unit(groups)[0] == "s"
-    assert len(loss_curves(groups, series)["datasets"]["rows"]) == 4
+    assert len(loss_curves(section)["datasets"]["rows"]) == 4
 
 
 def cost_chart_of(runs: Path, cost: str) -> dict[str, Any] | None:

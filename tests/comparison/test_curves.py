@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from comparison.curves import CurvePoint, join_seeds, read_curve, thin
+from comparison.curves import join_seeds, thin
+from records.curves import CurvePoint, read_history
 
 HEADER = "epoch,step,images_seen,train/loss,val/acc1\n"
 
@@ -11,6 +12,10 @@ def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "metrics.csv"
     path.write_bytes(text.encode())
     return path
+
+
+def read_curve(path: Path) -> tuple[CurvePoint, ...]:
+    return read_history(path).curve
 
 
 def test_sparse_rows_become_one_point_an_epoch(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from comparison.curves import at_the_end, read_by_epoch
 from comparison.groups import compare
 from comparison.page import write_page
 from comparison.pictures import BYTES_OF_A_PICTURE, PictureBudget
@@ -34,8 +33,12 @@ from comparison.questions.gradients import (
     norms_at_the_end,
 )
 from comparison.questions.training_gap import error_gaps, gap_answer, loss_gaps
+from comparison.sources.csv_files import parse_csv_option
+from records.curves import Logged, at_the_end
+from records.metrics import read_metrics
 
 MakeRun = Callable[..., Path]
+ByEpoch = dict[float, list[float]]
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -73,25 +76,41 @@ def save(picture: Image.Image, path: Path) -> None:
     picture.save(path)
 
 
+def by_epoch(directory: Path, column: str) -> ByEpoch:
+    return dict(Logged(read_metrics(directory / "metrics.csv", ("epoch", "step"))).backward(column))
+
+
+def end_of(by_epoch: ByEpoch) -> float | None:
+    return at_the_end(reversed(by_epoch.items()))
+
+
 def test_measurements_are_by_epoch_also_where_only_a_step_is_logged(tmp_path: Path) -> None:
     write_metrics(tmp_path, ratio=0.25)
-    measured = read_by_epoch(tmp_path)
-    assert measured["gradients/first_to_last"] == {1: [0.25], 2: [0.25]}
-    assert measured["val/acc1"] == {1: [0.5], 2: [0.9]}
-    assert at_the_end(measured["val/acc1"]) == 0.9
-    assert at_the_end({epoch: [float(epoch)] for epoch in range(1, 41)}) == 38.5
-    assert at_the_end({0.5: [1.0], 1.0: [2.0]}) == 2.0
-    assert read_by_epoch(tmp_path / "absent") == {}
+    assert by_epoch(tmp_path, "gradients/first_to_last") == {1: [0.25], 2: [0.25]}
+    accuracies = by_epoch(tmp_path, "val/acc1")
+    assert accuracies == {1: [0.5], 2: [0.9]}
+    assert end_of(dict(sorted(accuracies.items()))) == 0.9
+    assert end_of({epoch: [float(epoch)] for epoch in range(1, 41)}) == 38.5
+    assert end_of({0.5: [1.0], 1.0: [2.0]}) == 2.0
     (tmp_path / "metrics.csv").write_text("epoch,step,val/acc1\n0,1,good\n")
     with pytest.raises(ValueError, match="holds something else than numbers"):
-        read_by_epoch(tmp_path)
+        by_epoch(tmp_path, "val/acc1")
+
+
+def test_a_run_without_files_has_nothing_but_its_curve(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("accuracy\n0.5\n")
+    facts = ("architecture=ResNet-50", "data=imagenet", "train_images=1281167", "val_images=50000")
+    groups = compare([], csv_files=[parse_csv_option([str(tmp_path / "a.csv"), *facts])]).groups["imagenet"]
+    section = make_section("imagenet", groups)
+    ((history,),) = section.metrics
+    assert (len(history.curve), history.at_the_end, history.ratios, section.unread) == (1, {}, {}, [])
 
 
 def test_measurements_are_by_validation_where_an_epoch_has_several(tmp_path: Path) -> None:
     rows = "0,1,2.0,\n0,4,,0.5\n0,6,1.5,\n0,9,1.0,\n0,9,,0.7\n"
     (tmp_path / "metrics.csv").write_text("epoch,step,train/loss,val/acc1\n" + rows)
-    measured = read_by_epoch(tmp_path)
-    assert measured == {"train/loss": {0.5: [2.0], 1: [1.5, 1.0]}, "val/acc1": {0.5: [0.5], 1: [0.7]}}
+    assert by_epoch(tmp_path, "train/loss") == {0.5: [2.0], 1: [1.5, 1.0]}
+    assert by_epoch(tmp_path, "val/acc1") == {0.5: [0.5], 1: [0.7]}
 
 
 def test_gaps_are_those_of_the_end(tmp_path: Path, make_run: MakeRun) -> None:

@@ -147,14 +147,14 @@ def test_a_run_tells_what_it_is_and_how_it_went(tmp_path: Path) -> None:
     write_gan(tmp_path, "run", measured=(fid(0, 9.0), fid(1, 4.0)))
     (run,) = read(tmp_path)
     assert (run.label, run.objective, run.problem, run.unread) == ("dcgan", "non_saturating", None, ())
-    assert (run.parameters["total"], run.discriminator_parameters) == (759_680, 138_624)
+    assert (run.summary.model.parameters.total, run.summary.model.discriminator_parameters.total) == (759_680, 138_624)
     assert accuracies(run) == [(1, 0.9), (2, 0.75)]
     assert [(m.epoch, m.figures) for m in samples_measured(run)] == [(1, {"fid": 9.0}), (2, {"fid": 4.0})]
 
 
 def test_the_published_run_is_read() -> None:
     (run,) = read(ROOT / "results" / "mnist-dcgan")
-    assert (run.label, run.epochs, run.unread) == ("dcgan", 6, ())
+    assert (run.label, run.summary.epochs, run.unread) == ("dcgan", 6, ())
     assert run.measured(DISCRIMINATOR)[-1].figures[REAL.name] == pytest.approx(0.6068)
     (file,) = (ROOT / "results" / "mnist-dcgan").rglob("measures.json")
     assert read_measurements(file.parent)[0].figures["fid"] == pytest.approx(1.784, abs=1e-3)

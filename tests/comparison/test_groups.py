@@ -14,7 +14,7 @@ def test_seeds_of_one_configuration_are_one_group(tmp_path: Path, make_run: Make
         make_run(tmp_path, "ResNet-20", seed)
     (group,) = compare([tmp_path]).groups["digits"]
     assert (group.label, group.seeds, group.best.seeds) == ("ResNet-20", [1, 2, 3], 3)
-    accuracies = [run.best_accuracy for run in group.runs if run.best_accuracy is not None]
+    accuracies = [run.summary.best_accuracy for run in group.runs if run.summary.best_accuracy is not None]
     assert group.best.mean == pytest.approx(sum(accuracies) / 3)
 
 
@@ -62,7 +62,7 @@ def test_configuration_leaves_out_seed_logger_and_the_run_itself() -> None:
         "seed_everything: 1\ntrainer:\n  logger:\n    class_path: x\n  callbacks:\n  - dirpath: runs/2026/checkpoints\n"
         "data:\n  root: /data\n  seed: 5\nmodel:\n  year: 2026\n"
     )
-    assert parse_configuration(text, "2026") == {
+    assert parse_configuration(text, "2026")[0] == {
         "trainer.callbacks.0.dirpath": "runs//checkpoints",
         "model.year": "2026",
     }
@@ -70,9 +70,9 @@ def test_configuration_leaves_out_seed_logger_and_the_run_itself() -> None:
 
 def test_a_number_is_the_same_however_it_is_spelled() -> None:
     spellings = ("lr: 1.0e-05\nscale: 1.0\nfirst: 1\n", "lr: 1e-05\nscale: 1\nfirst: 1e0\n")
-    assert parse_configuration(spellings[0], "run") == parse_configuration(spellings[1], "run")
+    assert parse_configuration(spellings[0], "run")[0] == parse_configuration(spellings[1], "run")[0]
 
 
 def test_what_follows_from_the_data_makes_no_other_experiment() -> None:
     told = "model:\n  init_args:\n    depth: 20\n    num_classes: 10\n    in_channels: 1\n    image_size: 32\n"
-    assert parse_configuration(told, "run") == {"model.init_args.depth": "20"}
+    assert parse_configuration(told, "run")[0] == {"model.init_args.depth": "20"}

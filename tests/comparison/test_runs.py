@@ -5,10 +5,17 @@ from typing import Any
 import pytest
 
 from comparison.groups import compare
+from comparison.runs import Run
 from comparison.sources import read_runs
 
 MakeRun = Callable[..., Path]
 NO_NUMBERS = "of metrics.csv holds something else than numbers"
+
+
+def best_epoch_of(run: Run) -> int | None:
+    """Counted from 1."""
+    epoch = run.summary.best_of("val/acc1").epoch
+    return None if epoch is None else epoch + 1
 
 
 def test_a_run_is_read_whole(tmp_path: Path, make_run: MakeRun) -> None:
@@ -16,20 +23,22 @@ def test_a_run_is_read_whole(tmp_path: Path, make_run: MakeRun) -> None:
     (run,), unreadable = read_runs([tmp_path])
     assert unreadable == []
     assert run.problem is None
-    assert (run.directory, run.architecture, run.seed, run.epochs) == (directory, "ResNet-20", 7, 10)
-    assert run.parameters == {"conv": 267_696, "fc": 650, "total": 269_722}
-    assert run.multiply_adds == 40_551_040
-    assert run.best_accuracy == max(point.accuracy for point in run.curve if point.accuracy is not None)
-    assert run.best_epoch == next(point.epoch for point in run.curve if point.accuracy == run.best_accuracy)
+    assert (run.directory, run.architecture, run.summary.seed, run.summary.epochs) == (directory, "ResNet-20", 7, 10)
+    parameters = run.summary.model.parameters
+    assert (parameters.conv, parameters.fc, parameters.total) == (267_696, 650, 269_722)
+    assert run.summary.model.multiply_adds == 40_551_040
+    curve, best = run.history().curve, run.summary.best_accuracy
+    assert best == max(point.accuracy for point in curve if point.accuracy is not None)
+    assert best_epoch_of(run) == next(point.epoch for point in curve if point.accuracy == best)
     assert run.hardware == "AMD EPYC 9R14, 2 cores"
     assert run.commit == "0123456789"
-    assert len(run.curve) == 10
+    assert len(curve) == 10
 
 
 def test_a_gan_has_no_accuracy_to_compare(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path, change=lambda summary: summary["model"].update({"class": "lightning_modules.gan.module.GAN"}))
     (run,), unreadable = read_runs([tmp_path])
-    assert (unreadable, run.is_gan, run.best_accuracy is None) == ([], True, False)
+    assert (unreadable, run.is_gan, run.summary.best_accuracy is None) == ([], True, False)
     comparison = compare([tmp_path])
     assert (comparison.groups, comparison.left_out, comparison.unreadable) == ({}, [], [])
 

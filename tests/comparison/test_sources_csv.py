@@ -36,10 +36,12 @@ def problem(path: Path, text: str, *facts: str) -> str | None:
 def test_timm_is_recognized(tmp_path: Path) -> None:
     run = read(tmp_path / "summary.csv", TIMM, *FACTS)
     assert (run.problem, run.source, run.architecture, run.data.name) == (None, CSV_FILE, "ResNet-50", "imagenet")
-    assert (run.epochs, run.best_accuracy, run.best_epoch, run.last_accuracy) == (3, 0.105, 2, 0.095)
-    assert [point.train_loss for point in run.curve] == [6.5, 5.5, 5.0]
-    assert [point.images_seen for point in run.curve] == [1281167, 2 * 1281167, 3 * 1281167]
-    assert (run.seed, run.multiply_adds, run.parameters["total"], run.hardware) == (None, None, None, "not recorded")
+    summary, best = run.summary, run.summary.best_of("val/acc1")
+    assert (summary.epochs, summary.best_accuracy, best.epoch, summary.last_accuracy) == (3, 0.105, 1, 0.095)
+    assert [point.train_loss for point in run.history().curve] == [6.5, 5.5, 5.0]
+    assert [point.images_seen for point in run.history().curve] == [1281167, 2 * 1281167, 3 * 1281167]
+    assert (summary.seed, summary.model.multiply_adds, summary.model.parameters.total) == (None, None, None)
+    assert run.hardware == "not recorded"
 
 
 def test_timm_says_the_rest_in_args_yaml(tmp_path: Path) -> None:
@@ -56,14 +58,17 @@ def test_timm_says_the_rest_in_args_yaml(tmp_path: Path) -> None:
 def test_columns_of_other_tools_are_named(tmp_path: Path) -> None:
     text = "Epoch;x,val_top1,loss\n1,0.25,2.0\n2,0.5,1.0\n"
     run = read(tmp_path / "a.csv", text, *FACTS, "epoch=Epoch;x", "accuracy=val_top1", "train_loss=loss", "seed=3")
-    assert [(point.epoch, point.accuracy, point.train_loss) for point in run.curve] == [(1, 0.25, 2.0), (2, 0.5, 1.0)]
-    assert run.seed == 3
+    assert [(point.epoch, point.accuracy, point.train_loss) for point in run.history().curve] == [
+        (1, 0.25, 2.0),
+        (2, 0.5, 1.0),
+    ]
+    assert run.summary.seed == 3
 
 
 def test_an_export_of_tensorboard_has_a_row_an_epoch(tmp_path: Path) -> None:
     text = "Wall time,Step,Value\n1700000000.5,400,0.25\n1700000010.5,800,0.5\n"
     run = read(tmp_path / "a.csv", text, *FACTS, "accuracy=Value")
-    assert [(point.epoch, point.accuracy) for point in run.curve] == [(1, 0.25), (2, 0.5)]
+    assert [(point.epoch, point.accuracy) for point in run.history().curve] == [(1, 0.25), (2, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_per_cent_is_what_no_fraction_can_be(
     tmp_path: Path, accuracies: tuple[float, ...], said: tuple[str, ...], best: float
 ) -> None:
     text = "accuracy\n" + "".join(f"{accuracy}\n" for accuracy in accuracies)
-    assert read(tmp_path / "a.csv", text, *FACTS, *said).best_accuracy == pytest.approx(best)
+    assert read(tmp_path / "a.csv", text, *FACTS, *said).summary.best_accuracy == pytest.approx(best)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +117,8 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str, facts: tuple[str, ..
 
 
 def test_a_line_that_is_being_written_does_not_count(tmp_path: Path) -> None:
-    assert read(tmp_path / "a.csv", "epoch,accuracy\n1,0.5\n2", *FACTS).epochs == 1
-    assert read(tmp_path / "a.csv", "epoch,accuracy\n1,0.5\n2,0.6", *FACTS).epochs == 2
+    assert read(tmp_path / "a.csv", "epoch,accuracy\n1,0.5\n2", *FACTS).summary.epochs == 1
+    assert read(tmp_path / "a.csv", "epoch,accuracy\n1,0.5\n2,0.6", *FACTS).summary.epochs == 2
 
 
 def test_of_files_without_a_seed_none_is_a_seed_of_another(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from comparison.__main__ import main
-from comparison.configuration import Filing, Selection, wandb_filing
+from comparison.configuration import Filing, Selection, parse_configuration
 from comparison.sources import read_runs
 from comparison.sources.paths import find_run_paths
 
@@ -97,7 +97,7 @@ def test_runs_are_chosen_by_group_and_tag(
     with_filing(make_run(tmp_path, seed=1), "ablation", "narrow")
     with_filing(make_run(tmp_path, seed=2), "ablation", "wide")
     make_run(tmp_path, seed=3)  # what the command line gives to a run without settings
-    assert {run.seed for run in read_runs([tmp_path], selection)[0]} == expected
+    assert {run.summary.seed for run in read_runs([tmp_path], selection)[0]} == expected
 
 
 def test_runs_that_are_not_wanted_are_not_named_either(tmp_path: Path, make_run: MakeRun) -> None:
@@ -107,12 +107,13 @@ def test_runs_that_are_not_wanted_are_not_named_either(tmp_path: Path, make_run:
 
 def test_labels_are_those_of_the_logger_among_several() -> None:
     text = "trainer:\n  logger:\n  - class_path: CSVLogger\n  - class_path: WandbLogger\n    init_args: {group: g}\n"
-    assert wandb_filing(text, "run", "digits", "NiN") == Filing("g", ("digits", "NiN"))
+    assert parse_configuration(text, "run")[1].completed("digits", "NiN") == Filing("g", ("digits", "NiN"))
 
 
 @pytest.mark.parametrize("logger", ["false", "true", "[1]", "{class_path: WandbLogger}", "null"])
 def test_any_logger_setting_is_survived(logger: str) -> None:
-    assert wandb_filing(f"trainer:\n  logger: {logger}\n", "run", "digits", None) == Filing("digits", ("digits",))
+    _, filing = parse_configuration(f"trainer:\n  logger: {logger}\n", "run")
+    assert filing.completed("digits", None) == Filing("digits", ("digits",))
 
 
 def test_options_reach_the_table(

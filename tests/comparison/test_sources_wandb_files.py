@@ -9,8 +9,7 @@ from comparison.configuration import Filing, Selection
 from comparison.groups import compare
 from comparison.runs import WANDB_FILE, Run
 from comparison.sources import read_runs
-from comparison.sources.wandb_files import join_parts
-from comparison.sources.wandb_run import WandbRun, run_of
+from comparison.sources.wandb_runs import WandbRun, join_parts, run_of
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ("base.yaml", "data/digits.yaml", "model/resnet20.yaml", "quickstart.yaml")
@@ -50,19 +49,25 @@ def only_run(*paths: Path) -> Run:
     return run
 
 
+def facts_of(run: Run) -> list[object]:
+    """What the comparison tells of a run's summary, besides its time."""
+    summary, model = run.summary, run.summary.model
+    parameters = [getattr(model.parameters, kind) for kind in ("conv", "fc", "total")]
+    facts = [*parameters, model.multiply_adds, model.depth, model.discriminator_parameters.total, run.is_gan]
+    facts += [summary.best_accuracy, summary.best_of("val/acc1").epoch, summary.last_accuracy, run.hardware, run.commit]
+    names = ("status", "command", "seed", "epochs", "global_batch_size", "precision", "images_per_second", "started")
+    return [*facts, *(getattr(summary, name) for name in (*names, "versions", "wandb_id"))]
+
+
 def test_the_file_tells_what_the_directory_tells(run_directory: Path, wandb_file: Path) -> None:
-    expected = only_run(run_directory)
-    run = only_run(wandb_file)
+    expected, run = only_run(run_directory), only_run(wandb_file)
     assert run.problem is None
     assert run.source == WANDB_FILE
-    assert run.wall_time_seconds == pytest.approx(expected.wall_time_seconds, abs=5)
-    assert run == replace(
-        expected,
-        directory=wandb_file,
-        source=WANDB_FILE,
-        config=run.config,
-        wall_time_seconds=run.wall_time_seconds,
-    )
+    assert run.summary.wall_time_seconds == pytest.approx(expected.summary.wall_time_seconds, abs=5)
+    assert facts_of(run) == facts_of(expected)
+    assert run.history().curve == expected.history().curve
+    kept = {"directory": wandb_file, "source": WANDB_FILE, "config": run.config, "summary": run.summary}
+    assert run == replace(expected, **kept)
     assert "class_path: torch.optim.SGD" in run.config
 
 
@@ -75,7 +80,7 @@ def test_a_copy_of_a_file_counts_once(wandb_file: Path, tmp_path: Path) -> None:
     copy = tmp_path / "older" / wandb_file.name
     copy.parent.mkdir()
     copy.write_bytes(wandb_file.read_bytes()[:-2_000])
-    assert only_run(copy, wandb_file).status == "completed"
+    assert only_run(copy, wandb_file).summary.status == "completed"
 
 
 def test_a_file_is_chosen_by_the_group_and_tags_that_it_was_given(wandb_file: Path) -> None:
@@ -87,8 +92,8 @@ def test_a_truncated_file_is_an_unfinished_run_with_what_is_whole(wandb_file: Pa
     whole = wandb_file.read_bytes()
     wandb_file.write_bytes(whole[: whole.rindex(b"wall_time_seconds")])
     run = only_run(wandb_file)
-    assert (run.status, run.problem) == ("running", "still running, or killed before it could say so")
-    assert len(run.curve) == 2
+    assert (run.summary.status, run.problem) == ("running", "still running, or killed before it could say so")
+    assert len(run.history().curve) == 2
 
 
 def test_any_prefix_of_a_file_is_survived(wandb_file: Path) -> None:
@@ -147,9 +152,15 @@ def test_parts_of_a_resumed_run_are_one_run() -> None:
     (joined,) = join_parts([RESUMED, KILLED])
     run = run_of(joined, Selection())
     assert run is not None
-    assert [point.accuracy for point in run.curve] == [0.3, 0.9, 0.6, 0.7]
-    assert (run.problem, run.wandb_id, run.best_accuracy, run.best_epoch, run.epochs) == (None, "b", 0.9, 2, 4)
-    assert (run.wall_time_seconds, run.started) == (50.0, "monday")
+    assert [point.accuracy for point in run.history().curve] == [0.3, 0.9, 0.6, 0.7]
+    assert (
+        run.problem,
+        run.summary.wandb_id,
+        run.summary.best_accuracy,
+        run.summary.best_of("val/acc1").epoch,
+        run.summary.epochs,
+    ) == (None, "b", 0.9, 1, 4)  # the best epoch counted from 0
+    assert (run.summary.wall_time_seconds, run.summary.started) == (50.0, "monday")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +196,9 @@ def test_a_run_that_is_none_of_this_project_is_named(changes: dict[str, Any], pr
 def test_fields_that_wandb_was_not_told_are_none() -> None:
     run = run_of(wandb_run(rows=[row(0, 0.5)]), Selection())
     assert run is not None
-    assert (run.multiply_adds, run.precision, run.wall_time_seconds, run.commit) == (None, None, None, None)
+    summary = run.summary
+    assert (summary.model.multiply_adds, summary.precision, summary.wall_time_seconds) == (None, None, None)
+    assert run.commit is None
     assert run.hardware == "not recorded"
 
 

@@ -13,7 +13,7 @@ import pytest
 from comparison.configuration import Selection
 from comparison.runs import WANDB_SERVER
 from comparison.sources import read_runs
-from comparison.sources.wandb_server import connect
+from comparison.sources.wandb_runs import connect
 from tests.comparison.wandb_api_server import serve_project
 
 MakeRun = Callable[..., Path]
@@ -73,10 +73,13 @@ def read(api: FakeApi, *paths: Path | str, selection: Selection = Selection()) -
 def test_a_run_on_the_server_is_read() -> None:
     (run,), unreadable = read(FakeApi([server_run()]))
     assert unreadable == []
-    assert (run.problem, run.source, run.architecture, run.seed) == (None, WANDB_SERVER, "ResNet-20", 1)
-    assert [(point.epoch, point.accuracy, point.train_loss) for point in run.curve] == [(1, 0.5, 2.0), (2, 0.75, 1.0)]
-    assert (run.best_accuracy, run.best_epoch, run.last_accuracy, run.epochs) == (0.75, 2, 0.75, 2)
-    assert (run.wall_time_seconds, run.images_per_second, run.group, run.wandb_id) == (9.0, None, "digits", "a")
+    assert (run.problem, run.source, run.architecture, run.summary.seed) == (None, WANDB_SERVER, "ResNet-20", 1)
+    curve = [(point.epoch, point.accuracy, point.train_loss) for point in run.history().curve]
+    assert curve == [(1, 0.5, 2.0), (2, 0.75, 1.0)]
+    summary, best = run.summary, run.summary.best_of("val/acc1")
+    assert (summary.best_accuracy, best.epoch, summary.last_accuracy, summary.epochs) == (0.75, 1, 0.75, 2)
+    assert (summary.wall_time_seconds, summary.images_per_second) == (9.0, None)
+    assert (run.filing.group, summary.wandb_id) == ("digits", "a")
     assert run.url == "https://example.org/team/networks/runs/a"
 
 
@@ -98,7 +101,7 @@ def test_the_server_is_asked_for_what_is_wanted() -> None:
     api = FakeApi([server_run(), server_run("b", group="other"), server_run("c", tags=None)])
     runs, _ = read(api, selection=Selection(("digits", "mnist"), ("ResNet-20",)))
     assert api.asked == [("team/networks", {"$and": [{"tags": "ResNet-20"}, {"group": {"$in": ["digits", "mnist"]}}]})]
-    assert [run.wandb_id for run in runs] == ["a"]
+    assert [run.summary.wandb_id for run in runs] == ["a"]
 
 
 def test_a_run_that_lies_here_counts_once(tmp_path: Path, make_run: MakeRun) -> None:
@@ -112,7 +115,7 @@ def test_runs_that_cannot_be_had_are_named_beside_the_others() -> None:
         raise RuntimeError("no history found\nmore")
 
     runs, unreadable = read(FakeApi([server_run("a", scan_history=fail), server_run("b", config={}), server_run("c")]))
-    assert [run.wandb_id for run in runs] == ["c"]
+    assert [run.summary.wandb_id for run in runs] == ["c"]
     assert [str(run.problem)[:40] for run in unreadable] == [
         "the server does not give its history (no",
         "its W&B config is not that of a run of t",

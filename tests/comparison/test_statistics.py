@@ -1,6 +1,7 @@
 import pytest
 
-from comparison.statistics import estimate, wilson_interval
+from comparison.statistics import estimate
+from records.statistics import wilson_interval
 
 
 @pytest.mark.parametrize(

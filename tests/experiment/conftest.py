@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from main import main
+from tests.experiment import small_runs
 from tests.experiment.small_runs import fit, write_config
 
 
@@ -21,5 +23,42 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int]
             assert codes == [0] * ranks, (folder / "log").read_text()[-3000:]
             runs[network, ranks] = folder / "run"
         return runs[network, ranks]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def fit_here(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., int]:
+    """Train in this process, or run another command with a config of its own. Returns the exit code."""
+    folder = tmp_path_factory.mktemp("here")
+    (folder / "config.yaml").write_text(small_runs.SHORT)
+
+    def run(*words: object, command: str = "", **environment: str) -> int:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TRUSTED_IMPORTS", small_runs.__name__)
+            patch.setattr("sys.argv", ["main.py"])
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            try:
+                start = [command] if command else ["fit", "--config", str(folder / "config.yaml")]
+                main([*start, *map(str, words)])
+            except SystemExit as ending:
+                return int(ending.code or 0)
+        return 0
+
+    run.config = folder / "config.yaml"  # type: ignore[attr-defined]
+    return run
+
+
+@pytest.fixture(scope="session")
+def undisturbed_here(fit_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A run with these options that never stopped, done once."""
+    runs: dict[tuple[object, ...], Path] = {}
+
+    def run(*words: object) -> Path:
+        if words not in runs:
+            runs[words] = tmp_path_factory.mktemp("undisturbed") / "run"
+            assert fit_here(*words, "--run_dir", runs[words]) == 0
+        return runs[words]
 
     return run

@@ -4,6 +4,7 @@ import csv
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from experiment.checkpoints import newest_verified
 from lightning_modules.classifier import ImageClassifier
+from records.checkpoints import CheckpointIndex, best_checkpoints
 from tests.forked import run_main_on_ranks
 
 STEPS_PER_EPOCH, EPOCHS = 6, 8  # so many that no run ends before its kill
@@ -83,6 +85,33 @@ class DropoutNet(ImageClassifier):
         return self.head(self.maps(images))
 
 
+SHORT = f"""
+seed_everything: 7
+trainer:
+  accelerator: cpu
+  max_epochs: 3
+  limit_train_batches: 6
+  limit_val_batches: 1
+  val_check_interval: 3
+  log_every_n_steps: 1
+  num_sanity_val_steps: 0
+  enable_progress_bar: false
+  enable_model_summary: false
+  logger:
+    - class_path: experiment.csv_logger.ResumableCSVLogger
+  callbacks:
+    - class_path: tests.experiment.small_runs.KillAt
+    - class_path: tests.experiment.small_runs.StopAt
+    - class_path: BestCheckpoint
+    - class_path: LatestCheckpoint
+model:
+{CLASSIFIER}
+data:
+  class_path: Digits
+  init_args: {{batch_size: 16, eval_batch_size: 64}}
+"""
+"""A run of a second, with two validations an epoch."""
+
 POINTS = ("batch_start", "backward", "optimizer_step", "batch_end", "validation_start", "validation_end", "rename")
 
 
@@ -130,6 +159,18 @@ class KillAt(Callback):
 
     def on_validation_end(self, *_: Any) -> None:
         self.reached("validation_end")
+
+
+class StopAt(Callback):
+    """Tells the Trainer to stop after the batch of number STOP_AT, or lets a second pass before that of WAIT_AT."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if trainer.fit_loop.total_batch_idx + 1 == int(os.environ.get("WAIT_AT", "0")):
+            time.sleep(1)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if trainer.fit_loop.total_batch_idx + 1 == int(os.environ.get("STOP_AT", "0")):
+            trainer.should_stop = True
 
 
 def fit(config: Path, run: Path, ranks: int, log: Path, kill_at: str = "", resume: bool = False) -> list[int]:
@@ -186,3 +227,18 @@ def metrics(run: Path) -> list[dict[str, str]]:
             for row in csv.DictReader(file)
         ]
     return [row for row in rows if any(value for name, value in row.items() if name not in ("epoch", "step"))]
+
+
+def assert_same_run(run: Path, other: Path) -> None:
+    """Weights, state and metrics are the same, and so is what is best; nothing else is left."""
+    assert_identical(final_state(run), final_state(other))
+    assert metrics(run) == metrics(other)
+    (best,), (other_best,) = best_checkpoints(run), best_checkpoints(other)
+    assert best.name == other_best.name
+    assert_identical(*(torch.load(path, weights_only=True)["state_dict"] for path in (best, other_best)))
+    for folder in (run, other):
+        index = CheckpointIndex.of_run(folder)
+        assert index.best == f"checkpoints/{best.name}"
+        assert (index.latest or "").startswith("checkpoints/last-")
+        assert {index.best, index.latest} <= {one.file for one in index.saved}
+        assert len(list((folder / "checkpoints").iterdir())) == 5  # two checkpoints with their digests, and the index

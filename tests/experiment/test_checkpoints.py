@@ -12,10 +12,11 @@ import torch
 from experiment.checkpoints import (
     DamagedCheckpointError,
     VerifiedCheckpointIO,
+    latest_of_run,
     load_verified,
     newest_verified,
 )
-from records.checkpoints import is_verified
+from records.checkpoints import CheckpointIndex, best_checkpoints, is_verified
 from records.files import remove_parts
 
 
@@ -132,3 +133,39 @@ def test_temporary_file_stands_in_the_target_folder(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "replace", lambda old, new: (moved.append((old, new)), replace(old, new)))
     save(tmp_path / "last.ckpt")
     assert all(Path(old).parent == Path(new).parent == tmp_path for old, new in moved)
+
+
+@pytest.mark.parametrize("instant", range(6))
+def test_a_checkpoint_of_a_constant_name_is_whole_at_each_instant(
+    instant: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill before any of the renames, or after it, leaves the old checkpoint or the new one, verified."""
+    save(tmp_path / "last.ckpt", step=1)
+    replace, renames = os.replace, []
+
+    def killed(source: Path, target: Path) -> None:
+        if len(renames) == instant // 2 and instant % 2 == 0:
+            raise KeyboardInterrupt
+        replace(source, target)
+        renames.append(target)
+        if len(renames) == instant // 2 + 1 and instant % 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path / "last.ckpt", step=2)
+    assert is_verified(tmp_path / "last.ckpt")
+    steps = load_verified(tmp_path / "last.ckpt")["global_step"]
+    assert steps == (1 if instant < 3 else 2)
+
+
+def test_the_index_names_files_of_the_run_alone(tmp_path: Path) -> None:
+    outside = save(tmp_path / "outside.ckpt")
+    run = tmp_path / "run"
+    inside = save(run / "checkpoints" / "best-0001.ckpt")
+    for name in ("../outside.ckpt", str(outside), "checkpoints/gone.ckpt", None):
+        CheckpointIndex(best=name, latest=name).write(run)
+        assert best_checkpoints(run) == [inside]
+        assert latest_of_run(run) == inside
+    (run / "checkpoints" / "index.json").write_text("[1]")
+    assert best_checkpoints(run) == [inside]

@@ -1,45 +1,179 @@
-"""Runs never share a directory, and a second one never fails because the first exists."""
+"""Runs never share a directory, which has one writer; a second one never fails because the first exists."""
 
+import json
+import os
+import re
+import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from experiment.run_record import create_unused, new_run_directory, slug
+from experiment.run_directory import RunDirectory, RunInUseError, new_run_directory, slug
 
 NOW = datetime(2026, 1, 2, 3, 4, 5)
 
 
 def test_name_of_a_run(tmp_path: Path) -> None:
-    run = new_run_directory(tmp_path, "cifar10", "ResNet-50 v1.5", "fit", NOW)
+    run = new_run_directory(tmp_path, "cifar10", "ResNet-50 v1.5", "fit", NOW).path
     assert run == tmp_path / "cifar10" / "resnet-50-v1.5" / "2026-01-02_03-04-05"
     assert run.is_dir()
-    assert new_run_directory(tmp_path, "cifar10", "ResNet-50 v1.5", "test", NOW).name == "2026-01-02_03-04-05-test"
+    assert new_run_directory(tmp_path, "cifar10", "ResNet-50 v1.5", "test", NOW).path.name == "2026-01-02_03-04-05-test"
 
 
 def test_runs_of_the_same_second_get_numbers(tmp_path: Path) -> None:
     runs = [new_run_directory(tmp_path, "digits", "AlexNet", "fit", NOW) for _ in range(3)]
-    assert [run.name[19:] for run in runs] == ["", "-2", "-3"]
+    assert [run.path.name[19:] for run in runs] == ["", "-2", "-3"]
 
 
 def test_runs_that_start_at_once_do_not_meet(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        assert len(set(pool.map(lambda _: create_unused(tmp_path / "run"), range(64)))) == 64
+        assert len(set(pool.map(lambda _: RunDirectory.new(tmp_path / "run").path, range(64)))) == 64
 
 
 def test_empty_directory_of_the_user_is_used(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    assert create_unused(tmp_path / "mine") == tmp_path / "mine"
+    assert RunDirectory.new(tmp_path / "mine").path == tmp_path / "mine"
 
 
 def test_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="run directory .*file/run cannot be written to"):
-        create_unused(tmp_path / "file" / "run")
+        RunDirectory.new(tmp_path / "file" / "run")
 
 
 def test_slug() -> None:
     assert slug("ResNet-34 C") == "resnet-34-c"
     assert slug("../..//x") == "x"
     assert slug("···") == "unnamed"
+
+
+def test_a_run_has_one_writer(tmp_path: Path) -> None:
+    run = RunDirectory.new(tmp_path / "run")
+    run.keep()
+    (run.path / "config.yaml").touch()
+    refused = (
+        f"Process {os.getpid()} on {socket.gethostname()} writes to the run {run.path}: wait for its end, or end it."
+    )
+    with pytest.raises(RunInUseError, match=re.escape(refused)):
+        RunDirectory.of_earlier_run(run.path)
+    assert RunDirectory.new(run.path).path == tmp_path / "run-2"
+    run.close()
+    other = RunDirectory.of_earlier_run(tmp_path / "." / "run")
+    other.close()
+    assert [path.name for path in run.path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ({"pid": 2**22 + 1}, True),  # no process has this number
+        ({"started": "1"}, True),  # another process has got its number
+        ({"host": "elsewhere"}, False),
+        ({}, False),
+    ],
+)
+def test_the_lock_of_a_dead_process_of_this_host_is_taken_over(
+    changes: dict[str, Any], taken: bool, tmp_path: Path
+) -> None:
+    run = RunDirectory.new(tmp_path / "run")
+    run.keep()
+    (run.path / "config.yaml").touch()
+    lock = run.path / "lock.json"
+    lock.write_text(json.dumps(json.loads(lock.read_text()) | changes))
+    if taken:
+        RunDirectory.of_earlier_run(run.path).close()
+        assert not lock.exists()
+    else:
+        with pytest.raises(RunInUseError, match=f"remove {lock} and start" if changes else "wait for its end"):
+            RunDirectory.of_earlier_run(run.path)
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{", '{"host": 1}', '{"pid": -1}'])
+def test_a_damaged_lock_is_never_a_traceback(damage: str, tmp_path: Path) -> None:
+    (tmp_path / "lock.json").write_text(damage)
+    (tmp_path / "config.yaml").touch()
+    try:
+        RunDirectory.of_earlier_run(tmp_path).close()
+    except RunInUseError as error:
+        assert "remove" in str(error)  # noqa: PT017
+    assert not list(tmp_path.glob("lock.json.*"))
+
+
+def test_of_processes_that_take_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "lock.json").write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))
+
+    def take(_: int) -> bool:
+        try:
+            RunDirectory.of_earlier_run(tmp_path)
+        except RunInUseError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(take, range(16))) == 1
+
+
+def test_what_did_not_begin_leaves_nothing(tmp_path: Path) -> None:
+    run = RunDirectory.new(tmp_path / "runs" / "digits" / "net")
+    (run.path / "wandb").mkdir()
+    (run.path / "wandb" / "log").touch()
+    run.close()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    RunDirectory.new(tmp_path / "mine").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is a file: name a directory with --run_dir"):
+        RunDirectory.new(tmp_path / "file")
+
+
+REFUSED = {
+    "a batch that is too large": ["--data.batch_size=2000"],
+    "a rate that the optimizer refuses": ["--model.optimizer.lr=-0.1"],
+    "a schedule that lacks an argument": ["--model.lr_scheduler=OneCycleLR", "--model.lr_scheduler.max_lr=0.1"],
+    "a checkpoint that is not there": ["--ckpt_path=nowhere"],
+    "weights that are not there": ["--model.weights=nowhere.pth"],
+    "a precision that does not exist": ["--trainer.precision=16-false"],
+    "a validation less often than there are batches": ["--trainer.val_check_interval=7"],
+    "settings that exclude each other": ["--trainer.barebones=true"],
+}
+
+
+def is_refused(fit_here: Callable[..., int], *words: object) -> bool:
+    try:
+        return fit_here(*words) != 0
+    except ValueError:  # whatever the sentence is
+        return True
+
+
+@pytest.mark.slow(1)
+@pytest.mark.xdist_group("refused")
+@pytest.mark.parametrize("words", REFUSED.values(), ids=REFUSED)
+def test_a_refused_command_leaves_nothing(
+    words: list[str], fit_here: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_refused(fit_here, *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow(1)
+@pytest.mark.xdist_group("refused")
+@pytest.mark.parametrize(
+    "words", [["--data.batch_size=8"], ["--model.optimizer.lr=-1"], ["--trainer.precision=16-false"]]
+)
+def test_a_run_stays_as_it_is_if_going_on_is_refused(
+    word: str, fit_here: Callable[..., int], undisturbed_here: Callable[..., Path]
+) -> None:
+    run = undisturbed_here()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert is_refused(fit_here, "--resume", run, "--trainer.max_epochs=4", word)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before

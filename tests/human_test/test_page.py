@@ -9,11 +9,11 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from comparison.statistics import wilson_interval
 from human_test.answers import read_one
 from human_test.page import HERE, render_page, write_page
 from human_test.protocol import masked
 from human_test.trial import HumanTest, human_test
+from records.statistics import wilson_interval
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -203,8 +203,8 @@ def test_a_person_takes_the_test(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / outcome["name"]
     file.write_text(json.dumps(result))
     answers = read_one(file)
-    assert answers.test == test.id
-    assert sum(kind == said for kind, said in answers.votes) == right
+    assert answers.test.id == test.id
+    assert sum(kind == said for kind, said in answers.outcomes) == right
 
 
 @needs_a_browser

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from comparison.statistics import wilson_interval
 from human_test.__main__ import main
 from human_test.protocol import id_of_test
+from records.statistics import wilson_interval
 
 ROOT = Path(__file__).parents[2]
 TRUTH = "1100110010"

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from datamodules.download import Checksum
 from datamodules.imagenet.preparation.archives import (
     DEVKIT,
-    MEMBER,
     PUBLISHED,
     TRAIN,
     VAL,
@@ -30,7 +29,6 @@ from records.files import whole_file, write_json
 
 ORIGINAL = np.dtype([("name", "S32"), ("label", "<i4"), ("offset", "<u8"), ("size", "<u8")])
 MAX_NAME_BYTES = RECORD["name"].itemsize
-_IN_TREE = np.dtype([("wnid", "O"), *((name, MEMBER[name]) for name in ("name", "offset", "size"))])
 _CLASS_FOLDER = re.compile(r"[A-Za-z0-9_-]+")
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
@@ -173,10 +171,10 @@ class Tree:
         chosen = choose(choice, classes["train"])
         images = {}
         for split in SPLITS:
-            found = np.array([row for wnid in chosen for row in _files_of_class(self.root / split / wnid)], _IN_TREE)
-            if split == "val":
-                found = found[np.argsort(found["name"], kind="stable")]
-            images[split] = _labeled(found, chosen)
+            folders = enumerate(self.root / split / wnid for wnid in chosen)
+            files = [(name, label, 0, size) for label, folder in folders for name, size in _files_of_class(folder)]
+            found = np.array(files, ORIGINAL)
+            images[split] = found[np.argsort(found["name"], kind="stable")] if split == "val" else found
         return Originals(
             classes=tuple(ImageClass(wnid, words.get(wnid, ())) for wnid in chosen),
             images=images,
@@ -268,15 +266,6 @@ class _CheckedArchives:
         return members, digest
 
 
-def _labeled(members: npt.NDArray[Any], wnids: tuple[str, ...]) -> npt.NDArray[Any]:
-    """One `ORIGINAL` for each member of an archive or a tree; labels number the sorted wnids."""
-    images = np.zeros(len(members), ORIGINAL)
-    for name in ("name", "offset", "size"):
-        images[name] = members[name]
-    images["label"] = np.searchsorted(np.array(wnids), members["wnid"].astype(str))
-    return images
-
-
 def _check_classes(path: Path, members: Members, wnids: list[str], devkit: str) -> None:
     found = {wnid.decode() for wnid in np.unique(members["wnid"])}
     missing, unknown = sorted(set(wnids) - found), sorted(found - set(wnids))
@@ -289,8 +278,14 @@ def _check_classes(path: Path, members: Members, wnids: list[str], devkit: str) 
 
 
 def _of_classes(members: Members, wnids: tuple[str, ...]) -> npt.NDArray[Any]:
+    """One `ORIGINAL` for each photograph of the classes; labels number the sorted wnids."""
     chosen = members[np.isin(members["wnid"], np.array(wnids, "S9"))]
-    return _labeled(chosen[np.argsort(chosen["name"])], wnids)
+    chosen = chosen[np.argsort(chosen["name"])]
+    images = np.zeros(len(chosen), ORIGINAL)
+    for name in ("name", "offset", "size"):
+        images[name] = chosen[name]
+    images["label"] = np.searchsorted(np.array(wnids), chosen["wnid"].astype(str))
+    return images
 
 
 def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -304,7 +299,8 @@ def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
             yield entry
 
 
-def _files_of_class(folder: Path) -> list[tuple[str, bytes, int, int]]:
+def _files_of_class(folder: Path) -> list[tuple[bytes, int]]:
+    """Names and sizes, in the order of the names."""
     files = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -315,7 +311,7 @@ def _files_of_class(folder: Path) -> list[tuple[str, bytes, int, int]]:
                 raise ValueError(
                     f"{entry.path} is no file with a name of at most {MAX_NAME_BYTES} plain characters: rename it."
                 )
-            files.append((folder.name, name, 0, entry.stat().st_size))
+            files.append((name, entry.stat().st_size))
     if not files:
         raise ValueError(f"{folder} has no image: restore it, or remove the class from train and val.")
     return sorted(files)

@@ -7,9 +7,7 @@ DEST/manifest.json       last; a folder without it is not a prepared copy
 """
 
 import hashlib
-import os
 import shutil
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from datamodules.imagenet.preparation.classes import ClassChoice
-from datamodules.imagenet.preparation.conversion import Encoding
 from datamodules.imagenet.preparation.originals import Originals, Published, errors_of_writing_to
 from datamodules.imagenet.preparation.units import (
     NOTES,
     Job,
+    Options,
     Unit,
     expected_bytes,
     finished,
@@ -41,63 +38,12 @@ from datamodules.photographs.index import (
     Odd,
     Shard,
     SplitEntry,
-    read_manifest,
     write_index,
 )
+from datamodules.photographs.reader import PreparedCopy
 from records.files import UnreadableError, read_json, write_json, write_whole
 
-LAYOUTS = ("shards", "tree")
 _SECONDS_FOR_OTHERS = 10  # that a preparation which has just been killed needs to let go
-
-
-def all_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a copy is prepared.
-
-    Attributes:
-        layout: shards or tree.
-        encoding: What is done to ordinary images.
-        shard_megabytes: About how large a shard may be.
-        classes: Which classes.
-        verify: Whether archives must have their published MD5.
-        skip_broken: Whether a broken image is left out instead of ending the preparation.
-        workers: Number of processes.
-
-    Raises:
-        ValueError: An option is out of its range.
-    """
-
-    layout: str = "shards"
-    encoding: Encoding = field(default_factory=Encoding)
-    shard_megabytes: float = 256
-    classes: ClassChoice = None
-    verify: bool = True
-    skip_broken: bool = False
-    workers: int = field(default_factory=all_cores)
-
-    def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise ValueError(f"--layout {self.layout}: choose {' or '.join(LAYOUTS)}.")
-        side = self.encoding.shorter_side
-        if side is not None and side < 1:
-            raise ValueError(f"--shorter_side {side}: choose at least 1, or original.")
-        if not 1 <= self.encoding.quality <= 100:
-            raise ValueError(f"--quality {self.encoding.quality}: choose 1 to 100.")
-        if not self.shard_megabytes > 0:
-            raise ValueError(f"--shard_megabytes {self.shard_megabytes}: choose more than 0.")
-        if self.workers < 1:
-            raise ValueError(f"--workers {self.workers}: choose at least 1.")
-
-    def identity(self) -> dict[str, Any]:
-        """What must stay the same when a preparation goes on."""
-        classes = list(self.classes) if isinstance(self.classes, tuple) else self.classes
-        kept = {"layout": self.layout, **self.encoding.in_manifest(), "classes": classes}
-        return kept | ({"shard_megabytes": self.shard_megabytes} if self.layout == "shards" else {})
 
 
 def prepare(destination: Path, published: Published, options: Options) -> Manifest:
@@ -108,7 +54,7 @@ def prepare(destination: Path, published: Published, options: Options) -> Manife
     """
     identity = {**options.identity(), **published.identity()}
     if (destination / MANIFEST).exists():
-        manifest = read_manifest(destination)
+        manifest = PreparedCopy(str(destination)).manifest
         _check_same(destination, _identity_in(manifest), identity)
         shutil.rmtree(destination / NOTES, ignore_errors=True)
         return manifest
@@ -131,7 +77,7 @@ def prepare(destination: Path, published: Published, options: Options) -> Manife
 def _prepare(destination: Path, published: Published, options: Options, identity: dict[str, Any]) -> Manifest:
     notes = destination / NOTES
     if (destination / MANIFEST).exists():  # the process that was waited for has done it
-        return read_manifest(destination)
+        return PreparedCopy(str(destination)).manifest
     remove_parts(destination)
     try:
         begun = read_json(notes / "begun.json")
@@ -148,14 +94,7 @@ def _prepare(destination: Path, published: Published, options: Options, identity
     if begun:
         _check_same(destination, begun, identity)
 
-    megabyte = 1 << 20
-    units = [
-        unit
-        for split in SPLITS
-        for unit in plan_units(
-            *(split, originals.images[split], options.layout, options.encoding, options.shard_megabytes * megabyte)
-        )
-    ]
+    units = [unit for split in SPLITS for unit in plan_units(split, originals.images[split], options)]
     # What was recorded by an earlier process is not done again.
     left = [unit for unit in units if finished(unit, destination) is None]
     _check_disk(destination, sum(int(expected_bytes(unit.images, options.encoding).sum()) for unit in left))
@@ -163,7 +102,7 @@ def _prepare(destination: Path, published: Published, options: Options, identity
         with errors_of_writing_to(destination):
             write_json(notes / "begun.json", identity)
     wnids = tuple(entry.wnid for entry in originals.classes)
-    job = Job(destination, options.layout, options.encoding, wnids, originals.locations, options.skip_broken)
+    job = Job(destination, options, wnids, originals.locations)
     total, still = (sum(len(unit.images) for unit in chosen) for chosen in (units, left))
     with tqdm(desc="photographs", total=total, initial=total - still, unit="") as progress:
         run_in_processes(left, partial(write_unit, job), workers=options.workers, progress=progress)

@@ -12,25 +12,77 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from datamodules.imagenet.preparation.classes import ClassChoice
 from datamodules.imagenet.preparation.conversion import Encoding, Stored, convert
 from datamodules.imagenet.preparation.originals import errors_of_writing_to, reading
 from datamodules.photographs.decoder import BrokenImageError
 from datamodules.photographs.index import RECORD, Odd, Shard
 from records.files import PART, whole_file, write_json
 
+LAYOUTS = ("shards", "tree")
 NOTES = ".prepare"
 _BYTES_AT_256 = 35_000  # of a photograph at a shorter side of 256 and quality 90; 29,500 on average
 _BYTES_IN_TAR = 1_800  # two headers, a label, and padding
 _MIN_SHARD_BYTES = 8 << 20
 _MAX_SHARDS_OF_SMALL_SETS = 64
 _END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
+
+
+def all_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a copy is prepared.
+
+    Attributes:
+        layout: shards or tree.
+        encoding: What is done to ordinary images.
+        shard_megabytes: About how large a shard may be.
+        classes: Which classes.
+        verify: Whether archives must have their published MD5.
+        skip_broken: Whether a broken image is left out instead of ending the preparation.
+        workers: Number of processes.
+
+    Raises:
+        ValueError: An option is out of its range.
+    """
+
+    layout: str = "shards"
+    encoding: Encoding = field(default_factory=Encoding)
+    shard_megabytes: float = 256
+    classes: ClassChoice = None
+    verify: bool = True
+    skip_broken: bool = False
+    workers: int = field(default_factory=all_cores)
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"--layout {self.layout}: choose {' or '.join(LAYOUTS)}.")
+        side = self.encoding.shorter_side
+        if side is not None and side < 1:
+            raise ValueError(f"--shorter_side {side}: choose at least 1, or original.")
+        if not 1 <= self.encoding.quality <= 100:
+            raise ValueError(f"--quality {self.encoding.quality}: choose 1 to 100.")
+        if not self.shard_megabytes > 0:
+            raise ValueError(f"--shard_megabytes {self.shard_megabytes}: choose more than 0.")
+        if self.workers < 1:
+            raise ValueError(f"--workers {self.workers}: choose at least 1.")
+
+    def identity(self) -> dict[str, Any]:
+        """What must stay the same when a preparation goes on."""
+        classes = list(self.classes) if isinstance(self.classes, tuple) else self.classes
+        kept = {"layout": self.layout, **self.encoding.in_manifest(), "classes": classes}
+        return kept | ({"shard_megabytes": self.shard_megabytes} if self.layout == "shards" else {})
 
 
 @dataclass(frozen=True)
@@ -69,7 +121,7 @@ class Finished(NamedTuple):
     odd: tuple[Odd, ...]
 
 
-def plan_units(split: str, images: npt.NDArray[Any], layout: str, encoding: Encoding, shard_bytes: float) -> list[Unit]:
+def plan_units(split: str, images: npt.NDArray[Any], options: Options) -> list[Unit]:
     """Cut a split into units.
 
     Shards are contiguous parts of the split in the order of its index, which for training is that of the classes:
@@ -79,15 +131,13 @@ def plan_units(split: str, images: npt.NDArray[Any], layout: str, encoding: Enco
     Args:
         split: train or val.
         images: One `ORIGINAL` for each photograph.
-        layout: shards or tree.
-        encoding: What is done to ordinary images.
-        shard_bytes: About how large a shard may be.
+        options: How the copy is prepared.
     """
-    if layout == "tree":
+    if options.layout == "tree":
         parts = [np.flatnonzero(images["label"] == label) for label in np.unique(images["label"])]
     else:
-        ends = np.cumsum(expected_bytes(images, encoding))
-        limit = min(shard_bytes, max(float(ends[-1]) / _MAX_SHARDS_OF_SMALL_SETS, _MIN_SHARD_BYTES))
+        ends = np.cumsum(expected_bytes(images, options.encoding))
+        limit = min(options.shard_megabytes * 2**20, max(float(ends[-1]) / _MAX_SHARDS_OF_SMALL_SETS, _MIN_SHARD_BYTES))
         shard_of_row = ((ends - 1) // limit).astype(int)
         parts = np.split(np.arange(len(images)), np.flatnonzero(np.diff(shard_of_row)) + 1)
     return [Unit(split, number, rows, images[rows]) for number, rows in enumerate(parts)]
@@ -107,19 +157,15 @@ class Job:
 
     Attributes:
         destination: Folder of the prepared copy.
-        layout: shards or tree.
-        encoding: What is done to ordinary images.
+        options: How it is prepared.
         wnids: Classes in the order of their labels.
         locations: For each split, its archive or its folder.
-        skip_broken: Whether a broken image is left out instead of ending the preparation.
     """
 
     destination: Path
-    layout: str
-    encoding: Encoding
+    options: Options
     wnids: tuple[str, ...]
     locations: dict[str, Path]
-    skip_broken: bool = False
 
 
 def write_unit(job: Job, unit: Unit, after_each: Callable[[], None]) -> None:
@@ -138,7 +184,7 @@ def write_unit(job: Job, unit: Unit, after_each: Callable[[], None]) -> None:
     shard: Shard | None = None
     with errors_of_writing_to(job.destination):
         converted = _converted(unit, job, records, odd, after_each)
-        if job.layout == "tree":
+        if job.options.layout == "tree":
             with _part_of_folder(job.destination / unit.split / job.wnids[unit.images["label"][0]]) as folder:
                 for row, data in converted:
                     (folder / unit.images["name"][row].decode()).write_bytes(data)
@@ -241,9 +287,9 @@ def _converted(
         for row, image in enumerate(unit.images):
             name = image["name"].decode()
             try:
-                stored: Stored | None = convert(read(image), job.encoding)
+                stored: Stored | None = convert(read(image), job.options.encoding)
             except BrokenImageError as error:
-                if not job.skip_broken:
+                if not job.options.skip_broken:
                     raise ValueError(
                         f"{job.locations[unit.split]}: {job.wnids[image['label']]}/{name} is broken, {error}: restore "
                         "it, or leave such images out with --broken skip."

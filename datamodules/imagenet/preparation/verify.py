@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from datamodules.download import Checksum
 from datamodules.imagenet.preparation.workers import run_in_processes
-from datamodules.photographs.index import Manifest, Shard, read_manifest
+from datamodules.photographs.index import Manifest, Shard
+from datamodules.photographs.reader import PreparedCopy
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def verify(root: Path, *, workers: int = 1) -> list[str]:
     Raises:
         ValueError: There is no prepared copy, or one without checksums.
     """
-    manifest = read_manifest(root)
+    manifest = PreparedCopy(str(root)).manifest
     if not manifest.source.get("checksums", True):
         raise ValueError(f"{root} is a tree that was indexed without checksums: prepare a copy of it to have them.")
     differences: list[str] = []

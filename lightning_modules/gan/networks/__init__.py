@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_modules.gan.networks.contract import DiscriminatorNetwork as DiscriminatorNetwork
 from lightning_modules.gan.networks.contract import GeneratorNetwork as GeneratorNetwork
+from lightning_modules.gan.networks.contract import at_least_float32 as at_least_float32
 from lightning_modules.gan.networks.contract import paper_of as paper_of
 from lightning_modules.gan.networks.contract import require_positive as require_positive
 

@@ -55,7 +55,8 @@ class GeneratorNetwork(nn.Module):
         training = self.training
         self.eval()
         classes = repeat(None) if labels is None else labels.to(device).split(batch_size)
-        images = [self(*part).float() for part in zip(latents.to(device).split(batch_size), classes, strict=False)]
+        parts = zip(latents.to(device).split(batch_size), classes, strict=False)
+        images = [at_least_float32(self(*part)) for part in parts]
         self.train(training)
         return torch.cat(images)
 
@@ -83,6 +84,11 @@ class DiscriminatorNetwork(nn.Module):
     def logits(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """The last layer: features (B, F) → logits (B,)."""
         raise NotImplementedError
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The same numbers, in float32 where they have less precision than that, for losses and sums of many."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def paper_of(network: nn.Module) -> str:

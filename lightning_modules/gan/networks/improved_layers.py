@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from lightning_modules.gan.networks.contract import at_least_float32
+
 
 class ShiftBatchNorm(nn.Module):
     """Batch normalization with a bias but no gain (mnist_svhn_cifar10/nn.py, batch_norm); `norm` has neither."""
@@ -54,13 +56,13 @@ class MinibatchDiscrimination(nn.Module):
         """(N, A) → (N, A + B)."""
         # Distances of bfloat16 numbers would be mostly rounding.
         with torch.autocast(features.device.type, enabled=False):
-            closeness = self._closeness(self._distances(features.float())) + self.bias
+            closeness = self._closeness(self._distances(at_least_float32(features))) + self.bias
         return torch.cat([features, closeness.to(features.dtype)], 1)
 
     @torch.no_grad()
     def initialize(self, features: Tensor) -> None:
         """Set scales so that half the distance to the nearest is 1 on average, then biases so that the mean is 0."""
-        distances = self._distances(features.float())
+        distances = self._distances(at_least_float32(features))
         others = distances + torch.eye(len(features), device=features.device)[:, :, None] * 1e6
         nearest = others.amin(1).mean(0).clamp_min(1e-6) / 2
         self.log_scale.sub_(nearest.log()[:, None])
@@ -99,7 +101,7 @@ class VirtualBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n + B, C, H, W) → (n + B, C, H, W)."""
         n = self.reference_size
-        maps = x.float()  # the variance is a difference of moments, for which bfloat16 is too coarse
+        maps = at_least_float32(x)  # the variance is a difference of moments, for which bfloat16 is too coarse
         means, squares = maps.mean((2, 3)), maps.square().mean((2, 3))
         moments = []
         for moment in (means, squares):
@@ -195,7 +197,7 @@ def _initialize(layer: nn.Module, inputs: Tensor) -> None:
     if not isinstance(norm, WeightNorm):
         return
     layer.bias.zero_()  # type: ignore[operator]
-    outputs = layer.forward(inputs).float().movedim(1, 0).flatten(1)
+    outputs = at_least_float32(layer.forward(inputs)).movedim(1, 0).flatten(1)
     mean = outputs.mean(1)
     factor = norm.initial_std / outputs.std(1, correction=0).clamp_min(1e-6)
     norm.scale.mul_(factor)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from lightning_modules.gan.networks.contract import (
     DiscriminatorNetwork,
     GeneratorNetwork,
+    at_least_float32,
     check_labels,
     one_hot,
     require_positive,
@@ -91,7 +92,7 @@ class MLPGenerator(GeneratorNetwork):
         Args:
             images: In [-1, 1]. Shape (N, C, H, W).
         """
-        mean = (images.float().mean(0).flatten() + 1) / 2
+        mean = (at_least_float32(images).mean(0).flatten() + 1) / 2
         self.output.bias.copy_(mean.clamp(1e-7, 1 - 1e-7).logit())
 
 

@@ -15,7 +15,6 @@ from torchvision.transforms.functional import pil_to_tensor
 from callbacks import ClassErrors, TestTimeAugmentation
 from callbacks.evaluation.class_errors import (
     EvaluationOutcomes,
-    Mistake,
     Outcomes,
     confusion_counts,
     mistakes_picture,
@@ -25,6 +24,7 @@ from callbacks.evaluation.class_errors import (
 from datamodules import Digits
 from datamodules.loader import EvaluationLoader
 from lightning_modules.classifier import ImageClassifier
+from records.class_errors import Mistake
 from tests.callbacks.tiny_runs import NoClassifier, fit, tiny_net
 
 
@@ -156,7 +156,7 @@ def test_what_is_no_classifier_is_left_alone(tmp_path: Path) -> None:
 
 def test_long_names_are_cut() -> None:
     name = "a very long name of a class, with all of its synonyms"
-    row = [Mistake(0, 0, 1, 0.9)] * 2
+    row = [Mistake(image=0, label=0, predicted=1, probability=0.9)] * 2
     picture, places = mistakes_picture([row], [Image.new("RGB", (128, 128), "red")] * 2, [name, name])
     (_, top, right, _), (left, *_) = places
     between = picture.crop((right + 40, 0, left - 2, top)).convert("L")

@@ -10,29 +10,29 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from callbacks.gan.collapse_alarm import Check, CollapseAlarm, CollapseRule
+from callbacks.gan.collapse_alarm import Check, CollapseAlarm
 from tests.callbacks.tiny_runs import Batch, NoClassifier, fit
 
 WELL = Check(0, diversity=0.5, real_diversity=0.6, loss=1.3, accuracy_real=0.6, accuracy_fake=0.7)
 
 
 def test_the_rule_names_what_it_saw() -> None:
-    rule = CollapseRule(checks=3)
-    assert rule.seen([WELL] * 3) == []
+    rule = CollapseAlarm(checks=3)
+    assert rule.collapses([WELL] * 3) == []
     alike = WELL._replace(diversity=0.06)
-    assert rule.seen([alike] * 2) == []
-    assert rule.seen([alike, WELL, alike, alike]) == []
-    assert rule.seen([WELL, alike, alike, alike]) == [
+    assert rule.collapses([alike] * 2) == []
+    assert rule.collapses([alike, WELL, alike, alike]) == []
+    assert rule.collapses([WELL, alike, alike, alike]) == [
         "the samples differ by 0.06 from each other, 10% of what real images do (0.6; alarm below 30%)"
     ]
-    assert rule.seen([WELL._replace(loss=-1e-4)] * 3) == ["the discriminator's loss is -0.0001 (alarm below 0.01)"]
+    assert rule.collapses([WELL._replace(loss=-1e-4)] * 3) == ["the discriminator's loss is -0.0001 (alarm below 0.01)"]
     right = WELL._replace(accuracy_real=1.0, accuracy_fake=0.9995)
-    assert rule.seen([right] * 3) == [
+    assert rule.collapses([right] * 3) == [
         "the discriminator is right on 100.0% of real and 100.0% of fake images (alarm from 99.9%)"
     ]
-    assert rule.seen([WELL._replace(accuracy_real=1.0)] * 3) == []  # right on real images alone: it says real to all
-    assert len(rule.seen([right._replace(diversity=0.0, loss=0.0)] * 3)) == 3
-    assert rule.seen([Check(0)] * 3) == []  # nothing is known
+    assert rule.collapses([WELL._replace(accuracy_real=1.0)] * 3) == []  # it says real to all
+    assert len(rule.collapses([right._replace(diversity=0.0, loss=0.0)] * 3)) == 3
+    assert rule.collapses([Check(0)] * 3) == []  # nothing is known
 
 
 def test_a_rule_without_meaning_is_refused() -> None:

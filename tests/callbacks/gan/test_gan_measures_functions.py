@@ -185,6 +185,37 @@ def test_precision_recall_density_and_coverage_are_those_of_the_formulas() -> No
     assert density_and_coverage(REAL, fake, 5, squared_radii(REAL, 7)) == density_and_coverage(REAL, fake)
 
 
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("unit", [1.0, 0.1, 3e-5])
+@pytest.mark.parametrize("center", [0, 1000])
+def test_equal_distances_count(dtype: torch.dtype, unit: float, center: int) -> None:
+    """Of points on a lattice nearly all distances are equal to others; integers tell which, without any rounding."""
+    source = torch.Generator().manual_seed(0)
+    real, fake = (torch.randint(0, 3, (count, 5), generator=source) + shift for count, shift in ((40, 0), (35, 1)))
+
+    def squared(x: Tensor, y: Tensor) -> int:
+        return sum((a - b) ** 2 for a, b in zip(x.tolist(), y.tolist(), strict=True))
+
+    def edges(points: Tensor, k: int) -> list[int]:
+        return [sorted(squared(x, y) for j, y in enumerate(points) if j != i)[k - 1] for i, x in enumerate(points)]
+
+    real3, real5, fake3 = edges(real, 3), edges(real, 5), edges(fake, 3)
+    assert 0 in real3 + fake3 or 1 in real3 + fake3
+    precision = np.mean([any(squared(y, x) <= r for x, r in zip(real, real3, strict=True)) for y in fake])
+    recall = np.mean([any(squared(x, y) <= r for y, r in zip(fake, fake3, strict=True)) for x in real])
+    density = sum(squared(y, x) <= r for y in fake for x, r in zip(real, real5, strict=True)) / (5 * len(fake))
+    coverage = np.mean([any(squared(x, y) <= r for y in fake) for x, r in zip(real, real5, strict=True)])
+    without = np.mean([any(squared(x, y) < r for y, r in zip(fake, fake3, strict=True)) for x in real])
+    assert without < recall < 1
+    # What is stored must be the same numbers up to one factor, else its distances are not equal.
+    of_real, of_fake = (
+        (points + center).to(dtype) * (1.0 if dtype is torch.float32 else unit) for points in (real, fake)
+    )
+    assert precision_and_recall(of_real, of_fake) == (precision, recall)
+    assert density_and_coverage(of_real, of_fake) == (pytest.approx(density), coverage)
+
+
 def test_neighbors_tell_fidelity_from_variety() -> None:
     modes = torch.cat([normal(100, 4, 1), normal(100, 4, 2, shift=50)])
     one_mode = normal(200, 4, 3)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
+from torchvision.transforms.functional import center_crop
 
 from callbacks import TestTimeAugmentation
 from callbacks.test_time.paired_gain import paired_gain
@@ -150,7 +151,14 @@ def test_border_is_black_as_when_training(digits: Digits) -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "sides"),
-    [("flip", None), ("ten_crops", [36]), ("vgg_crops", [36]), ("googlenet_crops", [36, 44]), ("resnet_dense", [36])],
+    [
+        ("flip", None),
+        ("ten_crops", [36]),
+        ("ten_crops_of_all", [36]),
+        ("vgg_crops", [36]),
+        ("googlenet_crops", [36, 44]),
+        ("resnet_dense", [36]),
+    ],
 )
 def test_single_view_of_whole_images_is_the_central_crop(protocol: Any, sides: list[int] | None) -> None:
     network, data = resnet(), Photos()
@@ -161,12 +169,15 @@ def test_single_view_of_whole_images_is_the_central_crop(protocol: Any, sides: l
     assert data.evaluation_sides == ()
 
 
-def test_ten_crops_of_whole_images() -> None:
+@pytest.mark.parametrize("protocol", ["ten_crops", "ten_crops_of_all"])
+def test_ten_crops_of_whole_images(protocol: Any) -> None:
     network, data = resnet().eval(), Photos()
-    found = probabilities(network, data, TestTimeAugmentation("ten_crops", [40], max_images=7))
+    found = probabilities(network, data, TestTimeAugmentation(protocol, [40], max_images=7))
     with torch.no_grad():
         for row in range(5):
             photo = data.resized(data.photos[row], 40)
+            if protocol == "ten_crops":
+                photo = center_crop(photo, [40, 40])
             height, width = photo.shape[1:]
             places = [(0, 0), (0, width - 32), (height - 32, 0), (height - 32, width - 32)]
             places.append((round((height - 32) / 2), round((width - 32) / 2)))

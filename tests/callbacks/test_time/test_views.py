@@ -4,7 +4,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import torch
+from torchvision.transforms import functional as F
 
+from callbacks.test_time.view_averaging import cut
 from callbacks.test_time.views import PROTOCOLS, ProtocolName, View, central_crop, views_of
 
 LANDSCAPE = (256, 320)
@@ -21,6 +24,7 @@ def windows(protocol: ProtocolName, shape: tuple[int, int], **arguments: Any) ->
         ("flip", 2),
         ("translations", 6),
         ("ten_crops", 10),
+        ("ten_crops_of_all", 10),
         ("vgg_dense", 6),
         ("vgg_crops", 150),
         ("vgg_dense_and_crops", 156),
@@ -40,10 +44,26 @@ def test_number_of_views_and_weights(protocol: ProtocolName, count: int) -> None
 
 def test_alexnet_ten_crops() -> None:
     # Krizhevsky 2012, §4.1: "the four corner patches and the center patch as well as their horizontal reflections"
-    corners = [(0, 0), (0, 96), (32, 0), (32, 96), (16, 48)]
+    # of what §2 leaves of an image, "the central 256 × 256 patch".
+    corners = [(0, 32), (0, 64), (32, 32), (32, 64), (16, 48)]
     assert windows("ten_crops", LANDSCAPE) == [
         (top, left, 224, 224, flip) for flip in (False, True) for top, left in corners
     ]
+    assert [left for _, left, *_ in windows("ten_crops", (256, 341))[:5]] == [42, 74, 42, 74, 58]
+    assert [top for top, *_ in windows("ten_crops", (341, 256))[:5]] == [42, 42, 74, 74, 58]
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (256, 341), (341, 256), (256, 500), (257, 256)])
+def test_ten_crops_are_those_of_torchvision(shape: tuple[int, int]) -> None:
+    """Of the whole image, and after its CenterCrop of the central square."""
+    image = torch.arange(shape[0] * shape[1]).view(1, *shape)
+    for protocol, cropped in (("ten_crops", F.center_crop(image, [256, 256])), ("ten_crops_of_all", image)):
+        # Its TenCrop crops the mirror image, which is the same but for half a pixel of a middle.
+        crops = F.five_crop(cropped, [224, 224])  # type: ignore[arg-type]
+        expected = [*crops, *(crop.flip(-1) for crop in crops)]
+        found = [cut(image[None], view)[0] for view in views_of(protocol, 224)]  # type: ignore[arg-type]
+        for one, other in zip(found, expected, strict=True):
+            assert torch.equal(one, other)
 
 
 def test_vgg_grid() -> None:

@@ -19,7 +19,7 @@ from datamodules.download import Checksum
 from datamodules.imagenet.__main__ import main
 from datamodules.imagenet.preparation import archives, originals, prepare, units
 from datamodules.imagenet.preparation.classes import NAMED
-from datamodules.photographs.index import Manifest, read_manifest
+from datamodules.photographs.index import Manifest
 from datamodules.photographs.reader import PreparedCopy
 from tests.datamodules.imagenet import odd_files
 from tests.datamodules.imagenet.archives_of_photographs import DEVKIT, TRAIN, VAL, tar_of, write_archives
@@ -57,7 +57,7 @@ def mine(official: Path, tmp_path: Path) -> Path:
 
 def run(destination: Path, *options: str) -> Manifest:
     assert main(["prepare", str(destination), "--workers", "1", "--shard_megabytes", "0.05", *options]) == 0
-    return read_manifest(destination)
+    return PreparedCopy(str(destination)).manifest
 
 
 def from_archives(destination: Path, folder: Path, *options: str) -> Manifest:
@@ -311,7 +311,7 @@ def test_broken_images_end_it_or_are_left_out(
     assert "n02000002/broken_0.JPEG is broken, it has no bytes" in line
     assert "--broken skip" in line
     assert main(["prepare", *options, "--broken", "skip", "--workers", "1"]) == 0
-    manifest = read_manifest(tmp_path / "copy")
+    manifest = PreparedCopy(str(tmp_path / "copy")).manifest
     assert manifest.splits["val"].images == len(WNIDS)
     assert [entry.action for entry in manifest.odd] == ["left out"] * len(odd_files.BROKEN)
     assert not any("0x" in entry.what for entry in manifest.odd), "an address would differ in each preparation"

@@ -1,0 +1,220 @@
+"""The directory of a run: one process writes to it, and a command that is refused gives it back."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from records.files import UnreadableError, read_json
+from records.layout import LOCK
+
+DEFAULT_ROOT = Path("runs")
+ATTEMPTS = 5  # to take the place of a dead process, if others try so, too
+LARGEST_LOCK = 4096  # bytes
+
+
+class RunInUseError(ValueError):
+    """Another process writes to the run."""
+
+
+class RunDirectory:
+    """A run's directory, and what becomes of it when the process ends.
+
+    Args:
+        path: The directory.
+        created: Folders that were made for it, outermost first; whatever is in `path` goes, too, if nothing was kept.
+        owned: Whether this process writes to it: rank 0 does, and nobody in a trial step.
+    """
+
+    def __init__(self, path: Path, created: list[Path] | None = None, owned: bool = False) -> None:
+        self.path = path
+        self.kept = created is None
+        self._created = created or []
+        self._owned = owned
+
+    @classmethod
+    def of_earlier_run(cls, path: Path) -> "RunDirectory":
+        """Take the directory of a run that goes on, or a new one of this very name.
+
+        Raises:
+            RunInUseError: Another process writes to it.
+            ValueError: It cannot be created or written to.
+        """
+        try:
+            created = None if path.is_dir() and _has_content(path) else _make(path)
+            _lock(path)
+        except OSError as error:
+            raise ValueError(f"The run directory {path} cannot be written to ({error.strerror}).") from error
+        return cls(path, created, owned=True)
+
+    @classmethod
+    def new(cls, wanted: Path) -> "RunDirectory":
+        """Take `wanted`, or `wanted-2`, `wanted-3`, … if something is in it; of runs that start at once, one gets it.
+
+        Raises:
+            ValueError: The directory cannot be created or written to.
+        """
+        if wanted.exists() and not wanted.is_dir():
+            raise ValueError(f"{wanted} is a file: name a directory with --run_dir.")
+        number = 1
+        while True:
+            candidate = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+            number += 1
+            try:
+                if candidate.exists() and (not candidate.is_dir() or _has_content(candidate)):
+                    continue
+                created = _make(candidate)
+                _lock(candidate)
+            except RunInUseError:
+                continue
+            except OSError as error:
+                raise ValueError(f"The run directory {candidate} cannot be written to ({error.strerror}).") from error
+            directory = cls(candidate, created, owned=True)
+            if not _has_content(candidate):
+                return directory
+            directory.kept = True  # another process was here between the two looks
+            directory.close()
+
+    def keep(self) -> None:
+        """Keep what is in the directory: the run has begun."""
+        self.kept = True
+
+    def close(self) -> None:
+        """Let other processes write to the run; remove what was made for a run that did not begin."""
+        if not self._owned:
+            return
+        if self.kept:
+            _unlock(self.path)
+            return
+        for path in self.path.iterdir() if self.path.is_dir() else ():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        for folder in reversed(self._created):
+            with suppress(OSError):  # another run may be in it meanwhile
+                folder.rmdir()
+
+
+def new_run_directory(root: Path, data: str, architecture: str, command: str, now: datetime) -> RunDirectory:
+    """Take `root/data/architecture/date_time`, with the command's name behind it unless that is fit.
+
+    A second run of the same second gets a number.
+    """
+    suffix = "" if command == "fit" else f"-{command}"
+    return RunDirectory.new(root / slug(data) / slug(architecture) / f"{now:%Y-%m-%d_%H-%M-%S}{suffix}")
+
+
+def slug(name: str) -> str:
+    """`name` as a folder's name: lower case, and a hyphen for whatever is not a letter, digit, dot or underscore."""
+    return re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "unnamed"
+
+
+def _make(path: Path) -> list[Path]:
+    """Make a folder. Returns those that were not there, outermost first."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
+
+
+def _has_content(directory: Path) -> bool:
+    return any(not path.name.startswith(LOCK) for path in directory.iterdir())
+
+
+def _lock(directory: Path) -> None:
+    """Put this process's name into the lock of a run, in the place of that of a dead process of this host.
+
+    A link gives the file its name: it is whole from the first instant, and of several processes, on whatever host, one
+    succeeds, on network file systems, too.
+
+    Raises:
+        RunInUseError: A process that lives, or one of another host, holds it.
+        OSError: The directory cannot be written to.
+    """
+    lock, own = directory / LOCK, directory / f"{LOCK}.{secrets.token_hex(4)}"
+    own.write_text(json.dumps(_this_process()), encoding="utf-8")
+    try:
+        for _ in range(ATTEMPTS):
+            try:
+                _give_name(own, lock)
+                return
+            except FileExistsError:
+                holder = _holder(lock)
+                if holder is not None and not _is_dead(holder):
+                    break
+                _remove_stale(lock, holder)
+    finally:
+        own.unlink(missing_ok=True)
+    host, number = (holder or {}).get("host"), (holder or {}).get("pid")
+    remedy = (
+        "wait for its end, or end it"
+        if host == socket.gethostname()
+        else f"if it has ended, or the host is down, remove {lock} and start again"
+    )
+    raise RunInUseError(f"Process {number} on {host} writes to the run {directory}: {remedy}.")
+
+
+def _give_name(own: Path, lock: Path) -> None:
+    try:
+        os.link(own, lock)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        with lock.open("x", encoding="utf-8") as file:
+            file.write(own.read_text(encoding="utf-8"))
+
+
+def _unlock(directory: Path) -> None:
+    if _holder(directory / LOCK) == _this_process():  # not another's, put there after ours was removed by hand
+        (directory / LOCK).unlink(missing_ok=True)
+
+
+def _remove_stale(lock: Path, holder: dict[str, Any] | None) -> None:
+    """Remove the lock of a dead process, unless another process has just taken its place."""
+    aside = lock.with_name(f"{LOCK}.{secrets.token_hex(4)}")
+    with suppress(FileNotFoundError):
+        lock.rename(aside)
+        if _holder(aside) != holder:
+            with suppress(OSError):
+                os.link(aside, lock)
+        aside.unlink(missing_ok=True)
+
+
+def _holder(lock: Path) -> dict[str, Any] | None:
+    try:
+        return read_json(lock, LARGEST_LOCK)
+    except UnreadableError:
+        return None
+
+
+def _this_process() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _start_of(os.getpid())}
+
+
+def _is_dead(holder: dict[str, Any]) -> bool:
+    """Whether a process of this host has ended; another may have got its number since."""
+    number = holder.get("pid")
+    if holder.get("host") != socket.gethostname() or not isinstance(number, int) or not 0 < number < 2**31:
+        return False
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is another user's
+        pass
+    return holder.get("started") != _start_of(number)
+
+
+def _start_of(process: int) -> str | None:
+    """When a process of this host started, in the kernel's own count; None if it has ended or nothing tells."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,150 @@
+"""Parameter groups: which parameters decay, and at what rate each learns, whatever the schedule."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiplicativeLR,
+    MultiStepLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
+
+PROPORTIONAL = (ConstantLR, ExponentialLR, LambdaLR, LinearLR, MultiplicativeLR, MultiStepLR, PolynomialLR, StepLR)
+"""Schedules that only multiply the rates that they find, so that whatever factor a rate has stays in it."""
+
+
+def parameter_groups(
+    named_parameters: Iterable[tuple[str, Tensor]],
+    decay_norms_and_biases: bool,
+    lr_scales: Mapping[str, float],
+    bias_lr_scale: float,
+    bias_lr: float | None,
+) -> list[dict[str, Any]]:
+    """Parameters by whether they decay, and by `lr_scale`, the factor of their learning rate, or `fixed_lr`.
+
+    Weights decay; biases and normalization do not, unless `decay_norms_and_biases`.
+
+    Args:
+        named_parameters: All of the network; those that are not trained are left out.
+        decay_norms_and_biases: See ImageClassifier.
+        lr_scales: Factors of the learning rate by the first part of a parameter's name.
+        bias_lr_scale: See ImageClassifier.
+        bias_lr: See ImageClassifier.
+    """
+    groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}
+    for name, parameter in named_parameters:
+        if not parameter.requires_grad:
+            continue
+        exempt = parameter.ndim <= 1 and not decay_norms_and_biases
+        bias = name.endswith("bias")
+        fixed = bias and bias_lr is not None
+        scale = next((scale for layer, scale in lr_scales.items() if name.startswith(f"{layer}.")), 1.0)
+        scale *= bias_lr_scale if bias else 1.0
+        group: dict[str, Any] = {"params": [], "lr_scale": scale}
+        group |= {"fixed_lr": bias_lr} if fixed else {}
+        group |= {"weight_decay": 0.0} if exempt else {}
+        groups.setdefault((fixed, exempt, scale), group)["params"].append(parameter)
+    return [groups[key] for key in sorted(groups)]
+
+
+def scheduled(optimizer: Optimizer, make_lr_scheduler: Callable[[Optimizer], Any] | None) -> Any:
+    """Put the factors of the parameter groups into their rates, and make a schedule that keeps them.
+
+    Args:
+        optimizer: Its groups have a `lr_scale`, the factor of their rate, or a `fixed_lr` that no schedule changes.
+        make_lr_scheduler: From the optimizer to its schedule; None keeps the rates constant.
+
+    Returns:
+        The schedule, as it was made wherever that is possible; None without one.
+    """
+    groups = optimizer.param_groups
+    declared = [dict(group) for group in groups]
+    _apply_factors(groups)
+    if make_lr_scheduler is None:
+        return None
+    schedule = make_lr_scheduler(optimizer)
+    if isinstance(schedule, ReduceLROnPlateau):
+        least = zip(groups, schedule.min_lrs, strict=True)
+        schedule.min_lrs = [group.get("fixed_lr", group["lr_scale"] * rate) for group, rate in least]
+        return schedule
+    plain = all(group["lr_scale"] == 1 and "fixed_lr" not in group for group in groups)
+    if plain or (_is_proportional(schedule) and not any("fixed_lr" in group for group in groups)):
+        return schedule
+    for group, before in zip(groups, declared, strict=True):
+        group.clear()
+        group.update(before)
+    return ScheduleWithFactors(optimizer, make_lr_scheduler)
+
+
+class ScheduleWithFactors(LRScheduler):
+    """Any schedule, to whose rates each parameter group's own factor is applied afterwards.
+
+    OneCycleLR and CyclicLR overwrite the rates of all groups, and cosines end at one smallest rate for all. So they are
+    shown rates without factors, which the groups keep as `declared_lr`.
+
+    Args:
+        optimizer: The optimizer, with rates that have no factors yet; see `scheduled` for its groups.
+        make_lr_scheduler: From the optimizer to its schedule.
+    """
+
+    def __init__(self, optimizer: Optimizer, make_lr_scheduler: Callable[[Optimizer], LRScheduler]) -> None:
+        self.optimizer = optimizer
+        for group in optimizer.param_groups:
+            group["declared_lr"] = group["lr"]
+        with _declared_rates(optimizer):
+            self.schedule = make_lr_scheduler(optimizer)
+
+    @property
+    def last_epoch(self) -> int:  # type: ignore[override]
+        """Steps of the schedule."""
+        return self.schedule.last_epoch
+
+    def step(self, *arguments: Any) -> None:
+        """Go one step on."""
+        with _declared_rates(self.optimizer):
+            self.schedule.step(*arguments)
+
+    def get_last_lr(self) -> list[Any]:
+        """Rates of the parameter groups, with their factors."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the schedule; its declared rates are in the optimizer's."""
+        return self.schedule.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the saved schedule was."""
+        self.schedule.load_state_dict(state_dict)
+
+
+@contextmanager
+def _declared_rates(optimizer: Optimizer) -> Iterator[None]:
+    """Take the factors off the rates, and put them back at the end."""
+    # Groups without a declared rate have been added by others, or are of a checkpoint whose schedule has the factors.
+    groups = [group for group in optimizer.param_groups if "declared_lr" in group]
+    for group in groups:
+        group["lr"] = group["declared_lr"]
+    yield
+    for group in groups:
+        group["declared_lr"] = group["lr"]
+    _apply_factors(groups)
+
+
+def _apply_factors(groups: Sequence[dict[str, Any]]) -> None:
+    for group in groups:
+        group["lr"] = group.get("fixed_lr", group["lr"] * group["lr_scale"])
+
+
+def _is_proportional(schedule: LRScheduler) -> bool:
+    own = type(schedule)
+    return own.step is LRScheduler.step and any(own.get_lr is known.get_lr for known in PROPORTIONAL)

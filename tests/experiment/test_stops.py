@@ -1,0 +1,94 @@
+"""A run that stopped within an epoch or at its end, for whatever reason, goes on as if it had not."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from callbacks.training.stop_signal import StopSignal
+from tests.experiment.small_runs import assert_same_run, final_state
+
+pytestmark = [pytest.mark.slow(3), pytest.mark.xdist_group("stops")]
+
+SAME = "--seed_everything=7"
+EVERY_STEP = ["--trainer.callbacks+=LatestCheckpoint", "--trainer.callbacks.every_n_steps=1"]
+EARLY = """
+trainer:
+  callbacks+:
+    - class_path: EarlyStopping
+      init_args: {{monitor: val/acc1, mode: max, min_delta: 10, patience: {patience}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("stop", "environment", "on"),
+    [
+        pytest.param("--trainer.max_steps=1", {}, "--trainer.max_steps=-1", id="after the first step"),
+        pytest.param("--trainer.max_steps=8", {}, "--trainer.max_steps=-1", id="by max_steps"),
+        pytest.param("--trainer.max_steps=9", {}, "--trainer.max_steps=-1", id="by max_steps, where a validation is"),
+        pytest.param("--trainer.max_steps=8", {}, "--trainer.max_steps=100", id="by max_steps, which is raised"),
+        pytest.param("--trainer.max_steps=12", {}, "--trainer.max_steps=100", id="by max_steps at an epoch's end"),
+        pytest.param("--trainer.max_epochs=2", {}, "--trainer.max_epochs=3", id="by max_epochs"),
+        pytest.param("--trainer.max_epochs=2", {}, "--trainer.max_steps=100", id="by max_epochs, now in steps"),
+        pytest.param(SAME, {"STOP_AT": "2"}, SAME, id="before a validation"),
+        pytest.param(SAME, {"STOP_AT": "4"}, SAME, id="in the first epoch"),
+        pytest.param(SAME, {"STOP_AT": "9"}, SAME, id="at a validation"),
+        pytest.param(SAME, {"STOP_AT": "17"}, SAME, id="in the last epoch"),
+        pytest.param(SAME, {"KILL_AT": "0 backward 2 SIGINT"}, SAME, id="by Ctrl+C"),
+        pytest.param(SAME, {"KILL_AT": "0 backward 9 SIGINT"}, "--trainer.max_steps=100", id="before validating"),
+        pytest.param(SAME, {"KILL_AT": "0 validation_start 1 SIGTERM"}, SAME, id="validating"),
+    ],
+)
+def test_a_run_that_stopped_goes_on_as_if_it_had_not(
+    stop: str,
+    environment: dict[str, str],
+    on: str,
+    fit_here: Callable[..., int],
+    undisturbed_here: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    options = EVERY_STEP if environment or "9" in stop else []
+    run = tmp_path / "run"
+    code = fit_here(*options, stop, "--run_dir", run, **environment)
+    assert code == {"": 0, "SIGINT": 130, "SIGTERM": 143}[environment.get("KILL_AT", "").rpartition(" ")[2]]
+    assert fit_here(*options, on, "--resume", run) == 0
+    assert_same_run(run, undisturbed_here())
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_early_stopping_with_more_patience_goes_on(
+    patience: int, fit_here: Callable[..., int], undisturbed_here: Callable[..., Path], tmp_path: Path
+) -> None:
+    for name, count in (("early", patience), ("late", 100)):
+        (tmp_path / f"{name}.yaml").write_text(EARLY.format(patience=count))
+    run = tmp_path / "run"
+    assert fit_here("--config", tmp_path / "early.yaml", "--run_dir", run) == 0
+    assert final_state(run)["global_step"] == 3 * (patience + 1)
+    record = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert fit_here("--config", tmp_path / "early.yaml", "--resume", run) == 0
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == record
+    assert fit_here("--config", tmp_path / "late.yaml", "--resume", run) == 0
+    assert_same_run(run, undisturbed_here())
+
+
+@pytest.mark.parametrize("stop", [3, 4, 5])
+def test_a_stop_waits_until_gradients_are_added_up(
+    stop: int, fit_here: Callable[..., int], undisturbed_here: Callable[..., Path], tmp_path: Path
+) -> None:
+    adding, run = ["--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=1.0"], tmp_path / "run"
+    assert fit_here(*adding, "--run_dir", run, STOP_AT=str(stop)) == 0
+    assert final_state(run)["global_step"] == (stop + 1) // 2
+    assert fit_here(*adding, "--resume", run) == 0
+    assert_same_run(run, undisturbed_here(*adding))
+
+
+def test_ctrl_c_twice_ends_at_once(tmp_path: Path) -> None:
+    pid = os.fork()
+    if not pid:
+        listener = StopSignal()
+        listener._note(signal.SIGINT, None)
+        listener._note(signal.SIGINT, None)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
