@@ -56,14 +56,15 @@ class CIFAR10(InMemoryDataModule):
         """Reads the official Python archive, packed or unpacked as torchvision does.
 
         Args:
-            root: Folder that holds the archive or what it unpacks to, or that is to hold them.
-            download: Whether to fetch the archive (170 MB) if `root` has neither.
-            verify: Whether to refuse files whose checksums differ from the published ones. If not, the run's record
-                says whether they differ.
-            val_size: Number of the 50,000 training images that are held out to select a model with (by default as many
-                as in the ResNet paper); 0 holds out none and validates on the test images, as the run's record then
-                says.
-            crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to 32x32.
+            root: Folder of the archive, packed or unpacked, to which it is also downloaded.
+            download: Whether to download the archive (170 MB) if `root` does not have it, packed or unpacked.
+            verify: Whether to refuse files whose checksums differ from the published ones; if not, summary.json says
+                whether they differ.
+            val_size: Number of training images, of 50,000, that are held out for validation, which selects the best
+                checkpoint; the default is that of the ResNet paper. 0 validates on the test images, and summary.json
+                says so.
+            crop_padding: Number of zeros added to each side of a training image, before a random crop back to 32x32
+                pixels.
             horizontal_flip: Whether to mirror half of the training images.
             kwargs: Arguments of every data set in memory.
         """

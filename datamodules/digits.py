@@ -36,9 +36,10 @@ class Digits(InMemoryDataModule):
         """Takes no folder: the images come with scikit-learn.
 
         Args:
-            val_size: Number of the 1,497 training images that are held out to select a model with; 0 holds out none
-                and validates on the test images, as the run's record then says.
-            crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to 32x32.
+            val_size: Number of training images, of 1,497, that are held out for validation, which selects the best
+                checkpoint; 0 validates on the test images, and summary.json says so.
+            crop_padding: Number of zeros added to each side of a training image, before a random crop back to 32x32
+                pixels.
             horizontal_flip: Whether to mirror half of the training images. A mirrored digit is not a digit.
             kwargs: Arguments of every data set in memory.
         """

@@ -17,15 +17,15 @@ class ImageDataModule(LightningDataModule):
     """Labeled images in a training, a validation and a test split, the same batches on any number of ranks.
 
     Args:
-        batch_size: Images in a training batch of each device.
-        eval_batch_size: Images in a validation or test batch of each device.
-        val_size: Number of training images held out to select a model with; 0 holds out none and validates on the test
-            images, as the run's record then says.
-        normalization: Scale of the pixels that a network sees. standard: mean 0 and variance 1 in each channel; mean:
-            0 to 255 minus the mean of each channel, as before 2015, for which the initial weights of those papers are
-            made; symmetric: -1 to 1, as generators make them.
-        seed: Key of the sample order and the augmentation; the command line sets it to seed_everything.
-        split_seed: Key of the choice of the held-out images; independent of the run's seed, so that runs with different
+        batch_size: Number of images in a training batch on each device.
+        eval_batch_size: Number of images in a validation or test batch on each device.
+        val_size: Number of training images that are held out for validation, which selects the best checkpoint; 0
+            validates on the test images, and summary.json says so.
+        normalization: Scale of the pixels that a network sees. standard: mean 0 and variance 1 in each channel; mean: 0
+            to 255 minus the mean of each channel, as in the papers before 2015, whose initial weights are made for it;
+            symmetric: -1 to 1, the range of a generator's images.
+        seed: Seed of the sample order and of the augmentation; the command line takes it from seed_everything.
+        split_seed: Seed of the choice of the held-out images, apart from the run's seed, so that runs with different
             seeds are selected on the same images.
 
     Raises:

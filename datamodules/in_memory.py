@@ -52,9 +52,9 @@ class InMemoryDataModule(ImageDataModule):
     """Small images held in memory as one tensor, augmented and normalized on the device.
 
     Args:
-        crop_padding: Zeros added to each side of a training image, in pixels, before a random crop back to its size.
+        crop_padding: Number of zeros added to each side of a training image, before a random crop back to its size.
         horizontal_flip: Whether to mirror half of the training images.
-        storage: Where the images lie: in the memory of the host ("cpu") or of each training device ("device").
+        storage: Memory that holds the images. cpu: that of the host; device: that of each training device.
         kwargs: Arguments of every data set.
 
     Raises:

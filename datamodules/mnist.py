@@ -55,16 +55,16 @@ class MNIST(InMemoryDataModule):
         """Reads the official IDX files, packed or unpacked, in the folders that torchvision keeps them in.
 
         Args:
-            root: Folder in which MNIST/raw (or FashionMNIST/raw) holds the files or is to hold them.
-            download: Whether to fetch the files (12 MB, Fashion-MNIST 31 MB) that are missing.
-            verify: Whether to refuse files whose checksums differ from the published ones. If not, the run's record
-                says whether they differ.
+            root: Folder in which MNIST/raw (or FashionMNIST/raw) holds the files, to which they are also downloaded.
+            download: Whether to download the files (12 MB, Fashion-MNIST 31 MB) that are missing.
+            verify: Whether to refuse files whose checksums differ from the published ones; if not, summary.json says
+                whether they differ.
             image_size: Height and width of the images in pixels: 28, or 32 with two rows and columns of zeros on each
                 side, for networks that want 32.
-            val_size: Number of the 60,000 training images that are held out to select a model with (by default as many
-                as in the maxout and GAN papers); 0 holds out none and validates on the test images, as the run's record
-                then says.
-            crop_padding: Zeros added to each side of a training image, in pixels, before a random crop to its size.
+            val_size: Number of training images, of 60,000, that are held out for validation, which selects the best
+                checkpoint; the default is that of the maxout and GAN papers. 0 validates on the test images, and
+                summary.json says so.
+            crop_padding: Number of zeros added to each side of a training image, before a random crop back to its size.
             horizontal_flip: Whether to mirror half of the training images. A mirrored digit is not a digit.
             kwargs: Arguments of every data set in memory.
         """

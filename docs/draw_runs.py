@@ -3,7 +3,7 @@
 python -m docs.draw_runs docs/pictures [NAME …] [--data.root FOLDER]
 
 A name is that of a run below; without names, all are made. On one core, `heads` and `first_steps` take some minutes
-each, `filters` an hour. The picture of object localization is of a problem made for it, and is not drawn here.
+each, `filters` an hour.
 """
 
 import argparse
@@ -11,9 +11,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import altair as alt
+
+from callbacks.pictures import drawn
+from records.layout import METRICS, PICTURES
+from records.metrics import read_metrics
 
 
 class Run(NamedTuple):
@@ -23,20 +29,23 @@ class Run(NamedTuple):
         model: Config of its network.
         options: What it changes, separated by spaces.
         pictures: Names of the pictures that it draws, without suffix.
+        without_heads: Options with which the same run has no auxiliary heads, to draw both in `auxiliary_loss.png`.
     """
 
     model: str
     options: str
     pictures: tuple[str, ...]
+    without_heads: str = ""
 
 
 RUNS = {
     "heads": Run(
         "googlenet_32",
         "--model.variant paper --data.batch_size 32 --trainer.max_epochs 1 --trainer.limit_train_batches 60 "
-        "--trainer.limit_val_batches 1 --trainer.log_every_n_steps 1 --trainer.callbacks+=AuxiliaryLossWeighting "
-        "--trainer.callbacks.others.start 0 --trainer.callbacks+=GradientFlow",
-        ("auxiliary_loss", "gradient_flow"),
+        "--trainer.limit_val_batches 1 --trainer.log_every_n_steps 1 --trainer.callbacks+=GradientFlow "
+        "--trainer.callbacks+=AuxiliaryLossWeighting",
+        ("gradient_flow",),
+        without_heads="--trainer.callbacks.others.start 0",
     ),
     "first_steps": Run(
         "alexnet_32",
@@ -60,6 +69,46 @@ def command_of(run: Run, directory: Path, options: Sequence[str]) -> list[str]:
     return [sys.executable, "main.py", "fit", *parts, *run.options.split(), *here, *options]
 
 
+def heads_chart(with_heads: Path, without: Path) -> Any:
+    """The gradient of the first layer in both runs, and what meets at the maps that the heads read."""
+    first = "gradients/first_layer"
+    layers = [*_rows(with_heads, {first: ("heads at 0.3", "")}), *_rows(without, {first: ("heads off", "")})]
+    at_heads = {
+        f"gradients/{part}_{head}": (f"at {head}", name)
+        for head in ("4a", "4d")
+        for part, name in (("aux", "of the head"), ("rest", "of the rest"))
+    }
+    panels = (
+        ("gradient of the first layer", layers, alt.Scale(type="log", nice=False)),
+        ("gradients where a head attaches, heads at 0.3", _rows(with_heads, at_heads), alt.Scale()),
+    )
+    return alt.hconcat(*(_panel(*panel) for panel in panels)).resolve_scale(color="independent")
+
+
+def _rows(run: Path, metrics: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    """A row for each step and metric, with the color and the dash of its line."""
+    table = read_metrics(run / METRICS)
+    return [
+        {"step": int(step), "value": value, "color": color, "dash": dash}
+        for metric, (color, dash) in metrics.items()
+        for step, value in zip(table.numbers("step"), table.numbers(metric), strict=True)
+        if step is not None and value is not None
+    ]
+
+
+def _panel(title: str, rows: list[dict[str, Any]], scale: alt.Scale) -> Any:
+    colors = list(dict.fromkeys(row["color"] for row in rows))
+    encoding = {
+        "x": alt.X("step:Q", title="step", axis=alt.Axis(grid=False)),
+        "y": alt.Y("value:Q", title=None, scale=scale),
+        "color": alt.Color("color:N", title=None, scale=alt.Scale(domain=colors, range=["#5c1a5c", "#cf8a2e"])),
+    }
+    if len({row["dash"] for row in rows}) > 1:
+        encoding["strokeDash"] = alt.StrokeDash("dash:N", title=None)
+    base = alt.Chart(alt.Data(values=rows), title=title).mark_line(strokeWidth=2)
+    return base.encode(**encoding).properties(width=330, height=210)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the runs and copy their pictures."""
     parser = argparse.ArgumentParser(
@@ -77,7 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             directory = Path(folder) / name
             subprocess.run(command_of(RUNS[name], directory, options), check=True)
             for picture in RUNS[name].pictures:
-                shutil.copy(directory / "pictures" / f"{picture}.png", here.folder)
+                shutil.copy(directory / PICTURES / f"{picture}.png", here.folder)
+            if RUNS[name].without_heads:
+                without = Path(folder) / "without_heads"
+                others = [*RUNS[name].without_heads.split(), *options]
+                subprocess.run(command_of(RUNS[name], without, others), check=True)
+                drawn(heads_chart(directory, without)).save(here.folder / "auxiliary_loss.png")
 
 
 if __name__ == "__main__":

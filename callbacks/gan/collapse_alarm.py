@@ -59,12 +59,13 @@ class CollapseAlarm(Callback):
     Under DDP the numbers are means over all ranks.
 
     Args:
-        every_n_steps: Steps between two checks.
+        every_n_steps: Number of steps between two checks.
         checks: Number of checks in a row that must agree before there is an alarm.
-        skip_steps: Number of first steps without a check, as an untrained generator's images are all alike.
-        diversity_share: Share of the diversity of real images that the samples' diversity must not fall below.
-        loss: Distance from 0 that the discriminator's loss must not fall below.
-        accuracy: Share of real and of fake images that the discriminator must not come to be right on.
+        skip_steps: Number of steps at the start without a check, because an untrained generator's images are all alike.
+        diversity_share: Smallest diversity of the samples that raises no alarm, as a share of the diversity of real
+            images.
+        loss: Smallest magnitude of the discriminator's loss that raises no alarm.
+        accuracy: Accuracy of the discriminator, on real and on fake images, from which on there is an alarm.
         samples: Number of samples that are compared with each other.
         seed: Seed of the samples' latents.
         stop: Whether an alarm ends the training.

@@ -45,7 +45,7 @@ class SamplePictures(Callback):
 
     Args:
         side: Number of samples in each row and in each column of a picture.
-        neighbors: Number of samples of which the nearest training images are looked for; 0 for none.
+        neighbors: Number of samples that are drawn beside the training images nearest to them; 0 for none.
         seed: Seed of the samples' latents.
 
     Raises:

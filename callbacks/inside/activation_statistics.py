@@ -72,7 +72,7 @@ class ActivationStatistics(LayerHistoryCallback):
     epochs and at the end.
 
     Args:
-        log_layers: Whether to log the numbers of each layer, too, which are three columns of metrics.csv.
+        log_layers: Whether to log the numbers of each layer, too, as three columns of metrics.csv for each.
     """
 
     picture = "activation_statistics"

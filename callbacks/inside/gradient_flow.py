@@ -50,7 +50,7 @@ class GradientFlow(LayerHistoryCallback):
     The gradients are those of all ranks together, before they are clipped.
 
     Args:
-        every_n_steps: Steps between two measurements; null for as often as the Trainer logs.
+        every_n_steps: Number of steps between two measurements; null measures as often as the Trainer logs.
     """
 
     picture = "gradient_flow"

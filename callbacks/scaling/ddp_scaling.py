@@ -91,14 +91,15 @@ class DDPScaling(Callback):
     statistics over the batch of one device, as Goyal et al. do (§3); another such batch is another loss function.
 
     Args:
-        reference_batch_size: Images of one update for which the recipe's learning rate is meant, such as 256 for
-            ResNet-50.
+        reference_batch_size: Number of images in an update for which the recipe's learning rate is meant, such as 256
+            for ResNet-50.
         rule: Rule by which the rate grows with the batch: linear, sqrt, or none, which leaves the rate alone.
-        warmup_epochs: Epochs in which the rate rises from the declared to the scaled one, by equal amounts an update.
-            Goyal et al. take 5.
-        global_batch_size: Images of one update over all devices, which is shared out among them in the place of
-            `data.batch_size` images for each; null keeps the latter.
-        momentum_buffer: Name under which an optimizer of Caffe's form keeps its momentum; null for all of PyTorch's.
+        warmup_epochs: Number of epochs in which the rate rises from the declared to the scaled one, by the same amount
+            in each update; 5 in Goyal et al.
+        global_batch_size: Number of images in an update over all devices, which is divided among them and replaces
+            data.batch_size; null keeps data.batch_size images for each device.
+        momentum_buffer: Name under which an optimizer of Caffe's form, which multiplies the rate into its momentum,
+            keeps that momentum; null for PyTorch's optimizers.
 
     Raises:
         ValueError: An argument is out of its range.

@@ -125,10 +125,12 @@ class ScalingEfficiency(Callback):
     own work takes much longer than the others' is named in a warning while the run goes on.
 
     Args:
-        baseline: Directory of a run of the same network on one device, for the efficiency; null for none.
-        every_n_steps: Batches between two exchanges of times between the ranks.
-        skip_steps: Batches at the start that do not count, for they allocate memory and compile.
-        straggler_ratio: How many times the median of the others' own work that of a rank must take to be named as slow.
+        baseline: Directory of a run of the same network on one device, against which the efficiency is measured; null
+            for none.
+        every_n_steps: Number of batches between two exchanges of times among the ranks.
+        skip_steps: Number of batches at the start that do not count, because they allocate memory and compile.
+        straggler_ratio: Factor by which the own work of a rank must exceed the median of the others' for the rank to be
+            named as slow.
 
     Raises:
         ValueError: An argument is out of its range, or the baseline is no run on one device.

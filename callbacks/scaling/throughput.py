@@ -79,7 +79,7 @@ class Throughput(Callback):
     compile.
 
     Args:
-        skip_steps: Steps at the start of the run that do not count.
+        skip_steps: Number of steps at the start of the run that do not count.
     """
 
     def __init__(self, skip_steps: int = 3) -> None:

@@ -41,17 +41,18 @@ class TestTimeAugmentation(Callback):
     with its 95 % interval (`test/acc1_gain`, `test/acc1_gain_low`, `test/acc1_gain_high`), from the same images.
 
     Args:
-        protocol: Views that are averaged: flip, 2; translations, 6 by one pixel, for small images (airbench);
-            ten_crops of the central square (AlexNet); ten_crops_of_all, of the whole image (torchvision); vgg_dense or
-            vgg_crops, whole images or 50 crops, at each of three sizes; vgg_dense_and_crops, both; googlenet_crops,
-            144; resnet_dense, whole images at five sizes.
-        sides: Shorter sides, in pixels, that images are resized to; by default those of the protocol's paper.
+        protocol: Views that are averaged. flip: the image and its mirror image; translations: 6, shifted by one pixel,
+            for small images (airbench); ten_crops: 10 of the central square (AlexNet); ten_crops_of_all: 10 of the
+            whole image (torchvision); vgg_dense: whole images at three sizes; vgg_crops: 50 crops at each of three
+            sizes; vgg_dense_and_crops: both; googlenet_crops: 144; resnet_dense: whole images at five sizes.
+        sides: Lengths in pixels that the shorter side of an image is resized to; by default those of the protocol's
+            paper.
         flips: Whether mirror images are among the views.
-        padding: What is beyond the border of a shifted image: zeros, which are black, as when training; reflect, as in
-            airbench.
-        average: What is averaged: probabilities, as in the papers; logits.
+        padding: Pixels beyond the border of a shifted image. zeros: black ones, as in training; reflect: those of the
+            image mirrored, as in airbench.
+        average: Quantity that is averaged: probabilities, as in the papers, or logits.
         max_images: Largest number of views in one forward pass, larger views counted by their pixels; by default as
-            many as a batch has images. Halved when the GPU's memory does not suffice.
+            many as a batch has images. It is halved when the GPU's memory does not suffice.
 
     Raises:
         ValueError: The arguments do not go together; in `setup`: the network or the data set cannot do this.

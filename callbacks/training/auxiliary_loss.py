@@ -159,7 +159,8 @@ class AuxiliaryLossWeighting(Callback):
         heads: Schedules of the weights of auxiliary heads, by the name of the head.
         others: Schedule of the weights of all auxiliary heads that `heads` does not name.
         unit: Whether schedules count epochs or steps (updates).
-        every_n_steps: Steps between two measurements of the gradients; null for as often as the Trainer logs.
+        every_n_steps: Number of steps between two measurements of the gradients; null measures as often as the Trainer
+            logs.
     """
 
     def __init__(

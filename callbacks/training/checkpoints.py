@@ -74,7 +74,8 @@ class LatestCheckpoint(ModelCheckpoint):
     run that goes on is the one that never stopped.
 
     Args:
-        every_n_steps: Updates between two checkpoints within an epoch; null saves at its end only.
+        every_n_steps: Number of updates between two checkpoints within an epoch; null saves at the end of each epoch
+            only.
         filename: Name of the file, with {epoch} and {step}, or without.
     """
 

@@ -8,7 +8,7 @@ class EpochProgressBar(TQDMProgressBar):
     """Progress of the epoch, with the loss and the accuracy.
 
     Args:
-        refresh_rate: Batches between two updates of the bar; 0 turns it off.
+        refresh_rate: Number of batches between two updates of the bar; 0 turns it off.
         leave: Whether the bar of each epoch stays on the screen.
     """
 

@@ -46,11 +46,11 @@ class PolyakAveraging(WeightAveraging):
 
     Args:
         kind: Kind of average: mean, of all steps from start on; exponential, in which the newest steps count most.
-        decay: Part of the old average that an exponential one keeps at each update; at first less, min(decay,
+        decay: Share of the old average that an exponential one keeps at each update, at first less: min(decay,
             (1 + updates) / (10 + updates)), as in TensorFlow's ExponentialMovingAverage.
         start: Number of epochs or steps before the first weights enter the average.
         unit: Whether start counts epochs or steps.
-        every_n_steps: Steps between two updates of the average.
+        every_n_steps: Number of steps between two updates of the average.
 
     Raises:
         ValueError: An argument is out of its range; in `setup`: the module is one of several networks.

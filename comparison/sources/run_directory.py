@@ -13,7 +13,7 @@ from comparison.runs import Run, make_run
 from records import measures
 from records.curves import holds_accuracy, read_history
 from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_text
-from records.layout import CONFIG, METRICS
+from records.layout import CONFIG, METRICS, SUMMARY
 from records.metrics import read_metrics
 from records.record import is_measurable
 from records.summary import RUNNING, Summary
@@ -32,11 +32,14 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
     """Read one run.
 
     Returns:
-        None if it is not wanted, or not of training; of a GAN also what measured one later, wanted or not.
+        None if it is not wanted, not of training, or a command that was refused left no more than a config; of a GAN
+        also what measured one later, wanted or not.
 
     Raises:
         ValueError: If not even its model and data are known.
     """
+    if not any(map(_is_written, (directory / SUMMARY, directory / METRICS))):
+        return None
     summary = Summary.read(directory)
     gan = summary.model.is_gan
     if summary.command != TRAINING and not (gan and summary.command in EVALUATIONS):
@@ -127,6 +130,10 @@ def read_measurements(directory: Path) -> tuple[Measurement, ...]:
         ValueError: The file is damaged or of a format that this version does not know.
     """
     return tuple(part for entry in measures.read_measurements(directory) for part in _parts(entry))
+
+
+def _is_written(path: Path) -> bool:
+    return path.exists() and not (path.is_file() and path.stat().st_size == 0)
 
 
 def _read(read: Callable[[], Part], otherwise: Part, damage: list[str]) -> Part:

@@ -16,7 +16,7 @@ class ImageNet(PhotographDataModule):
     reads it. The labels of the test photographs are not public, so `test` measures on the validation photographs.
 
     Args:
-        root: Folder of the prepared copy, or its URL.
+        root: Folder or URL of the prepared copy, or a folder with train/ and val/.
         kwargs: Arguments of every data set of photographs.
     """
 

@@ -52,35 +52,41 @@ class PhotographDataModule(ImageDataModule):
     Args:
         root: Folder of the photographs or of their prepared copy, or the copy's URL.
         image_size: Height and width of the images in pixels.
-        training_size: Another height and width for training; null for image_size. Random crops enlarge what they
-            show, so that smaller training images look more like those of the evaluation (Touvron et al. 2019).
-        crop_side: Shorter side that a photograph is resized to in evaluation, before its center is cut out.
-        training_crop: Part of a photograph that is trained on. random_resized: as of GoogLeNet; scaled: as of VGG and
-            ResNet, which see `training_sides`; central_square: as of AlexNet; ten_fixed: as of ZFNet.
-        training_sides: Smallest and largest shorter side that a photograph is resized to for training_crop scaled;
-            [256, 512] for VGG, [256, 480] for ResNet.
-        crop_area: Smallest and largest share of a photograph's area that training_crop random_resized sees.
-        crop_aspect: Smallest and largest ratio of width to height that training_crop random_resized sees.
-        offsets: Positions of the window of training_crop central_square. paper: 32 in each direction, as AlexNet's
-            paper counts; code: 33, as its authors draw.
+        training_size: Height and width of training images in pixels, if they are to differ; null for image_size. Random
+            crops enlarge what they show, so smaller training images look more like those of the evaluation (Touvron et
+            al. 2019).
+        crop_side: Length in pixels that the shorter side of a photograph is resized to in evaluation, before its center
+            is cut out.
+        training_crop: Part of a photograph that a training image shows. random_resized: a random rectangle, as for
+            GoogLeNet; scaled: a random window of the photograph resized to training_sides, as for VGG and ResNet;
+            central_square: a random window of the central square, as for AlexNet; ten_fixed: a corner or the center of
+            that square, as for ZFNet.
+        training_sides: Smallest and largest length in pixels of the shorter side that training_crop scaled resizes a
+            photograph to; [256, 512] for VGG, [256, 480] for ResNet.
+        crop_area: Smallest and largest share of a photograph's area that training_crop random_resized shows.
+        crop_aspect: Smallest and largest ratio of width to height that training_crop random_resized shows.
+        offsets: Number of places, in each direction, of the window of training_crop central_square. paper: 32, as
+            AlexNet's paper counts; code: 33, as its authors' code draws.
         horizontal_flip: Whether to mirror half of the training images.
-        color_noise: Reading of AlexNet's noise along the principal colors (§4.1). eigenvalue: as printed;
-            standard_deviation: as in its authors' code; null: no noise.
-        color_noise_epochs: Number of epochs, from the first, with the color noise; null for all.
+        color_noise: Noise along the principal colors of the pixels, as in AlexNet (§4.1). eigenvalue: as the paper
+            prints it; standard_deviation: as in the authors' code; null: no noise.
+        color_noise_epochs: Number of epochs, from the first on, that have the color noise; null for all.
         trivial_augment: Whether to change each training image by one random operation (Müller and Hutter 2021).
-        random_erasing: Share of the training images of which a random rectangle is erased (Zhong et al. 2017).
+        random_erasing: Share of the training images in which a random rectangle is erased (Zhong et al. 2017).
         mixup: Parameter alpha of mixup (Zhang et al. 2018); 0 for no mixup.
-        cutmix: Parameter alpha of CutMix (Yun et al. 2019); 0 for no CutMix. With mixup, too, each image is mixed in
-            one of the two ways.
-        repetitions: Number of times that an image stands in a batch, each time augmented differently.
-        exact: Whether training images, too, are decoded and resized as PIL does it, not in the fastest way.
+        cutmix: Parameter alpha of CutMix (Yun et al. 2019); 0 for no CutMix. If mixup is on, too, each image is mixed
+            in one of the two ways.
+        repetitions: Number of times that an image stands in a batch, each time augmented differently (Hoffer et al.
+            2020).
+        exact: Whether training images are decoded and resized exactly as PIL does it, like those of the evaluation, and
+            not in the fastest way.
         broken: What to do with a photograph that cannot be decoded. error: it ends the run; skip: it is left out, with
             a warning.
-        verify: Whether the checksum of each photograph is compared when it is read.
-        threads: Number of threads that decode for this process; null shares the processors among the processes of a
-            host.
-        batch_size: Images in a training batch of each device.
-        eval_batch_size: Images in a validation or test batch of each device.
+        verify: Whether the checksum of each photograph is compared whenever it is read.
+        threads: Number of threads that decode for each process; null divides the processors of a host among its
+            processes.
+        batch_size: Number of images in a training batch on each device.
+        eval_batch_size: Number of images in a validation or test batch on each device.
         kwargs: Arguments of every data set.
 
     Raises:
