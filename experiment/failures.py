@@ -158,7 +158,10 @@ def _optimization(error: BaseException) -> Failure | None:
     """What torch.optim refuses: rates below zero, schedules without a length or with too short a one."""
     if not isinstance(error, ValueError | TypeError | RuntimeError | KeyError | IndexError | AttributeError):
         return None
-    *_, (frame, _) = walk_tb(error.__traceback__)
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if not frames:
+        return None
+    frame = frames[-1]
     module = str(frame.f_globals.get("__name__"))
     if not module.startswith("torch.optim"):
         return None

@@ -115,7 +115,10 @@ def _is_no_advertisement(record: logging.LogRecord) -> bool:
 def _is_for_the_user(error: BaseException) -> bool:
     if not isinstance(error, ValueError | OSError | MisconfigurationException):
         return False
-    *_, (frame, _) = walk_tb(error.__traceback__)
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if not frames:  # a cause that was never raised
+        return False
+    frame = frames[-1]
     file = Path(frame.f_code.co_filename)
     package = frame.f_globals["__name__"].partition(".")[0]
     return package == "lightning" or (file.is_relative_to(ROOT) and "site-packages" not in file.parts)
