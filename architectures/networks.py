@@ -21,6 +21,7 @@ from experiment.usage_errors import ExperimentArgumentParser
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA, networks
 from lightning_modules.model_card import ModelCard, model_card
+from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_text
 
 SHIPPED = Path(__file__).parents[1] / "configs" / "model"
 SMALL = 32
@@ -158,14 +159,17 @@ def shown(file: Path) -> str:
 
 def _model_section(file: Path) -> dict[str, Any]:
     where = shown(file)
+    text = ""
     try:
-        tree = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except FileNotFoundError as error:
-        raise ValueError(f"{where} does not exist: name a config such as configs/model/alexnet.yaml.") from error
-    except OSError as error:
-        raise ValueError(f"{where} cannot be read ({error.strerror}): name a YAML file.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{where} is not valid YAML: name a config.") from error
+        text = read_text(file, LARGEST_YAML)
+        tree: Any = parse_yaml(text, file.name)
+    except UnreadableError as error:
+        problem = str(error).removeprefix(f"{file.name} ")
+        if problem == "is missing":
+            raise ValueError(f"{where} does not exist: name a config such as configs/model/alexnet.yaml.") from error
+        if problem != "is not a mapping":
+            raise ValueError(f"{where} {problem}: name a config.") from error
+        tree = yaml.safe_load(text)  # nothing, a list or one value
     if not isinstance(tree, dict | None):
         raise ValueError(f"{where} holds no options, such as `model:`: name a config.")
     section = (tree or {}).get("model") or {}

@@ -113,7 +113,7 @@ class RollCall:
                     words = {rank: self.store.get(f"failed/{rank}").decode() for rank in said}
                     return " ".join(f"{self.name(rank)} failed first: {text}" for rank, text in words.items())
                 fates = self._fates(others)
-                if fates and left < seconds - 1:  # the last words of a rank may still be on their way
+                if fates and left < seconds - 0.3:  # the last words of a rank may still be on their way
                     return fates
                 time.sleep(0.1)
             silent = self._silent("waiting", others) or others

@@ -86,7 +86,7 @@ def check_resumption(directory: Path, options: Namespace) -> None:
 def missing_run(words: Iterable[str]) -> str | None:
     """What is wrong with `--resume RUN` where no run is, in a command line that names no config; None if nothing is."""
     listed = list(words)
-    if any(word in ("-c", "--config") or word.startswith("--config=") for word in listed):
+    if "fit" not in listed or any(word in ("-c", "--config") or word.startswith("--config=") for word in listed):
         return None
     for word, following in zip(listed, [*listed[1:], ""], strict=True):
         name = word.removeprefix("--resume=") if word.startswith("--resume=") else following

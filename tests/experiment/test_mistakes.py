@@ -25,7 +25,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "Adam's betas": ((*FIT, "--model.optimizer=Adam", "--model.optimizer.betas=[2,0.9]"), "change .*betas"),
     "Adam's epsilon": ((*FIT, "--model.optimizer=Adam", "--model.optimizer.eps=-1"), "change .*eps"),
     "decay": ((*FIT, "--model.optimizer=SGD", "--model.optimizer.weight_decay=-1"), "change .*weight_decay"),
-    "Nesterov alone": ((*FIT, "--model.optimizer=SGD", "--model.optimizer.nesterov=true"), "change .*momentum"),
+    "Nesterov alone": (
+        (*FIT, "--model.optimizer=SGD", "--model.optimizer.nesterov=true", "--model.optimizer.momentum=0"),
+        "change .*momentum",
+    ),
     "OneCycleLR without its length": (
         (*FIT, "--model.lr_scheduler=OneCycleLR", "--model.lr_scheduler.max_lr=0.1"),
         "OneCycleLR refuses .*total_steps.*: change model.lr_scheduler",
@@ -85,7 +88,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "a share above 1": ((*FIT, "--trainer.limit_train_batches=2.5"), "a share from 0.0 to 1.0, or a whole number"),
     "a share below 0": ((*FIT, "--trainer.limit_val_batches=-1"), "a share from 0.0 to 1.0, or a whole number"),
     "no batches": ((*FIT, "--trainer.limit_train_batches=0"), "fit has nothing to do: leave it out"),
-    "no epochs": ((*FIT, "--trainer.max_epochs=0"), "trains nothing: raise it"),
+    "no epochs": ((*FIT, "--trainer.max_epochs=0"), "trains nothing: .* use the command validate"),
     "a number without end": ((*FIT, f"--trainer.max_steps={'9' * 400}"), "max_steps has a number of 400 digits"),
     "more images than there are": ((*FIT, "--data.batch_size=2000"), "at most 1200"),
     # seeds and bars

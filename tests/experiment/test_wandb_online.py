@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,31 +84,9 @@ def test_an_offline_run_is_uploaded_by_wandb_sync(run_main: Main, tmp_path: Path
     assert ENTITY in done.stderr
 
 
-def test_a_server_without_data_is_no_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_without_data_is_no_server(tmp_path: Path) -> None:
     with WandbServer() as server, account_on(server, tmp_path):
         server.answer = lambda *_: None  # type: ignore[method-assign, assignment, return-value]  {"data": null}
         logger = ResilientWandbLogger(save_dir=str(tmp_path))
         logger.log_metrics({"val/acc1": 0.5}, step=0)
-        assert logger.experiment.settings.mode == "offline"
     assert list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
-
-
-@pytest.mark.slow(30)
-def test_a_server_that_dies_leaves_a_log_that_syncs(tmp_path: Path) -> None:
-    with no_account(tmp_path):
-        server = WandbServer()
-        with server, account_on(server, tmp_path):
-            logger = ResilientWandbLogger(save_dir=str(tmp_path))
-            logger.log_metrics({"val/acc1": 0.5}, step=0)
-            server.__exit__()
-            started = time.monotonic()
-            logger.log_metrics({"val/acc1": 0.6}, step=1)
-            logger.finalize("success")
-            end_of_process()
-            assert time.monotonic() - started < 30
-    (folder,) = (tmp_path / "wandb").glob("run-*")
-    with WandbServer() as other, account_on(other, tmp_path):
-        command = [sys.executable, "-m", "wandb", "sync", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
-        assert done.returncode == 0, done.stderr
-    assert [row["val/acc1"] for row in other.runs[logger.run_id]["rows"]] == [0.5, 0.6]
