@@ -25,19 +25,24 @@ def show(options: argparse.Namespace) -> None:
         ValueError: A config names no network that can be built, or the picture cannot be written.
     """
     # Imported here, so that --help is there at once.
-    from architectures import networks, pictures, tables  # noqa: PLC0415
+    from architectures import blocks, networks, pictures, tables  # noqa: PLC0415
     from lightning_modules.classifier import FROM_DATA  # noqa: PLC0415
 
     if options.networks and options.config:
         raise ValueError("--config composes one network, CONFIG names one each: give either.")
     if options.picture:
         pictures.check_picture(options.picture)
+    if options.blocks and not options.picture:
+        raise ValueError("--blocks are drawn: name a file with --picture.")
+    drawing = blocks.blocks_picture if options.blocks else pictures.layers_picture
     from_data = {name: getattr(options, name) for name in FROM_DATA}
     files = options.config or options.networks
     if options.config or len(files) == 1:
         one = networks.architecture(files, from_data)
-        table, draw = tables.single_table(one, options.format), lambda: pictures.layers_picture(one)
+        table, draw = tables.single_table(one, options.format), lambda: drawing(one)
     else:
+        if options.blocks:
+            raise ValueError("--blocks are those of one network: name one CONFIG.")
         several = networks.architectures(files, from_data)
         table, draw = tables.summary_table(several, options.format), lambda: pictures.summary_picture(several)
     print(table)
@@ -62,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=int, help="as the data set has it; default: the network's own")
     parser.add_argument("--format", choices=FORMATS, default="text", help="format of the table; default: text")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw it, too: .svg, .png or .html")
+    parser.add_argument("--blocks", action="store_true", help="draw the blocks of one network and not its layers")
     return parser
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jsonargparse import ArgumentError
 
 from architectures.layer_table import Layer, layer_table
@@ -21,7 +20,7 @@ from experiment.usage_errors import ExperimentArgumentParser
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA, networks
 from lightning_modules.model_card import ModelCard, model_card
-from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_text
+from records.files import UnreadableError, read_yaml
 
 SHIPPED = Path(__file__).parents[1] / "configs" / "model"
 SMALL = 32
@@ -159,20 +158,13 @@ def shown(file: Path) -> str:
 
 def _model_section(file: Path) -> dict[str, Any]:
     where = shown(file)
-    text = ""
     try:
-        text = read_text(file, LARGEST_YAML)
-        tree: Any = parse_yaml(text, file.name)
+        tree = read_yaml(file)
     except UnreadableError as error:
-        problem = str(error).removeprefix(f"{file.name} ")
-        if problem == "is missing":
-            raise ValueError(f"{where} does not exist: name a config such as configs/model/alexnet.yaml.") from error
-        if problem != "is not a mapping":
-            raise ValueError(f"{where} {problem}: name a config.") from error
-        tree = yaml.safe_load(text)  # nothing, a list or one value
-    if not isinstance(tree, dict | None):
-        raise ValueError(f"{where} holds no options, such as `model:`: name a config.")
-    section = (tree or {}).get("model") or {}
+        fault = str(error).removeprefix(f"{file.name} ")
+        plain = {"is missing": "does not exist", "is not a mapping": "holds no options, such as `model:`"}
+        raise ValueError(f"{where} {plain.get(fault, fault)}: name one such as configs/model/alexnet.yaml.") from error
+    section = tree.get("model") or {}
     if isinstance(section, str):
         section = {"class_path": section}
     if not isinstance(section, dict):

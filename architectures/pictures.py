@@ -37,19 +37,21 @@ def check_picture(output: Path) -> None:
         raise ValueError(f"{output} is a folder: name a file with --picture.")
 
 
-def write_picture(chart: Any, output: Path) -> None:
-    """Write the chart in the format that the file's suffix names.
+def write_picture(picture: Any, output: Path) -> None:
+    """Write a chart, or a drawing in SVG, in the format that the file's suffix names.
 
     Raises:
         ValueError: If it cannot be written there.
     """
-    specification = chart.to_dict()
+    svg = picture if isinstance(picture, str) else vl_convert.vegalite_to_svg(picture.to_dict())
     if output.suffix == ".png":
-        content = vl_convert.vegalite_to_png(specification, scale=2)
+        content = vl_convert.svg_to_png(svg, scale=2)
     elif output.suffix == ".svg":
-        content = vl_convert.vegalite_to_svg(specification).encode()
+        content = svg.encode()
+    elif isinstance(picture, str):
+        content = f'<!doctype html><meta charset="utf-8"><title>Blocks</title>{svg}'.encode()
     else:
-        content = vl_convert.vegalite_to_html(specification, bundle=True).encode()
+        content = vl_convert.vegalite_to_html(picture.to_dict(), bundle=True).encode()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(content)

@@ -3,7 +3,8 @@
 What users name:
 
 inside      ActivationStatistics, ClassActivationMaps, FirstLayerFilters, GradientFlow: what happens in a network
-evaluation  ClassErrors, ObjectLocalization: what an evaluation gets wrong, and where it finds objects
+evaluation  ClassErrors, ObjectLocalization, TrainingError: what is classified wrong, where objects are found,
+            and how well the training images are fitted
 test_time   TestTimeAugmentation: predictions averaged over several views of an image
 scaling     DDPScaling, ScalingEfficiency, Throughput: the learning rate, the efficiency and the speed of many devices
 gan         CollapseAlarm, SampleMeasures, SamplePictures: what a generator makes
@@ -14,6 +15,7 @@ training    AuxiliaryLossWeighting, PolyakAveraging, StopOnNaN: the losses and t
 
 from callbacks.evaluation.class_errors import ClassErrors as ClassErrors
 from callbacks.evaluation.object_localization import ObjectLocalization as ObjectLocalization
+from callbacks.evaluation.training_error import TrainingError as TrainingError
 from callbacks.gan.collapse_alarm import CollapseAlarm as CollapseAlarm
 from callbacks.gan.sample_measures import SampleMeasures as SampleMeasures
 from callbacks.gan.sample_pictures import SamplePictures as SamplePictures

@@ -10,7 +10,7 @@ import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeGuard
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -124,14 +124,17 @@ class CIFAR10(InMemoryDataModule):
         labels: list[int] = []
         for name in names:
             content = read_pickle(self.folder / name)
-            pixels, targets = content.get("data"), content.get(self.labels_key)
-            if not _are_pixels(pixels) or not _are_labels(targets, len(pixels)):
-                raise ValueError(
-                    f"{self.folder / name} does not hold rows of 3072 pixels under 'data' and a label for each under "
-                    f"'{self.labels_key}': check that --data.root holds {self.name}."
-                )
-            images.append(pixels.reshape(-1, 3, 32, 32))
-            labels.extend(targets)
+            match content.get("data"), content.get(self.labels_key):
+                case (np.ndarray(shape=(count, 3072)) as pixels, list(targets)) if len(targets) == count and all(
+                    type(label) is int for label in targets
+                ):
+                    images.append(pixels.reshape(-1, 3, 32, 32))
+                    labels.extend(targets)
+                case _:
+                    raise ValueError(
+                        f"{self.folder / name} does not hold rows of 3072 pixels under 'data' and a label for each "
+                        f"under '{self.labels_key}': check that --data.root holds {self.name}."
+                    )
         return Split(torch.from_numpy(np.concatenate(images)), torch.tensor(labels))
 
     def _unpack(self, archive: Path) -> None:
@@ -192,11 +195,3 @@ class CIFAR100(CIFAR10):
     official = datasets.CIFAR100
     archive_checksum = Checksum("sha256", "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7")
     labels_key = "fine_labels"
-
-
-def _are_pixels(value: object) -> TypeGuard[np.ndarray[Any, Any]]:
-    return isinstance(value, np.ndarray) and value.shape[1] == 3072
-
-
-def _are_labels(value: object, count: int) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and len(value) == count and all(type(label) is int for label in value)

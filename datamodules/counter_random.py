@@ -43,6 +43,7 @@ class Stream(IntEnum):
     OPERATION = 19
     MAGNITUDE = 20
     SIGN = 21
+    SUBSET = 22
 
 
 @dataclass(frozen=True)

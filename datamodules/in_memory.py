@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from datamodules.augmentation import augment
-from datamodules.counter_random import CounterRandom
+from datamodules.counter_random import CounterRandom, Stream, random_permutation
 from datamodules.image_data_module import ImageDataModule, divide
 from datamodules.loader import ImageBatch
+from datamodules.photographs.augmentation import EIGENVECTORS, add_color_noise
 
 
 class Split(NamedTuple):
@@ -54,6 +55,9 @@ class InMemoryDataModule(ImageDataModule):
     Args:
         crop_padding: Number of zeros added to each side of a training image, before a random crop back to its size.
         horizontal_flip: Whether to mirror half of the training images.
+        color_noise: Standard deviation of random colors along the principal components of ImageNet's pixels, added to
+            each training image (Krizhevsky et al. 2012, §4.1, which has 0.1); 0 adds none.
+        train_size: Number of training images to use, each class with its share, chosen by split_seed; all if not given.
         storage: Memory that holds the images. cpu: that of the host; device: that of each training device.
         kwargs: Arguments of every data set.
 
@@ -68,15 +72,23 @@ class InMemoryDataModule(ImageDataModule):
         *,
         crop_padding: int = 0,
         horizontal_flip: bool = False,
+        color_noise: float = 0.0,
+        train_size: int | None = None,
         storage: Literal["cpu", "device"] = "cpu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.check_at_least({"crop_padding": (crop_padding, 0)})
+        if train_size is not None:
+            self.check_at_least({"train_size": (train_size, 1)})
+        if color_noise < 0 or (color_noise and self.in_channels != len(EIGENVECTORS)):
+            raise ValueError(f"color_noise={color_noise} is for color images, and not below 0: leave it out.")
         if storage not in ("cpu", "device"):
             raise ValueError(f"storage={storage!r} is not offered: --data.storage must be cpu or device.")
         self.crop_padding = crop_padding
         self.horizontal_flip = horizontal_flip
+        self.color_noise = color_noise
+        self.train_size = train_size
         self.storage = storage
 
     @abstractmethod
@@ -89,6 +101,8 @@ class InMemoryDataModule(ImageDataModule):
         for name, split in (("train", train), ("test", test)):
             _check_split(split, name, self.num_classes, (self.in_channels, self.image_size, self.image_size))
         train, val = hold_out(train, self.val_size, self.split_seed) if self.val_size else (train, test)
+        if self.train_size is not None:
+            train = train.select(stratified(train.labels, self.train_size, self.split_seed))
         _check_classes_present(train, self.num_classes)
         return {"train": train, "val": val, "test": test}
 
@@ -110,6 +124,10 @@ class InMemoryDataModule(ImageDataModule):
         if batch.epoch is not None:
             random = CounterRandom(self.seed, batch.epoch, batch.indices)
             images = augment(images, random, crop_padding=self.crop_padding, horizontal_flip=self.horizontal_flip)
+            if self.color_noise:
+                images = add_color_noise(
+                    images, random, reading="eigenvalue", mean=self.mean, strength=self.color_noise
+                )
         return batch._replace(images=self.normalized(images))
 
 
@@ -117,6 +135,29 @@ def hold_out(split: Split, size: int, seed: int) -> tuple[Split, Split]:
     """The images kept and the images held out; see `divide`."""
     kept, held_out = divide(split.size, size, seed)
     return split.select(kept), split.select(held_out)
+
+
+def stratified(labels: Tensor, size: int, seed: int) -> Tensor:
+    """Indices of some images, ascending, in which each class has its share to within one image.
+
+    Args:
+        labels: Classes of all images. Shape (N,).
+        size: How many are chosen.
+        seed: Of the choice, which depends on nothing else.
+
+    Raises:
+        ValueError: There are not so many.
+    """
+    if size > len(labels):
+        raise ValueError(
+            f"train_size={size} is more than the {len(labels)} training images: choose fewer with --data.train_size."
+        )
+    order = random_permutation(len(labels), seed, stream=Stream.SUBSET)
+    order = order[labels[order].sort(stable=True).indices]  # class by class, at random within each
+    counts = torch.bincount(labels)
+    firsts = counts.cumsum(0) - counts
+    place = (torch.arange(len(labels)) - firsts[labels[order]] + 0.5) / counts[labels[order]]
+    return order[place.sort(stable=True).indices[:size]].sort().values
 
 
 def _check_split(split: Split, name: str, num_classes: int, image_shape: tuple[int, int, int]) -> None:

@@ -42,14 +42,15 @@ RUNS = {
     "heads": Run(
         "googlenet_32",
         "--model.variant paper --data.batch_size 32 --trainer.max_epochs 1 --trainer.limit_train_batches 60 "
-        "--trainer.limit_val_batches 1 --trainer.log_every_n_steps 1 --trainer.callbacks+=GradientFlow "
-        "--trainer.callbacks+=AuxiliaryLossWeighting",
+        "--data.eval_batch_size 50 --trainer.limit_val_batches 0.01 --trainer.limit_test_batches 0.005 "  # one of each
+        "--trainer.log_every_n_steps 1 --trainer.callbacks+=GradientFlow --trainer.callbacks+=AuxiliaryLossWeighting",
         ("gradient_flow",),
         without_heads="--trainer.callbacks.others.start 0",
     ),
     "first_steps": Run(
         "alexnet_32",
-        "--data.batch_size 32 --trainer.max_epochs 3 --trainer.limit_train_batches 40 --trainer.limit_val_batches 1 "
+        "--data.batch_size 32 --trainer.max_epochs 3 --trainer.limit_train_batches 40 "
+        "--trainer.limit_val_batches 0.1 --trainer.limit_test_batches 0.05 "
         "--trainer.callbacks+=ActivationStatistics --trainer.callbacks+=ClassActivationMaps",
         ("activation_statistics", "class_activation_maps"),
     ),

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from callbacks import BestCheckpoint, EpochProgressBar, KeepFinite, LatestCheckpoint, StepSeed, Throughput
 from experiment.checkpoints import (
@@ -27,7 +28,7 @@ from experiment.preflight import check_launch, device_count, warn_of_slow_bfloat
 from experiment.ranks import StragglerWatch, WatchedDDPStrategy
 from experiment.resume import PATHS, what_ended, with_own_start
 from experiment.run_directory import DEFAULT_ROOT, RunDirectory, new_run_directory
-from experiment.run_record import RunRecord, complete_record, recorded_wandb_id
+from experiment.run_record import RunRecord, complete_record, lacks_test, recorded_wandb_id
 from experiment.settings import CheckBeforeFirstStep, check_resumption, check_settings, missing_run
 from experiment.start_weights import load_start_weights
 from experiment.trusted_imports import trust_known_modules
@@ -111,6 +112,12 @@ class ExperimentCLI(LightningCLI):
             help="Directory of a run to go on with, from its newest checkpoint that verifies; without --config its own "
             "config is used. `auto`: go on with run_dir if it has a checkpoint, else start there.",
         )
+        parser.add_argument(
+            "--test_at_end",
+            type=bool,
+            default=True,
+            help="Whether fit measures the test images once, at its end, with the checkpoint that validation chose.",
+        )
         parser.add_lightning_class_args(StepSeed, "step_seed")
         parser.add_lightning_class_args(Throughput, "throughput")
         parser.link_arguments("seed_everything", "step_seed.seed")
@@ -176,6 +183,36 @@ class ExperimentCLI(LightningCLI):
         checkpoint_io.callbacks = trainer.checkpoint_callbacks
         warn_of_slow_bfloat16(trainer)
         return trainer
+
+    def before_fit(self) -> None:
+        """Have the record wait for the test images, if they will be measured."""
+        self._record.waits_for_test = self._tests_at_end()
+
+    def after_fit(self) -> None:
+        """Measure the test images, once, with the checkpoint that validation chose."""
+        if not self._tests_at_end():
+            return
+        chosen = chosen_checkpoint(self.trainer)
+        if chosen is None:
+            self._record.complete(self.trainer)
+        else:
+            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=chosen, verbose=False)
+
+    @property
+    def _record(self) -> RunRecord:
+        return next(one for one in self.trainer.callbacks if isinstance(one, RunRecord))  # type: ignore[attr-defined]
+
+    def _tests_at_end(self) -> bool:
+        """Whether the run is to measure test images, and has any."""
+        trainer = self.trainer
+        has_images = is_overridden("test_dataloader", self.datamodule, LightningDataModule)
+        return bool(
+            self.config.fit.test_at_end
+            and has_images
+            and getattr(self.model, "monitor", None)
+            and not trainer.fast_dev_run  # type: ignore[attr-defined]
+            and trainer.limit_test_batches
+        )
 
     def _load_start_weights(self) -> None:
         """Load the weights to start from; where a checkpoint will be loaded, they are not even read."""
@@ -243,7 +280,8 @@ class ExperimentCLI(LightningCLI):
         """Have the Trainer go on from a checkpoint, unless nothing is left to do."""
         content = self._load(checkpoint, TO_RESUME)
         settings = self.config_init[self.subcommand].trainer
-        if (end := what_ended(content, settings, _as_list(settings.callbacks))) is not None:
+        end = what_ended(content, settings, _as_list(settings.callbacks))
+        if end is not None and not (self.config.fit.test_at_end and lacks_test(run)):
             if getattr(rank_zero_only, "rank", 0) == 0:
                 complete_record(run, content)
             raise NothingToDo(f"The run {run} is finished ({end[0]}), so nothing is trained: to go on, {end[1]}.")
@@ -267,6 +305,12 @@ class ExperimentCLI(LightningCLI):
             rank_zero_info(f"Not as in {checkpoint.name}: {line}")
         self.config_init[self.subcommand].ckpt_path = str(checkpoint)
         return content
+
+
+def chosen_checkpoint(trainer: Trainer) -> str | None:
+    """The checkpoint that validation chose, if that is there."""
+    paths = [one.best_model_path for one in trainer.checkpoint_callbacks if isinstance(one, BestCheckpoint)]
+    return next((path for path in paths if path and Path(path).is_file()), None)
 
 
 def _callbacks(settings: Namespace) -> list[Callback]:

@@ -143,8 +143,8 @@ def _filled(row: Row) -> frozenset[str]:
 
 
 def _is_of_training(row: Row, first_step: int) -> bool:
-    """Whether a row is of a step before `first_step`, and of no validation that a stop within an epoch held."""
-    validates = any(name.startswith("val/") for name in _filled(row))
+    """Whether a row is of a step before `first_step`, and of no validation or test behind a stop."""
+    validates = any(name.startswith(("val/", "test/")) for name in _filled(row))
     return int(row["step"]) < first_step and not validates
 
 

@@ -54,6 +54,8 @@ class RunRecord(SaveConfigCallback):
         self.summary = Summary()
         self.earlier = Summary()
         self.has_begun = False
+        self.waits_for_test = False
+        self._metrics: dict[str, float] = {}
         self._csv_loggers: list[ResumableCSVLogger] = []
         self._max_steps = -1
         self.best: dict[str, dict[str, float]] = {}
@@ -66,6 +68,8 @@ class RunRecord(SaveConfigCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Tell the loggers what is known before the first step."""
+        if self._tests_a_fit(trainer):
+            return
         self._csv_loggers = [one for one in trainer.loggers if isinstance(one, ResumableCSVLogger)]
         if trainer.is_global_zero:
             self.opening = self._opening(trainer, pl_module)
@@ -113,6 +117,14 @@ class RunRecord(SaveConfigCallback):
         """Write the record with the first batch."""
         self._begin(trainer, pl_module)
 
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what came out."""
+        if self._tests_a_fit(trainer):
+            self._write(trainer, RUNNING)
+            for name in ("test/acc1", "test/loss"):
+                if name in self._metrics:
+                    rank_zero_info(f"{name} of the chosen checkpoint: {self._metrics[name]:.4f}")
+
     def on_predict_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Write the record with the first batch."""
         self._begin(trainer, pl_module)
@@ -146,6 +158,11 @@ class RunRecord(SaveConfigCallback):
         self._write(trainer, INTERRUPTED if interrupted else FAILED, error)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note the end, if nothing went wrong and nothing more is to come."""
+        if not (self.waits_for_test and trainer.state.fn == TrainerFn.FITTING):
+            self.complete(trainer)
+
+    def complete(self, trainer: Trainer) -> None:
         """Note the end, if nothing went wrong."""
         if self.summary.status == RUNNING:
             self._write(trainer, COMPLETED)
@@ -157,6 +174,8 @@ class RunRecord(SaveConfigCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Carry on with the best values and the time of the run's earlier parts."""
+        if self.waits_for_test and self.has_begun:  # the chosen checkpoint knows less than the run
+            return
         self.best = state_dict["best"]
         self.earlier_seconds = state_dict["seconds"]
         for logger in self._csv_loggers:
@@ -169,7 +188,7 @@ class RunRecord(SaveConfigCallback):
         self.has_begun = True
         self.directory.keep()
         if trainer.is_global_zero:
-            if trainer.state.fn == TrainerFn.FITTING:
+            if self.opening["command"] == "fit":
                 with suppress(UnreadableError):
                     self.earlier = Summary.read_if_any(self.directory.path) or Summary()
             self.save_config(trainer, pl_module, "")
@@ -212,7 +231,8 @@ class RunRecord(SaveConfigCallback):
         if not trainer.is_global_zero:
             return
         speeds = [callback.run.images_per_second for callback in trainer.callbacks if isinstance(callback, Throughput)]  # type: ignore[attr-defined]
-        metrics = {**self.earlier.metrics, **{name: float(of) for name, of in trainer.callback_metrics.items()}}
+        self._metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = self.earlier.metrics | self._metrics
         self.summary = Summary(
             **self.opening,
             status=status,
@@ -227,6 +247,10 @@ class RunRecord(SaveConfigCallback):
             finished=None if status == RUNNING else _now(),
         )
         self.summary.write(self.directory.path)
+
+    def _tests_a_fit(self, trainer: Trainer) -> bool:
+        """Whether the test images are measured at the end of a training, and not by a command of their own."""
+        return self.waits_for_test and trainer.state.fn == TrainerFn.TESTING
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self._start
@@ -246,6 +270,15 @@ def complete_record(directory: Path, checkpoint: Mapping[str, Any]) -> None:
         told = {"epochs": epochs_of(checkpoint), "steps": checkpoint["global_step"]}
         ended = {"status": COMPLETED, "error": None, "finished": _now()}
         Summary(**{**summary.plain(), **told, **ended}).write(directory)
+
+
+def lacks_test(directory: Path) -> bool:
+    """Whether a run was stopped after its training, before the test images were measured."""
+    try:
+        summary = Summary.read(directory)
+    except UnreadableError:
+        return False
+    return summary.status != COMPLETED and "test/acc1" not in summary.metrics
 
 
 def recorded_wandb_id(directory: Path) -> str | None:

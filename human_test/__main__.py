@@ -28,8 +28,7 @@ def make(options: argparse.Namespace) -> None:
         )
     # Networks and data need torch, which scoring does not.
     from human_test import run_images  # noqa: PLC0415
-    from human_test.page import write_page  # noqa: PLC0415
-    from human_test.trial import human_test  # noqa: PLC0415
+    from human_test.page import human_test, write_page  # noqa: PLC0415
 
     config = run_images.config_of(options.run)
     output = options.output or run_of(options.run) / f"human_test-{options.seed}.html"

@@ -15,7 +15,8 @@ from torch.optim import SGD
 from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric
 
-from lightning_modules.evaluation_views import Seat, TestViews, negative_log_likelihood, one_view
+from lightning_modules.evaluation_views import Seat, TestViews, one_view
+from lightning_modules.evaluation_views import negative_log_likelihood as negative_log_likelihood  # noqa: PLC0414
 from lightning_modules.parameter_groups import parameter_groups, scheduled
 
 

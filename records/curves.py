@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from records.metrics import ACCURACY, LOSS, POSITION, Metrics, metrics_of, read_metrics
 from records.record import is_measurable
@@ -83,21 +84,23 @@ class Logged:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
-        self.epochs, steps = _whole_numbers(metrics, "epoch"), _whole_numbers(metrics, "step")
-        self.steps = {row: step for row, step in enumerate(steps) if step is not None}
-        if len(self.steps) < len(steps):
-            for row, epoch in enumerate(self.epochs):
-                if epoch is not None and row not in self.steps:
+        self.epochs, self.steps = _whole_numbers(metrics, "epoch"), _whole_numbers(metrics, "step")
+        if None in self.steps:
+            for row, (epoch, step) in enumerate(zip(self.epochs, self.steps, strict=True)):
+                if epoch is not None and step is None:
                     raise metrics.damaged(row)
         # What has a step and no epoch, such as a learning rate, belongs to the next point; steps of a damaged file may
         # go back.
-        self.rows = sorted(self.steps, key=self.steps.__getitem__)
-        ordered = [self.steps[row] for row in self.rows]
+        self.rows = sorted(
+            (row for row, step in enumerate(self.steps) if step is not None),
+            key=cast("list[int]", self.steps).__getitem__,
+        )
+        ordered = [self.steps[row] or 0 for row in self.rows]
         last_steps = dict(zip((self.epochs[row] for row in self.rows), ordered, strict=True))
         self.accuracies = {
-            (epoch, self.steps[row]): accuracy
-            for row, accuracy in enumerate(metrics.numbers(ACCURACY))
-            if accuracy is not None and (epoch := self.epochs[row]) is not None
+            (epoch, step): accuracy
+            for epoch, step, accuracy in zip(self.epochs, self.steps, metrics.numbers(ACCURACY), strict=True)
+            if accuracy is not None and epoch is not None and step is not None
         }
         self.moments = list(moments({e: step for e, step in last_steps.items() if e is not None}, self.accuracies))
         self.ends = [bisect_right(ordered, step) for _, _, step in self.moments]
@@ -108,11 +111,12 @@ class Logged:
         Raises:
             ValueError: If one is not a number.
         """
+        if column not in self.metrics.columns:
+            return
         cells = self.metrics.column(column)
-        ordered = [cells[row] for row in self.rows]
         for number, (trained, _, _) in reversed(list(enumerate(self.moments))):
             start = self.ends[number - 1] if number else 0
-            if values := list(filter(None, ordered[start : self.ends[number]])):
+            if values := [cell for row in self.rows[start : self.ends[number]] if (cell := cells[row])]:
                 try:
                     yield trained, list(map(float, values))
                 except ValueError:
@@ -163,7 +167,7 @@ class Logged:
         if (row := next(known, None)) is None:
             return 0.0
         try:
-            rate = float(images[row]) / (self.steps[row] + 1)
+            rate = float(images[row]) / ((self.steps[row] or 0) + 1)
         except (ValueError, ArithmeticError) as error:
             raise self.metrics.damaged(row) from error
         if not is_measurable(rate):
@@ -263,6 +267,12 @@ def _finite(value: float | None) -> float | None:
 
 
 def _whole_numbers(metrics: Metrics, column: str) -> list[int | None]:
+    cells = metrics.column(column)
+    try:
+        if max(map(len, cells), default=0) < 19:
+            return [int(cell) if cell else None for cell in cells]  # as a run writes them
+    except ValueError:
+        pass
     numbers = metrics.numbers(column)
     if bad := [row for row, number in enumerate(numbers) if number is not None and not abs(number) < 2**63]:
         raise metrics.damaged(bad[0])

@@ -130,10 +130,19 @@ def read_text(path: Path, largest: int) -> str:
     Raises:
         UnreadableError: It cannot be read, or is no such text.
     """
+    return text_of(read_bytes(path, largest), path.name)
+
+
+def text_of(content: bytes, name: str) -> str:
+    """The text in UTF-8 that bytes hold; they are called `name` where they are damaged.
+
+    Raises:
+        UnreadableError: They are no such text.
+    """
     try:
-        return read_bytes(path, largest).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableError(f"{path.name} cannot be read (it is not a text in UTF-8)") from error
+        raise UnreadableError(f"{name} cannot be read (it is not a text in UTF-8)") from error
 
 
 def read_json(path: Path, largest: int = LARGEST_JSON) -> dict[str, Any]:

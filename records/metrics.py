@@ -4,6 +4,7 @@ The first columns are the position of the row: `epoch` and `step`, counted from 
 at least. A writer that is killed may leave half a line at the end.
 """
 
+import codecs
 import csv
 import io
 import os
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from records.files import UnreadableError, read_text, write_whole
+from records.files import UnreadableError, read_bytes, text_of, write_whole
 
 POSITION = ("epoch", "step", "images_seen")
 ACCURACY = "val/acc1"
@@ -21,7 +22,7 @@ BETTER: dict[str, Literal["max", "min"]] = {"val/acc1": "max", "val/acc5": "max"
 """The metrics whose best value of a run is kept, and whether that is the largest or the smallest."""
 LARGEST = 512 * 2**20
 
-_ANY_CHARACTER = bytes(set(range(256)) - set(b',\n\r"'))
+_ANY_CHARACTER = bytes(set(range(128)) - set(b',\n\r"'))
 
 
 class Metrics(NamedTuple):
@@ -74,20 +75,20 @@ def read_metrics(path: Path, needed: Iterable[str] = (), growing: bool = False, 
     Raises:
         UnreadableError: It is missing, empty, torn or no table, or lacks a needed column.
     """
-    text = read_text(path, LARGEST)
-    if text and not text.endswith("\n"):
+    content = read_bytes(path, LARGEST).removeprefix(codecs.BOM_UTF8)
+    if content and not content.endswith(b"\n"):
         if not growing:
             raise UnreadableError(f"{path.name} ends in the middle of a line")
-        text = text[: text.rfind("\n") + 1]
-    header, _, body = text.partition("\n")
-    columns = tuple(header.split(","))
-    plain = '"' not in header and "\r" not in header
-    if plain and holding in columns and _is_table(body, len(columns), b"0123456789.+-eE"):
+        content = content[: content.rfind(b"\n") + 1]
+    header, _, body = content.partition(b"\n")
+    plain = header.isascii() and b'"' not in header and b"\r" not in header
+    columns = tuple(header.decode().split(",")) if plain else ()
+    if holding in columns and _is_table(body, len(columns), b"0123456789.+-eE"):
         cells = _cells(_rows_holding(body, len(columns) - columns.index(holding)))
     elif plain and _is_table(body, len(columns), _ANY_CHARACTER):
         cells = _cells(body)
     else:
-        columns, cells = _read_carefully(text, path.name, growing)
+        columns, cells = _read_carefully(content, path.name, growing)
     for column in needed:
         if column not in columns:
             raise UnreadableError(f"{path.name} has no column {column}")
@@ -100,29 +101,30 @@ def metrics_of(rows: Iterable[Mapping[str, object]], columns: Sequence[str], nam
     return Metrics(name, tuple(columns), cells)
 
 
-def _is_table(body: str, columns: int, characters: bytes) -> bool:
+def _is_table(body: bytes, columns: int, characters: bytes) -> bool:
     """Whether each line has as many cells as there are columns, several of them, of these characters alone."""
-    separators = body.encode().translate(None, characters)
+    separators = body.translate(None, characters)
     return columns > 1 and separators == (b"," * (columns - 1) + b"\n") * (len(separators) // columns)
 
 
-def _cells(body: str) -> list[str]:
+def _cells(body: bytes) -> list[str]:
     """The cells of a table; one split of the whole is much faster than a reader that goes from line to line."""
-    return body[:-1].replace("\n", ",").split(",") if body else []
+    return body[:-1].replace(b"\n", b",").decode().split(",") if body else []
 
 
-def _rows_holding(body: str, tail: int) -> str:
+def _rows_holding(body: bytes, tail: int) -> bytes:
     """The lines of a table that do not end in so many empty cells."""
-    ends = re.finditer(f"\n(?<!{',' * tail}\n)", body)
-    return "".join(body[body.rfind("\n", 0, end.start()) + 1 : end.end()] for end in ends)
+    ends = re.finditer(rb"\n(?<!%b\n)" % (b"," * tail), body)
+    return b"".join(body[body.rfind(b"\n", 0, end.start()) + 1 : end.end()] for end in ends)
 
 
-def _read_carefully(text: str, name: str, growing: bool) -> tuple[tuple[str, ...], list[str]]:
+def _read_carefully(content: bytes, name: str, growing: bool) -> tuple[tuple[str, ...], list[str]]:
     """Columns and cells of any text, as CSV defines them.
 
     Raises:
         UnreadableError: It is empty, or no table.
     """
+    text = text_of(content, name)
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "experiment",
     "comparison",
+    "case_studies",
     "architectures",
     "human_test",
     "lightning_modules",
@@ -29,6 +30,7 @@ ALLOWED = {
     "callbacks": {"callbacks", "datamodules", "lightning_modules.classifier"},
     "experiment": {"experiment", "lightning_modules", "datamodules", "callbacks"},
     "architectures": {"architectures", "comparison", "experiment", "lightning_modules"},
+    "case_studies": {"case_studies", "comparison"},  # it starts main.py as a program
     "human_test": {"human_test", "comparison", "experiment", "lightning_modules", "datamodules", "records"},
     "comparison": {"comparison", "experiment.wandb_connection"},  # no network: a table must not wait for PyTorch
 }

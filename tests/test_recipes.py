@@ -17,7 +17,16 @@ from tests.comparison.conftest import write_run
 
 ROOT = Path(__file__).parents[1]
 COPIED = (
-    *("records", "lightning_modules", "datamodules", "callbacks", "experiment", "architectures", "comparison"),
+    *(
+        "records",
+        "lightning_modules",
+        "datamodules",
+        "callbacks",
+        "experiment",
+        "architectures",
+        "comparison",
+        "case_studies",
+    ),
     *("human_test", "configs", "tests", "main.py", "pyproject.toml"),
 )
 BLOCK = re.compile(r"^```(python|yaml|diff)\n# (\S+\.(?:py|yaml))\n(.*?)^```$", re.M | re.S)

@@ -120,10 +120,16 @@ class ClassErrors(Callback):
         self.best_correct = -1
         self._outcomes = EvaluationOutcomes()
         self._counting = False
+        self._in_a_fit = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the files for the validation: the test at the end of a training leaves them as they are."""
+        self._in_a_fit = True
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        self._counting = isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking
+        tests_a_fit = self._in_a_fit and trainer.testing
+        self._counting = isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking and not tests_a_fit
         self._outcomes = EvaluationOutcomes().to(pl_module.device)
 
     on_test_start = on_validation_start

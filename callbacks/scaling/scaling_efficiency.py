@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 
 import torch
@@ -100,16 +101,10 @@ def transfer_and_waiting(communication: Tensor) -> tuple[Tensor, Tensor]:
 
 def stragglers(own: Sequence[float], ratio: float) -> list[int]:
     """Ranks whose own work takes more than `ratio` times the median of the others."""
-    slow = []
-    for rank, seconds in enumerate(own):
-        others = sorted([*own[:rank], *own[rank + 1 :]])
-        if others and seconds > ratio * others[len(others) // 2]:
-            slow.append(rank)
-    return slow
-
-
-COMMUNICATION = ("communication: transfer", "communication: waiting")
-ROWS = tuple(row for phase in PHASES for row in (COMMUNICATION if phase == "communication" else (phase,)))
+    if len(own) < 2:
+        return []
+    others = [median_high([*own[:rank], *own[rank + 1 :]]) for rank in range(len(own))]
+    return [rank for rank, seconds in enumerate(own) if seconds > ratio * others[rank]]
 
 
 class ScalingEfficiency(Callback):
@@ -156,7 +151,7 @@ class ScalingEfficiency(Callback):
         self._hosts: list[str] = []
         self._named: set[int] = set()
         self._metrics: dict[str, float] = {}
-        self._seconds = torch.zeros(())  # (rows, ranks), summed over the steps
+        self._seconds: dict[str, Tensor] = {}  # by row of the table, (ranks,), summed over the steps
         self._steps = 0
         self._batches = 0
         self._images = 0
@@ -164,7 +159,7 @@ class ScalingEfficiency(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attach the clock to the last gradient and to Lightning's question whether to stop."""
         self._clock = PhaseClock(trainer.strategy.root_device)
-        self._seconds, self._steps, self._batches, self._named = torch.zeros(()), 0, 0, set()
+        self._seconds, self._steps, self._batches, self._named = {}, 0, 0, set()
         self._hosts = _gather_objects(socket.gethostname(), trainer.world_size)
         self._hooks = [
             parameter.register_hook(lambda _: self._clock.mark("backward"))  # the last to come is the one that counts
@@ -229,8 +224,7 @@ class ScalingEfficiency(Callback):
         sent = own.float().to(trainer.strategy.root_device)
         window = trainer.strategy.all_gather(sent).view(trainer.world_size, *own.shape).cpu()  # (ranks, steps, phases)
         self._warn_of_stragglers(window)
-        rows = by_row(window)
-        self._seconds = self._seconds + torch.stack([values.sum(1) for values in rows.values()])
+        self._seconds = {row: self._seconds.get(row, 0) + seconds.sum(1) for row, seconds in by_row(window).items()}
         self._steps += window.shape[1]
         per_device = self._images / float(window.sum(-1).mean())
         self._metrics = {
@@ -259,8 +253,8 @@ class ScalingEfficiency(Callback):
             self._question = None
 
     def _summary(self, trainer: Trainer) -> dict[str, Any]:
-        seconds = (self._seconds / self._steps).tolist()
-        step = sum(sum(ranks) for ranks in seconds) / trainer.world_size
+        seconds = {row: (total / self._steps).tolist() for row, total in self._seconds.items()}
+        step = sum(map(sum, seconds.values())) / trainer.world_size
         per_device = self._images / step
         return {
             "world_size": trainer.world_size,
@@ -270,7 +264,7 @@ class ScalingEfficiency(Callback):
             "batch_size_per_device": self._images,
             "steps": self._steps,
             "seconds_a_step": step,
-            "seconds_by_row": dict(zip(ROWS, seconds, strict=True)),  # of each rank
+            "seconds_by_row": seconds,  # of each rank
             "images_per_second": per_device * trainer.world_size,
             "images_per_second_per_device": per_device,
             "baseline": self.baseline,
@@ -280,11 +274,14 @@ class ScalingEfficiency(Callback):
 
 def by_row(seconds: Tensor) -> dict[str, Tensor]:
     """Rows of the table, each (ranks, steps), of times (ranks, steps, phases): communication falls into two."""
-    rows = dict(zip(PHASES, seconds.unbind(-1), strict=True))
-    communication = rows["communication"]
-    transfer, waiting = transfer_and_waiting(communication)
-    rows |= {"communication: transfer": transfer.expand_as(communication), "communication: waiting": waiting}
-    return {name: rows[name] for name in ROWS}
+    rows: dict[str, Tensor] = {}
+    for phase, times in zip(PHASES, seconds.unbind(-1), strict=True):
+        if phase == "communication":
+            transfer, waiting = transfer_and_waiting(times)
+            rows |= {f"{phase}: transfer": transfer.expand_as(times), f"{phase}: waiting": waiting}
+        else:
+            rows[phase] = times
+    return rows
 
 
 def read_baseline(run: Path) -> dict[str, Any]:

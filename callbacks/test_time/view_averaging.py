@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torchvision.transforms.v2.functional import pad
 
 from callbacks.test_time.views import View
 
@@ -29,23 +30,13 @@ def cut(images: Tensor, view: View, black: Sequence[float] | None = None) -> Ten
     top, left, height, width = view.window(*images.shape[-2:])
     border = max(map(abs, view.shift))
     if border:
-        images = _with_border(images, border, black)
+        images = pad(images, [border], padding_mode="reflect") if black is None else pad(images, [border], list(black))
     windows = images[..., top + border : top + border + height, left + border : left + border + width]
     if view.resized:
         size = [view.size, view.size]
         smaller = F.interpolate(windows.float(), size=size, mode="bilinear", antialias=True)  # type: ignore[arg-type]
         windows = smaller.to(images.dtype)
     return windows.flip(-1) if view.flip else windows
-
-
-def _with_border(images: Tensor, border: int, black: Sequence[float] | None) -> Tensor:
-    if black is None:
-        return F.pad(images, (border,) * 4, mode="reflect")
-    count, channels, height, width = images.shape
-    values = images.new_tensor(black).view(1, channels, 1, 1)
-    padded = values.repeat(count, 1, height + 2 * border, width + 2 * border)
-    padded[..., border:-border, border:-border] = images
-    return padded
 
 
 @dataclass(frozen=True)

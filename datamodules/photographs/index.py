@@ -33,7 +33,7 @@ RECORD = np.dtype(
         ("label", "<i4"),  # number of the class in the manifest
         ("width", "<u4"),  # pixels
         ("height", "<u4"),
-        ("name", "S32"),  # name of the published file, such as n01440764_10026.JPEG
+        ("name", "S32"),  # name of the published file, such as n01440764_10026.JPEG; in a tree, longer if need be
     ]
 )
 

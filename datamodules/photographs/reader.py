@@ -64,13 +64,10 @@ class Store:
         return os.pread(self._descriptor(path), size, offset)
 
     def _descriptor(self, path: str) -> int:
-        descriptor = self._open.get(path)
-        if descriptor is None:
-            with self._lock:
-                descriptor = self._open.get(path)
-                if descriptor is None:
-                    descriptor = self._open[path] = os.open(f"{self.root}/{path}", os.O_RDONLY)
-        return descriptor
+        with self._lock:
+            if path not in self._open:
+                self._open[path] = os.open(f"{self.root}/{path}", os.O_RDONLY)
+            return self._open[path]
 
     def __del__(self) -> None:
         for descriptor in self._open.values():
@@ -185,7 +182,7 @@ class PreparedCopy:
         if entry is None:
             raise ValueError(f"{self.store.root} has no {name} split: prepare it with the archive of {name}.")
         records = self._records(name, entry)
-        if records.dtype != RECORD or len(records) != entry.images:
+        if records.dtype.descr[:-1] != RECORD.descr[:-1] or len(records) != entry.images:
             raise ValueError(f"{self.store.root}/{name}.npy is not what {MANIFEST} says: prepare it again.")
         return PreparedSplit(self.store, name, self.manifest, records, verify)
 
@@ -259,7 +256,9 @@ def _records(tree: Path, split: str, wnids: list[str]) -> npt.NDArray[Any]:
             for file, (width, height) in zip(files, threads.map(_size, files), strict=True):
                 found.append((0, 0, file.stat().st_size, 0, label, width, height, file.name.encode()))
             progress.update()
-    records = np.array(found, dtype=RECORD)
+    longest = max(len(name) for *_, name in found)
+    # A user's own names may be longer than ILSVRC's, and numpy would cut them off without a word.
+    records = np.array(found, [*RECORD.descr[:-1], ("name", f"S{max(longest, RECORD['name'].itemsize)}")])
     return records[np.argsort(records["name"], kind="stable")]
 
 

@@ -252,3 +252,39 @@ def test_images_have_the_dtype_of_the_precision(precision: Any, dtype: torch.dty
     data.setup()
     batch = next(iter(data.predict_dataloader()))
     assert data.on_after_batch_transfer(batch, 0).images.dtype == dtype
+
+
+def test_a_subset_has_each_class_by_its_share_and_depends_on_the_split_seed_alone() -> None:
+    chosen = {}
+    for seed, split_seed in ((1, 0), (2, 0), (1, 1)):
+        data = Digits(val_size=297, train_size=300, seed=seed, split_seed=split_seed)
+        data.setup()
+        assert data.description()["train_images"] == 300
+        chosen[seed, split_seed] = data._splits["train"].images
+        whole = Digits(val_size=297, split_seed=split_seed)
+        whole.setup()
+        shares = 300 * torch.bincount(whole.training_labels) / 1200
+        assert (torch.bincount(data.training_labels) - shares).abs().max() < 1
+    assert torch.equal(chosen[1, 0], chosen[2, 0])
+    assert not torch.equal(chosen[1, 0], chosen[1, 1])
+
+
+def test_all_images_are_the_subset_of_their_number() -> None:
+    few, whole = Digits(val_size=297, train_size=1200), Digits(val_size=297)
+    few.setup()
+    whole.setup()
+    assert torch.equal(few._splits["train"].images, whole._splits["train"].images)
+
+
+def test_a_subset_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="train_size=1300 is more than the 1200 training images"):
+        Digits(val_size=297, train_size=1300).setup()
+    with pytest.raises(ValueError, match="train_size=0 is too small"):
+        Digits(train_size=0)
+    with pytest.raises(ValueError, match="have none of class"):
+        Digits(val_size=297, train_size=5).setup()
+
+
+def test_color_noise_is_for_color_images() -> None:
+    with pytest.raises(ValueError, match="color_noise=0.1 is for color images"):
+        Digits(color_noise=0.1)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from human_test.answers import read_one
-from human_test.page import HERE, render_page, write_page
+from human_test.page import HERE, HumanTest, human_test, render_page, write_page
 from human_test.protocol import masked
-from human_test.trial import HumanTest, human_test
 from records.statistics import wilson_interval
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

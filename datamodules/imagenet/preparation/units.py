@@ -5,6 +5,7 @@ processes; so the result is the same bytes however often it was interrupted.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -32,7 +33,6 @@ _BYTES_AT_256 = 35_000  # of a photograph at a shorter side of 256 and quality 9
 _BYTES_IN_TAR = 1_800  # two headers, a label, and padding
 _MIN_SHARD_BYTES = 8 << 20
 _MAX_SHARDS_OF_SMALL_SETS = 64
-_END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 
 
 def all_cores() -> int:
@@ -191,14 +191,26 @@ def write_unit(job: Job, unit: Unit, after_each: Callable[[], None]) -> None:
         else:
             file = f"{unit.split}/shard-{unit.number:05d}.tar"
             with whole_file(job.destination / file) as part:
-                writer = ShardWriter(part)
-                for row, data in converted:
-                    stem = stem_of(unit.images["name"][row])
-                    records["offset"][row] = writer.add(stem, data, int(unit.images["label"][row]))
-                    records["shard"][row] = unit.number
-                writer.finish()
-                shard = Shard(file, int(np.count_nonzero(records["size"])), writer.bytes, writer.sha256)
+                _write_shard(part, unit, converted, records)
+                size = part.tell()
+                part.seek(0)
+                digest = hashlib.file_digest(part, "sha256").hexdigest()
+                shard = Shard(file, int(np.count_nonzero(records["size"])), size, digest)
         _record(unit, Finished(records, shard, tuple(odd)), job.destination)
+
+
+def _write_shard(
+    part: IO[bytes], unit: Unit, converted: Iterator[tuple[int, bytes]], records: npt.NDArray[Any]
+) -> None:
+    """Write a plain tar of IMAGE.jpg and IMAGE.cls, as `tar` and WebDataset read it, the same bytes every time."""
+    with tarfile.open(fileobj=part, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for row, data in converted:
+            records["shard"][row], records["offset"][row] = unit.number, tar.offset + tarfile.BLOCKSIZE
+            stem, label = stem_of(unit.images["name"][row]), str(unit.images["label"][row]).encode()
+            for name, content in ((f"{stem}.jpg", data), (f"{stem}.cls", label)):
+                member = tarfile.TarInfo(name)  # time, owner and group 0: nothing that differs between two preparations
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
 
 
 def stem_of(name: bytes) -> str:
@@ -227,47 +239,6 @@ def remove_parts(destination: Path) -> None:
                 shutil.rmtree(part)
             else:
                 part.unlink()
-
-
-class ShardWriter:
-    """Writes a shard from its first byte to its last, and hashes it on the way.
-
-    A plain tar of IMAGE.jpg and IMAGE.cls, as `tar` and WebDataset read it, the same bytes every time.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self.bytes = 0
-
-    @property
-    def sha256(self) -> str:
-        """Of what has been written."""
-        return self._digest.hexdigest()
-
-    def add(self, stem: str, data: bytes, label: int) -> int:
-        """Append a photograph and its label under one stem; returns where the JPEG begins in the shard."""
-        offset = self._member(f"{stem}.jpg", data)
-        self._member(f"{stem}.cls", str(label).encode())
-        return offset
-
-    def finish(self) -> None:
-        """Append what ends a tar."""
-        self._write(_END_OF_TAR)
-
-    def _member(self, name: str, data: bytes) -> int:
-        header = tarfile.TarInfo(name)  # time, owner and group 0: nothing that differs between two preparations
-        header.size = len(data)
-        self._write(header.tobuf(tarfile.USTAR_FORMAT))
-        offset = self.bytes
-        self._write(data)
-        self._write(bytes(-len(data) % tarfile.BLOCKSIZE))
-        return offset
-
-    def _write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._digest.update(data)
-        self.bytes += len(data)
 
 
 def _record(unit: Unit, facts: Finished, destination: Path) -> None:

@@ -285,6 +285,15 @@ def test_a_tree_that_is_not_as_it_should_be_is_refused(
         ImageNet(root=str(root))
 
 
+def test_long_names_of_a_tree_are_read_whole(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    name = "a longer name than those of ILSVRC's photographs, with an ä in it.jpg"
+    (tree / "val" / WNIDS[0] / f"{WNIDS[0]}_1.JPEG").rename(tree / "val" / WNIDS[0] / name)
+    split = reader.open_copy(str(tree)).split("val")
+    assert name.encode() in split.records["name"].tolist()
+    assert all(split.read(row) for row in range(len(split.records)))
+
+
 def test_a_tree_that_cannot_be_written_to_is_indexed_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

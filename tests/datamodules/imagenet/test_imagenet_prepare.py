@@ -7,7 +7,8 @@ import json
 import re
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from datamodules.imagenet.preparation import archives, originals, prepare, units
 from datamodules.imagenet.preparation.classes import NAMED
 from datamodules.photographs.index import Manifest
 from datamodules.photographs.reader import PreparedCopy
+from records.files import whole_file
 from tests.datamodules.imagenet import odd_files
 from tests.datamodules.imagenet.archives_of_photographs import DEVKIT, TRAIN, VAL, tar_of, write_archives
 from tests.datamodules.photographs.made_photographs import jpeg, photograph
@@ -326,17 +328,30 @@ def test_a_full_disk_in_the_middle(
     from_archives(whole, official)
     writes = 0
 
-    def write(self: Any, data: bytes) -> None:
-        nonlocal writes
-        writes += 1
-        if writes == 60:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        unlimited(self, data)
+    class Filling:
+        """A file on a disk that is full after a while."""
 
-    unlimited = units.ShardWriter._write
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        def write(self, data: bytes) -> int:
+            nonlocal writes
+            writes += 1
+            if writes == 60:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.file.write(data)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+    @contextmanager
+    def on_a_small_disk(path: Path) -> Iterator[Any]:
+        with whole_file(path) as file:
+            yield Filling(file) if path.suffix == ".tar" else file
+
     options = (str(tmp_path / "copy"), "--archives", str(official), "--no_verify", "--shard_megabytes", "0.05")
     with monkeypatch.context() as patch:
-        patch.setattr(units.ShardWriter, "_write", write)
+        patch.setattr(units, "whole_file", on_a_small_disk)
         line = refused(capsys, *options)
     assert f"The disk of {tmp_path / 'copy'} is full: free some space" in line
     assert not list((tmp_path / "copy").rglob("*.part"))

@@ -1,0 +1,134 @@
+"""A network's blocks from the image down to the classes, as a drawing: what stands beside, behind and around what.
+
+Layers whose names share what stands before `branch` or `shortcut` are one block, with its branches side by side; blocks
+that are alike and follow each other are drawn once.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from xml.sax.saxutils import escape
+
+from architectures.layer_table import Layer
+from architectures.networks import Architecture
+from architectures.pictures import COLORS, FONT, INK, MUTED
+from comparison.units import human_count
+
+BRANCH = re.compile(r"(.*?)\.((?:branch|shortcut)\w*)(?:\.|$)")
+WIDTH, LEFT, MIDDLE, SHAPE, COUNT, TIMES = 760, 84, 346, 556, 704, 744  # where all stands, in pixels
+BOX, LINE, GAP, LONGEST_MAP = 98, 22, 14, 130
+TEXT_ON = {"conv": "#fff", "fc": "#fff", "other": INK}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Layers that the network runs as one, such as an Inception module or a residual block.
+
+    Attributes:
+        branches: Layers of each branch, in order of execution; one branch where there is no other.
+        adds: Whether the branches are added, with the input itself if there is one branch, instead of joined.
+        parameters: Of all layers.
+    """
+
+    branches: tuple[tuple[Layer, ...], ...]
+    adds: bool
+    parameters: int
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of what comes out."""
+        shapes = [branch[-1].output_shape for branch in self.branches]
+        if self.adds or len(shapes) == 1:
+            return shapes[0]
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+    @property
+    def look(self) -> tuple[object, ...]:
+        """What is drawn of it: blocks of the same look are drawn once."""
+        return (self.adds, *(tuple((layer.kind, layer.output_shape) for layer in branch) for branch in self.branches))
+
+    @property
+    def lines(self) -> int:
+        """Boxes below each other."""
+        return max(map(len, self.branches))
+
+
+def blocks_of(layers: Sequence[Layer], plain: bool = False) -> list[tuple[Block, int]]:
+    """Blocks in order of execution, each with how many alike follow each other.
+
+    Args:
+        layers: Of the network.
+        plain: Whether a `branch` has nothing beside it that it is added to.
+    """
+    found = [_block(list(same), plain) for _, same in groupby(_in_order(layers), key=lambda item: item[0])]
+    return [(alike[0], len(alike)) for _, of in groupby(found, key=lambda block: block.look) for alike in [list(of)]]
+
+
+def blocks_picture(one: Architecture) -> str:
+    """The drawing as SVG, for a page in any color: it has a background of its own."""
+    parts: list[str] = []
+    top = 64
+    layers = [layer for layer in one.layers if not layer.training_only]
+    for block, times in blocks_of(layers, plain=one.card.architecture.startswith("plain")):
+        parts += _drawn(block, times, top, largest=one.card.input_shape[-1])
+        top += block.lines * LINE + GAP
+    title = f"{one.card.architecture}: {human_count(one.card.parameters.total)} parameters"
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + 16}" width="{WIDTH}" role="img" '
+        f'font-family="{FONT}" font-size="11"><title>{escape(title)}</title>'
+        f'<rect width="100%" height="100%" rx="8" fill="#fff"/>'
+        f'<text x="20" y="30" font-size="16" font-weight="600" fill="{INK}">{escape(title)}</text>'
+        f'<text x="{LEFT}" y="52" text-anchor="middle" fill="{MUTED}">side of the maps</text>'
+        f'<text x="{SHAPE}" y="52" fill="{MUTED}">output</text>'
+        f'<text x="{COUNT}" y="52" text-anchor="end" fill="{MUTED}">parameters</text>'
+    )
+    return "\n".join([head, *parts, "</svg>\n"])
+
+
+def _in_order(layers: Sequence[Layer]) -> Iterator[tuple[str, str, Layer]]:
+    """Name of the block, name of the branch, and the layer."""
+    for layer in layers:
+        found = BRANCH.match(layer.name)
+        yield (found[1], found[2], layer) if found else (layer.name, "", layer)
+
+
+def _block(items: Sequence[tuple[str, str, Layer]], plain: bool) -> Block:
+    names = dict.fromkeys(name for _, name, _ in items)
+    branches = {name: tuple(layer for _, of, layer in items if of == name) for name in names}
+    adds = (
+        "branch" in branches and not plain
+    )  # a residual block; an Inception module numbers its branches by their kernels
+    return Block(tuple(branches.values()), adds, sum(layer.parameters for _, _, layer in items))
+
+
+def _drawn(block: Block, times: int, top: int, largest: int) -> Iterator[str]:
+    height = block.lines * LINE
+    shape = block.output_shape
+    side = LONGEST_MAP * shape[-1] / largest if len(shape) > 1 else 2
+    at, middle = LEFT - side / 2, top + height / 2
+    yield f'<rect x="{at:.1f}" y="{middle - 5}" width="{side:.1f}" height="10" rx="2" fill="{MUTED}" opacity="0.45"/>'
+    columns = [*block.branches, ()] if block.adds and len(block.branches) == 1 else list(block.branches)
+    left = MIDDLE - len(columns) * BOX / 2
+    for number, branch in enumerate(columns):
+        x = left + number * BOX
+        if not branch:  # the input itself
+            yield _text(x + BOX / 2, top + height / 2 + 4, "+ input", "middle", MUTED)
+        wide = 1.9 * BOX if len(columns) == 1 else BOX - 6
+        for line, layer in enumerate(branch):
+            y = top + height - (len(branch) - line) * LINE
+            kind = layer.counted_as if layer.counted_as in COLORS else "other"
+            at = x + BOX / 2 - wide / 2
+            yield f'<rect x="{at:.1f}" y="{y}" width="{wide:.1f}" height="{LINE - 4}" rx="4" fill="{COLORS[kind]}"/>'
+            yield _text(x + BOX / 2, y + 13, layer.kind.replace(" + norm", ""), "middle", TEXT_ON[kind])
+    middle = top + height / 2 + 4
+    yield _text(SHAPE, middle, " × ".join(map(str, shape)), "start", INK)
+    if block.parameters:
+        yield _text(COUNT, middle, human_count(block.parameters), "end", INK)
+    if times > 1:
+        yield _text(TIMES, middle, f"× {times}", "end", INK, bold=True)
+
+
+def _text(x: float, y: float, words: str, anchor: str, color: str, bold: bool = False) -> str:
+    weight = ' font-weight="600"' if bold else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}"{weight}>{escape(words)}</text>'

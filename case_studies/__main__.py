@@ -1,0 +1,130 @@
+"""Test the papers' claims: `python -m case_studies [table | run | plan | verdict | report]`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from case_studies.plans import FORMATS
+from case_studies.report import explained, record_of, table
+from case_studies.results import Result, judge
+from case_studies.runs import RUNS, PlannedRun, distinct, planned
+from case_studies.study import Study, studies
+from comparison.command_line import exit_status
+
+DEFAULT_SCALE = "laptop"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    code = 0
+
+    def command() -> None:
+        nonlocal code
+        options = _parser().parse_args(words or ["table"])
+        code = options.action(options) or 0
+
+    return exit_status(command) or code
+
+
+def show_table(options: argparse.Namespace) -> None:
+    """Print a line for each study: what is claimed, how many runs are there, and the verdict."""
+    print(table(_results(options)))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train what the studies still lack, then print their verdicts."""
+    from case_studies.pool import train  # noqa: PLC0415  training takes seconds to import
+
+    wanted = _runs(options)
+    try:
+        failed = train(distinct(wanted), options.workers)
+    except KeyboardInterrupt:
+        print("\nStopped; the same command goes on.", file=sys.stderr)
+        return 130
+    print("\n\n".join(explained(result) for result in _results(options)))
+    return 1 if failed else 0
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Print the runs that the studies want for an engine that trains them elsewhere."""
+    runs = distinct(_runs(options))
+    for one in runs:
+        one.register()
+    print(FORMATS[options.format](runs), end="")
+
+
+def verdict(options: argparse.Namespace) -> None:
+    """Print the verdicts with all that they rest on."""
+    results = _results(options)
+    if options.json:
+        print(json.dumps([record_of(result) for result in results], indent=2))
+    else:
+        print("\n\n".join(explained(result) for result in results))
+
+
+def report(options: argparse.Namespace) -> None:
+    """Write the page of all claims."""
+    from case_studies.page import write_page  # noqa: PLC0415  the table does without what draws
+
+    write_page(_results(options), options.output)
+    print(options.output)
+
+
+def _studies(options: argparse.Namespace) -> list[Study]:
+    found = studies(options.names)
+    return [study for study in found if options.names or options.scale in study.scales]
+
+
+def _runs(options: argparse.Namespace) -> list[PlannedRun]:
+    return [run for study in _studies(options) for run in planned(study, options.scale, options.runs)]
+
+
+def _results(options: argparse.Namespace) -> list[Result]:
+    return [judge(study, options.scale, planned(study, options.scale, options.runs)) for study in _studies(options)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m case_studies",
+        description="Test what the papers claimed, by runs that differ in one thing. Without a command: table.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="table | run | plan | verdict | report")
+    for action, name, about, names in (
+        (show_table, "table", "list the studies with their runs and verdicts", "*"),
+        (run, "run", "train the runs that are missing, then print the verdicts", "+"),
+        (plan, "plan", "print the commands of the runs for a shell, SLURM or Snakemake", "+"),
+        (verdict, "verdict", "print the verdicts with what they rest on", "*"),
+        (report, "report", "write the page of all claims", "*"),
+    ):
+        command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        command.add_argument("names", nargs=names, metavar="NAME", help="studies: files of configs/case_study")
+        command.add_argument("--scale", default=DEFAULT_SCALE, help="size of the runs; default: %(default)s")
+        command.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs; default: %(default)s")
+        command.set_defaults(action=action)
+        if name == "run":
+            command.add_argument(
+                "--workers", type=_positive, help=f"runs at a time; default: one for each core, here {os.cpu_count()}"
+            )
+        elif name == "plan":
+            command.add_argument("--format", choices=FORMATS, default="sh", help="default: %(default)s")
+        elif name == "verdict":
+            command.add_argument("--json", action="store_true", help="as JSON, for other programs")
+        elif name == "report":
+            command.add_argument(
+                "--output", type=Path, default=Path("runs/case_studies.html"), help="page; default: %(default)s"
+            )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of processes")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Verdicts as text and as plain values."""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from case_studies.results import Result, means
+from case_studies.study import Measure, Part
+from case_studies.verdicts import Finding, Verdict
+from comparison.text_layout import aligned
+from comparison.units import ABSENT, count_of, human_duration
+
+WIDTH = 116
+HEADINGS = ("", "study", "claim", "paper", "runs", "core time", "verdict")
+
+
+def table(results: Sequence[Result]) -> str:
+    """A line for each study."""
+    rows = []
+    for result in results:
+        minutes = result.study.scale(result.scale).minutes
+        time = human_duration(result.core_seconds) if result.done else f"about {minutes:g} min"
+        rows.append(
+            [
+                str(result.study.number),
+                result.study.name,
+                result.study.title,
+                citation(result.study.claim.paper),
+                f"{result.done}/{result.wanted}",
+                time,
+                word(result),
+            ]
+        )
+    return aligned(HEADINGS, rows, text_columns=4)
+
+
+def citation(paper: str) -> str:
+    """`He et al. 2015` of `He, Zhang, Ren, Sun 2015: Deep …`."""
+    *first, year = paper.partition(":")[0].split()
+    authors = " ".join(first).removesuffix(" et al.").split(", ")
+    return f"{authors[0]} et al. {year}" if len(authors) > 2 else f"{' and '.join(authors)} {year}"
+
+
+def word(result: Result) -> str:
+    """The verdict in a word, or two if its rule was not registered before the runs."""
+    if result.verdict is Verdict.OPEN:
+        return ABSENT
+    return f"{result.verdict} (exploratory)" if result.exploratory else str(result.verdict)
+
+
+def explained(result: Result) -> str:
+    """A study's verdict with its parts, intervals, thresholds and conditions."""
+    study = result.study
+    lines = [
+        f"{study.title}: {word(result) if result.verdict is not Verdict.OPEN else 'no verdict yet'}",
+        _wrapped(f"“{study.claim.words}” ({study.claim.paper}, {study.claim.section})"),
+        "",
+    ]
+    for name, measure in study.measures.items():
+        of_arms = result.figures.get(name, {})
+        cells = [f"{arm} {mean_text(measure, of_arms[arm])}" for arm in study.arms if of_arms.get(arm)]
+        if cells:
+            lines.append(_wrapped(f"{measure.noun}: {'; '.join(cells)}"))
+    lines.append("")
+    for name, found in result.findings.items():
+        part = study.parts[name]
+        lines.append(_wrapped(f"{part.says} {finding_text(part, study.measures[part.measure], found)}"))
+    state = {True: "Met", False: "Not met", None: "Open"}
+    lines += [_wrapped(f"Condition: {check.says} {state[check.met]}: {check.value}.") for check in result.checks]
+    lines += [_wrapped(f"Failed: {run.arm}, seed {run.seed} ({run.directory}): {run.reason}") for run in result.failed]
+    if result.exploratory and result.verdict is not Verdict.OPEN:
+        lines.append(_wrapped(f"Exploratory: {result.exploratory}."))
+    lines.append(
+        f"{result.done} of {count_of(result.wanted, 'run')}, {human_duration(result.core_seconds)} of one core."
+    )
+    return "\n".join(lines)
+
+
+def unit_of(measure: Measure) -> str:
+    """The unit behind the name of a measure; empty if it has none."""
+    return f", {measure.unit}" if measure.unit else ""
+
+
+def mean_text(measure: Measure, of_seeds: Mapping[int, float]) -> str:
+    """Mean ± deviation of a figure over the seeds, to the second digit of the deviation."""
+    mean, deviation = means(of_seeds)
+    scale, unit = (100, " %") if measure.unit == "%" else (1, f" {measure.unit}" if measure.unit else "")
+    if not deviation:
+        whole = float(scale * mean).is_integer()
+        return f"{scale * mean:,.0f}{unit}" if whole else f"{scale * mean:.4g}{unit}"
+    digits = max(0, 1 - math.floor(math.log10(scale * deviation)))
+    return f"{scale * mean:,.{digits}f} ± {scale * deviation:,.{digits}f}{unit}"
+
+
+def finding_text(part: Part, measure: Measure, found: Finding) -> str:
+    """The verdict of a part, with its interval and threshold."""
+    if found.mean is None or found.low is None or found.high is None or found.confidence is None:
+        return f"{str(found.verdict).capitalize()}: {found.reason}."
+    points = measure.unit == "%" and not part.ratio
+    scale = 100 if points else 1
+    unit = " points" if points else " times" if part.ratio else f" {measure.unit}".rstrip()
+    text = (
+        f"{str(found.verdict).capitalize()}: {scale * found.mean:.3g}{unit}, {100 * found.confidence:.4g} % interval "
+        f"{scale * found.low:.3g} to {scale * found.high:.3g} over {count_of(len(found.contrasts), 'seed')}, "
+        f"claimed {claimed_text(part, scale)}{unit}; sign-flip test p = {found.p_sign_flip:.3f}."
+    )
+    if found.verdict is Verdict.INCONCLUSIVE:
+        text += (
+            f" {found.seeds_to_settle} seeds would do if the mean and the deviation stay."
+            if found.seeds_to_settle
+            else " The mean is so close to the threshold that no affordable number of seeds would do."
+        )
+    return text
+
+
+def claimed_text(part: Part, scale: float) -> str:
+    """The threshold in the unit of the text."""
+    if part.between is not None:
+        return f"between {scale * part.between[0]:g} and {scale * part.between[1]:g}"
+    return f"above {scale * part.above:g}" if part.above is not None else f"below {scale * (part.below or 0):g}"
+
+
+def record_of(result: Result) -> dict[str, Any]:
+    """The verdict as plain values, as it is committed."""
+    study = result.study
+    return {
+        "format": 1,
+        "study": study.name,
+        "scale": result.scale,
+        "fingerprint": study.fingerprint(result.scale),
+        "verdict": str(result.verdict),
+        "exploratory": result.exploratory or None,
+        "runs": {"done": result.done, "wanted": result.wanted, "core_seconds": round(result.core_seconds, 1)},
+        "parts": {name: _finding_record(study.parts[name], found) for name, found in result.findings.items()},
+        "checks": [{"says": check.says, "met": check.met, "value": check.value} for check in result.checks],
+        "figures": {
+            name: {arm: {str(seed): value for seed, value in of_seeds.items()} for arm, of_seeds in of_arms.items()}
+            for name, of_arms in result.figures.items()
+        },
+        "failed": [vars(run) for run in result.failed],
+    }
+
+
+def _finding_record(part: Part, found: Finding) -> dict[str, Any]:
+    return {
+        "says": part.says,
+        "verdict": str(found.verdict),
+        "claimed": str(part),
+        "mean": found.mean,
+        "interval": [found.low, found.high],
+        "confidence": found.confidence,
+        "p_value": found.p_value,
+        "p_sign_flip": found.p_sign_flip,
+        "seeds_to_settle": found.seeds_to_settle,
+        "contrasts": {str(seed): value for seed, value in found.contrasts.items()},
+        "reason": found.reason or None,
+    }
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ")

@@ -1,0 +1,171 @@
+"""The runs of a study: one directory for one experiment, whichever study wants it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from case_studies.__main__ import main
+from case_studies.pool import why
+from case_studies.results import judge
+from case_studies.runs import PlannedRun, distinct, planned
+from case_studies.study import Study, studies
+from case_studies.verdicts import Verdict
+from records.summary import COMPLETED, Summary
+
+
+def study(**changes: Any) -> Study:
+    values: dict[str, Any] = {
+        "name": "small",
+        "number": 1,
+        "title": "Deeper networks have more parameters",
+        "question": "Is it so?",
+        "claim": {"paper": "Doe, Roe, Poe 2012: It", "section": "§1", "words": "it is so"},
+        "varies": ["model.depth"],
+        "base": ["configs/base.yaml", "configs/data/digits.yaml", "configs/model/resnet20.yaml"],
+        "arms": {"deep": {"options": {"model.depth": 20}}, "shallow": {"options": {"model.depth": 8}}},
+        "scales": {"laptop": {"seeds": [1, 2, 3, 4, 5, 6], "minutes": 1}},
+        "measures": {
+            "error": {"noun": "test error", "unit": "%", "summary": "metrics.test/acc1", "complement": True},
+            "steps": {"noun": "steps", "column": "val/acc1", "take": "reached", "reaches": 0.5, "of": "step"},
+        },
+        "parts": {
+            "it": {"says": "It is so.", "measure": "error", "contrast": {"shallow": 1, "deep": -1}, "above": 0.01}
+        },
+        "checks": [{"says": "It learns.", "measure": "error", "arms": ["deep"], "below": 0.5}],
+        "differs": "Everything.",
+        "would_change": "Anything.",
+    }
+    return Study.model_validate(values | changes)
+
+
+def finish(run: PlannedRun, accuracy: float, register: bool = True) -> None:
+    run.directory.mkdir(parents=True)
+    if register:
+        run.register()
+    known = {"format": 1, "status": COMPLETED, "wall_time_seconds": 60.0, "metrics": {"test/acc1": accuracy}}
+    Summary.of(known, "the test").write(run.directory)
+    (run.directory / "metrics.csv").write_text("epoch,step,images_seen,val/acc1\n0,7,70,0.4\n1,14,140,0.6\n")
+
+
+def test_runs_come_seed_by_seed(tmp_path: Path) -> None:
+    runs = planned(study(), "laptop", tmp_path)
+    assert [(run.seed, run.arm) for run in runs[:4]] == [(1, "deep"), (1, "shallow"), (2, "deep"), (2, "shallow")]
+    assert len({run.directory for run in runs}) == 12
+
+
+def test_one_experiment_has_one_directory_whoever_wants_it(tmp_path: Path) -> None:
+    """ResNet-20 is the default of its config, so an arm that says so is the same run as one that does not."""
+    one = planned(study(), "laptop", tmp_path)
+    other = planned(
+        study(name="other", arms={"as it is": {}, "9": {"options": {"model.depth": 8}}}, parts={}, checks=[]),
+        "laptop",
+        tmp_path,
+    )
+    assert [run.directory for run in one] == [run.directory for run in other]
+    assert [run.study.name for run in distinct([*one, *other])] == ["small"] * 12
+
+
+def test_the_command_says_all(tmp_path: Path) -> None:
+    run = planned(study(options={"trainer.callbacks+": {"class_path": "GradientFlow"}}), "laptop", tmp_path)[0]
+    assert run.words[:3] == ["fit", "--config", "configs/base.yaml"]
+    assert "--model.depth=20" in run.words
+    assert '--trainer.callbacks+={"class_path": "GradientFlow"}' in run.words
+    assert run.words[-4:] == [
+        "--seed_everything=1",
+        "--data.split_seed=1",
+        f"--run_dir={run.directory}",
+        "--resume=auto",
+    ]
+
+
+def test_an_evaluation_waits_for_its_run(tmp_path: Path) -> None:
+    arms = {"flip": {"evaluates": "one view", "configs": ["configs/evaluation/flip.yaml"]}, "one view": {}}
+    trained, evaluated = planned(study(arms=arms, parts={}, checks=[]), "laptop", tmp_path)[:2]
+    assert (trained.arm, evaluated.arm) == ("one view", "flip")
+    assert evaluated.trained is trained
+    assert evaluated.words[:3] == ["test", "--config", f"{trained.directory}/config.yaml"]
+
+
+def test_a_verdict_rests_on_finished_runs(tmp_path: Path) -> None:
+    runs = planned(study(), "laptop", tmp_path)
+    assert judge(study(), "laptop", runs).verdict is Verdict.OPEN
+    for run in runs:
+        finish(run, {"deep": 0.90, "shallow": 0.85}[run.arm] + 0.001 * run.seed * (run.arm == "deep"))
+    result = judge(study(), "laptop", runs)
+    assert result.verdict is Verdict.SUPPORTED
+    assert result.exploratory == ""
+    assert result.findings["it"].mean == pytest.approx(0.0535)
+    assert result.figures["steps"]["deep"][1] == 14
+    assert result.core_seconds == 12 * 60
+
+
+def test_a_condition_that_is_not_met_voids_the_verdict(tmp_path: Path) -> None:
+    strict = study(checks=[{"says": "It learns well.", "measure": "error", "arms": ["deep"], "below": 0.05}])
+    runs = planned(strict, "laptop", tmp_path)
+    for run in runs:
+        finish(run, {"deep": 0.90, "shallow": 0.85}[run.arm] + 0.001 * run.seed * (run.arm == "deep"))
+    result = judge(strict, "laptop", runs)
+    assert result.verdict is Verdict.VOID
+    assert result.findings["it"].reason == "It learns well."
+
+
+def test_a_rule_that_changed_after_the_runs_is_exploratory(tmp_path: Path) -> None:
+    for run in planned(study(), "laptop", tmp_path):
+        finish(run, 0.9 + 0.001 * run.seed * (run.arm == "deep"))
+    part = {"says": "It is so.", "measure": "error", "contrast": {"shallow": 1, "deep": -1}, "above": 0.0}
+    looser = study(parts={"it": part})
+    result = judge(looser, "laptop", planned(looser, "laptop", tmp_path))
+    assert result.exploratory == "the rule of 12 of 12 runs was another one, or none, when they began"
+
+
+def test_a_failed_run_is_named_with_its_reason(tmp_path: Path) -> None:
+    run = planned(study(), "laptop", tmp_path)[0]
+    run.directory.mkdir(parents=True)
+    Summary.of({"format": 1, "status": "failed", "error": "ValueError: no"}, "x").write(run.directory)
+    (failed,) = judge(study(), "laptop", [run]).failed
+    assert (failed.arm, failed.seed, failed.reason) == ("deep", 1, "ValueError: no")
+    assert why(run) == "ValueError: no"
+
+
+def test_plans_are_what_their_engines_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for form in ("sh", "slurm"):
+        assert main(["plan", "views", "--scale", "test", "--format", form, "--runs", str(tmp_path)]) == 0
+        script = tmp_path / form
+        script.write_text(capsys.readouterr().out)
+        subprocess.run(["bash", "-n", str(script)], check=True)
+    assert script.read_text().count(" && python main.py test ") == 4  # behind the run that they evaluate
+    assert "--array=0-1" in script.read_text()
+    assert main(["plan", "views", "--scale", "test", "--format", "snakemake", "--runs", str(tmp_path)]) == 0
+    rules = capsys.readouterr().out
+    assert rules.count("rule run_") == 6
+    assert rules.count("    input: ") == 4
+
+
+def test_verdicts_are_json_for_other_programs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["verdict", "--json", "--runs", str(tmp_path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["study"] for one in found] == [study.name for study in studies()]
+    assert {one["verdict"] for one in found} == {"open"}
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["run", "nothing"], "no study is called nothing"),
+        (["plan", "degradation", "--scale", "huge"], "degradation has no scale huge: it has"),
+    ],
+)
+def test_a_mistake_is_one_line(words: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert error in capsys.readouterr().err
+
+
+def test_the_table_waits_for_no_network() -> None:
+    """A login node has no time for PyTorch."""
+    program = "import sys; from case_studies.__main__ import main; main(['table']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
