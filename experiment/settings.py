@@ -144,7 +144,7 @@ def logged_names(trainer: Trainer, module: LightningModule) -> set[str] | None:
     speed = [f"throughput/{name}" for name in ("images_per_second", "peak_memory_gib")]
     rates = [f"lr-{type(optimizer).__name__}" for optimizer in trainer.optimizers]
     names = {"train/loss", "train/acc1", "images_seen", "epoch", "step", *heads, *speed, *rates}
-    return names | set(validation if trainer.enable_validation else [])
+    return names | set(validation)
 
 
 def _check_length_of_schedules(trainer: Trainer) -> None:
