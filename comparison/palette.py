@@ -47,16 +47,11 @@ STRONGEST_SHADE = 0.24
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4), (1, 3))
 
 
-@dataclass(frozen=True)
-class SeriesStyle:
-    """How a group or a GAN is drawn everywhere: its color in both modes, and its dash among those of the same color."""
-
-    light: str
-    dark: str
-    dash: tuple[int, ...]
+Style = tuple[str, str, tuple[int, ...]]
+"""How a group or a GAN is drawn everywhere: its color in both modes, and its dash among those of the same color."""
 
 
-def series_styles(runs: Sequence[Run]) -> list[SeriesStyle]:
+def series_styles(runs: Sequence[Run]) -> list[Style]:
     """One style a run; the color depends on the architecture alone, deeper members of a family being stronger."""
     unknown = sorted({run.architecture for run in runs if _known_family(run) is None})
     drawn: dict[str, int] = {}
@@ -68,7 +63,7 @@ def series_styles(runs: Sequence[Run]) -> list[SeriesStyle]:
         number = drawn[name] = drawn.get(name, -1) + 1
         # Deeper means further from the background: toward black on a light page, toward white on a dark one.
         light, dark = _mix(family.light, -shade), _mix(family.dark, 0.5 * shade)
-        styles.append(SeriesStyle(light, dark, DASHES[number % len(DASHES)]))
+        styles.append((light, dark, DASHES[number % len(DASHES)]))
     return styles
 
 

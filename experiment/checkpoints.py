@@ -91,13 +91,15 @@ class VerifiedCheckpointIO(TorchCheckpointIO):
         held is not a part of the run that goes on.
         """
         run, name = target.parent.parent, f"{CHECKPOINTS}/{target.name}"
-        choosing = [one for one in self.callbacks if isinstance(one, ModelCheckpoint) and one.monitor]
+        savers = [one for one in self.callbacks if isinstance(one, ModelCheckpoint)]
+        choosing = [one for one in savers if one.monitor]
         scores = {one.monitor: one.best_k_models.get(str(target)) for one in choosing}
         monitor, score = next(((of, score) for of, score in scores.items() if score is not None), (None, None))
         saved = SavedCheckpoint(
             file=name,
             epoch=checkpoint["epoch"],
             step=checkpoint["global_step"],
+            by=next((type(one).__name__ for one in savers if one.best_model_path == str(target)), None),
             monitor=monitor,
             value=None if score is None else float(score),
             resumable="optimizer_states" in checkpoint,

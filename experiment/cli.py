@@ -152,6 +152,8 @@ class ExperimentCLI(LightningCLI):
             raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
         if options.resume and options.ckpt_path:
             raise ValueError("resume and ckpt_path both name a checkpoint: give one of them.")
+        if options.resume and options.run_dir and not _is_same(options.resume, options.run_dir):
+            raise ValueError(f"{options.resume} goes on where it is, not in {options.run_dir}: leave run_dir out.")
         if str(options.resume) == "auto" and not options.run_dir:
             raise ValueError("resume=auto looks for checkpoints in the run's directory: name that with --run_dir.")
         if self.subcommand != "fit" and not options.ckpt_path and not options.trainer.fast_dev_run:
@@ -265,7 +267,10 @@ class ExperimentCLI(LightningCLI):
             remove_parts(path / CHECKPOINTS)
             return directory
         if options.ckpt_path:
-            self._load(checkpoint_to_evaluate(options.ckpt_path))
+            checkpoint = checkpoint_to_evaluate(options.ckpt_path)
+            content = self._load(checkpoint)
+            if self.subcommand == "fit" and (end := self._end_of(content)) is not None:
+                raise ValueError(f"Nothing is left to train after {checkpoint} ({end[0]}): {end[1]}.")
 
         if not writes:
             return RunDirectory(options.run_dir or root)
@@ -279,13 +284,16 @@ class ExperimentCLI(LightningCLI):
     def _go_on(self, run: Path, checkpoint: Path) -> None:
         """Have the Trainer go on from a checkpoint, unless nothing is left to do."""
         content = self._load(checkpoint, TO_RESUME)
-        settings = self.config_init[self.subcommand].trainer
-        end = what_ended(content, settings, _as_list(settings.callbacks))
+        end = self._end_of(content)
         if end is not None and not (self.config.fit.test_at_end and lacks_test(run)):
             if getattr(rank_zero_only, "rank", 0) == 0:
                 complete_record(run, content)
             raise NothingToDo(f"The run {run} is finished ({end[0]}), so nothing is trained: to go on, {end[1]}.")
         rank_zero_info(f"Going on with {run} from {checkpoint.name}.")
+
+    def _end_of(self, checkpoint: dict[str, Any]) -> tuple[str, str] | None:
+        settings = self.config_init[self.subcommand].trainer
+        return what_ended(checkpoint, settings, _as_list(settings.callbacks))
 
     def _names(self) -> tuple[str, str]:
         """Names of the data set and of the architecture; those of their classes if they have no other."""
@@ -332,6 +340,10 @@ def _callbacks(settings: Namespace) -> list[Callback]:
     if not any(isinstance(callback, KeepFinite) for callback in kept):
         kept.append(KeepFinite())
     return [*kept, CheckBeforeFirstStep(), StragglerWatch()]
+
+
+def _is_same(resume: Path, run_dir: Path) -> bool:
+    return str(resume) == "auto" or resume.resolve() == run_dir.resolve()
 
 
 def _as_list(setting: Any) -> list[Any]:

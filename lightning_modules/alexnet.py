@@ -20,6 +20,11 @@ Departures:
     - `caffe` normalizes all 96 or 256 channels as one map, divides the sum by 5 and adds 1 instead of 2.
     - `torchvision` has other widths, one column, no normalization, and drops the inputs of fc6 and fc7, not their
       outputs (pytorch/vision, torchvision/models/alexnet.py, after One Weird Trick, 2014).
+    - `normalization` can be left out (§3.3 compares with and without), or be batch normalization of each convolution's
+      outputs (You, Gitman, Ginsburg 2017, whose AlexNet for large batches has it).
+    - `activation: tanh` is what the paper compares ReLU with (§3.1, Fig. 1). It needs Glorot's weights (2010): He's are
+      for ReLU, and the paper's biases of 1 would saturate it.
+    - `head: average` puts a global average and one layer in the place of fc6 to fc8, as GoogLeNet and ResNet have it.
     - The small stem, for 32x32 images, is a 5x5 convolution of stride 1; the poolings give 15x15, 7x7 and 3x3.
 """
 
@@ -31,8 +36,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.classifier import ImageClassifier
+from lightning_modules.classifier import ImageClassifier, at_width
 from lightning_modules.local_response_norm import LocalResponseNorm
+
+Normalization = Literal["response", "none", "batch"]
+Initialization = Literal["design", "kaiming", "glorot"]
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class SpatialResponseNorm(nn.Module):
@@ -94,18 +103,22 @@ class AlexNet(ImageClassifier):
         stem: imagenet: 11x11/4; small: 5x5/1, for 32x32 images.
         image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
             it from the data set. By default 224, or 32 for the small stem.
-        fc_width: Outputs of fc6 and of fc7.
+        width: Factor of the channels of conv1 to conv5 and of the outputs of fc6 and fc7.
+        normalization: response: across neighboring channels, with the variant's constants; none; batch: of each
+            convolution's outputs. By default the variant's: none for torchvision, else response.
+        activation: relu, or tanh, with which the paper compares it (§3.1).
+        head: fc: fc6 to fc8; average: the mean over all positions, and one fully connected layer.
+        fc_width: Outputs of fc6 and of fc7 at a width of 1.
         dropout: Probability of dropping in fc6 and fc7.
         initialization: design: the variant's own; kaiming: He's, for images of unit variance (the design's constants
-            are made for pixels from 0 to 255).
+            are made for pixels from 0 to 255); glorot: Glorot's, which tanh needs.
         training: Arguments of ImageClassifier.
 
     Raises:
-        ValueError: The images are too small for the stem.
+        ValueError: The images are too small for the stem, or options do not go together.
     """
 
     published: ClassVar[date] = date(2012, 12, 3)
-    output_layers: ClassVar[tuple[str, ...]] = ("head.7",)
     torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = (
         # In this order, no result is renamed again.
         (r"^features\.10\.", "features.11."),
@@ -123,46 +136,85 @@ class AlexNet(ImageClassifier):
         variant: Literal["paper", "one_column", "authors2012", "caffe", "torchvision"] = "paper",
         stem: Literal["imagenet", "small"] = "imagenet",
         image_size: int | None = None,
+        width: float = 1.0,
+        normalization: Normalization | None = None,
+        activation: Literal["relu", "tanh"] = "relu",
+        head: Literal["fc", "average"] = "fc",
         fc_width: int = 4096,
         dropout: float = 0.5,
-        initialization: Literal["design", "kaiming"] = "design",
+        initialization: Initialization = "design",
         **training: Any,
     ) -> None:
         small = stem == "small"
         super().__init__(image_size=image_size or (32 if small else 224), **training)
         design = DESIGNS[variant]
-        self.architecture = "AlexNet" if variant == "paper" else f"AlexNet {variant}"
+        usual: Normalization = "none" if design.normalization is None else "response"
+        normalization = normalization or usual
+        if normalization == "response" and design.normalization is None:
+            raise ValueError(f"The variant {variant} has no response normalization: choose another variant, or none.")
+        if activation == "tanh" and initialization != "glorot":
+            raise ValueError(
+                f"Weights of {initialization} are made for ReLU: set model.initialization to glorot for tanh."
+            )
+        own = [normalization if normalization != usual else "", activation if activation != "relu" else ""]
+        own += [head if head != "fc" else "", f"x{width:g}" if width != 1 else ""]
+        self.architecture = " ".join(part for part in ("AlexNet", variant if variant != "paper" else "", *own) if part)
 
-        self.features = _features(variant, design, self.in_channels, small)
-        if variant == "torchvision" and not small:
+        self.features = _features(variant, design, self.in_channels, small, width, normalization, activation)
+        if variant == "torchvision" and not small and head == "fc":
             self.features.append(nn.AdaptiveAvgPool2d(6))
-        inputs = self.output_shape(self.features, "set model.stem to small (made for 32x32)").numel()
-        self.head = nn.Sequential(nn.Flatten(), *_fully_connected(variant, inputs, fc_width, self.num_classes, dropout))
+        shape = self.output_shape(self.features, "set model.stem to small (made for 32x32)")
+        if head == "average":
+            fc = nn.Linear(shape[0], self.num_classes)
+            self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), fc)
+        else:
+            fc_width = at_width(fc_width, width, design.columns)
+            layers = _fully_connected(variant, shape.numel(), fc_width, self.num_classes, dropout, activation)
+            self.head = nn.Sequential(nn.Flatten(), *layers)
         self.reset_parameters(design, initialization)
+
+    @property
+    def output_layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The last layer of the head."""
+        return (f"head.{len(self.head) - 1}",)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, image_size, image_size) → logits (B, num_classes)."""
         return self.head(self.features(images))
 
-    def reset_parameters(self, design: Design, initialization: Literal["design", "kaiming"]) -> None:
-        """Normal weights and constant biases (§5), or He initialization with the last layer at N(0, 0.01²)."""
+    def reset_parameters(self, design: Design, initialization: Initialization) -> None:
+        """Normal weights and constant biases (§5), or He's or Glorot's with the last layer at N(0, 0.01²)."""
         layers = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-        if initialization == "kaiming":
+        if initialization != "design":
             for layer in layers[:-1]:
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if initialization == "kaiming":
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                else:
+                    nn.init.xavier_normal_(layer.weight)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
             nn.init.normal_(layers[-1].weight, std=0.01)
             nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
         elif design.weight_std is not None:
             biases = (0.0, design.bias, 0.0, design.bias, design.bias, design.bias, design.bias, 0.0)
-            for layer, std, bias in zip(layers, design.weight_std, biases, strict=True):
+            # Of fc6 to fc8, a head of type average has the last.
+            own = (*range(len(layers) - 1), -1)
+            for layer, index in zip(layers, own, strict=True):
+                std, bias = design.weight_std[index], biases[index]
                 nn.init.normal_(layer.weight, std=std)
                 nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]
 
 
-def _features(variant: str, design: Design, in_channels: int, small: bool) -> nn.Sequential:
+def _features(
+    variant: str,
+    design: Design,
+    in_channels: int,
+    small: bool,
+    width: float,
+    normalization: Normalization,
+    activation: str,
+) -> nn.Sequential:
     """conv1 to conv5 with what stands between them: (B, in_channels, 224, 224) → (B, 256, 6, 6)."""
-    w1, w2, w3, w4, w5 = design.widths
+    w1, w2, w3, w4, w5 = (at_width(channels, width, design.columns) for channels in design.widths)
     if small:
         conv1: list[nn.Module] = [nn.Conv2d(in_channels, w1, 5, padding=2)]
     else:
@@ -175,22 +227,32 @@ def _features(variant: str, design: Design, in_channels: int, small: bool) -> nn
     def pool() -> nn.Module:
         return nn.MaxPool2d(3, stride=2, ceil_mode=variant == "caffe")
 
-    def normalization(channels: int) -> list[nn.Module]:
-        return [] if design.normalization is None else [LocalResponseNorm(channels, *design.normalization)]
+    def response(channels: int) -> list[nn.Module]:
+        if normalization != "response" or design.normalization is None:
+            return []
+        return [LocalResponseNorm(channels, *design.normalization)]
 
-    middle = [conv3, nn.ReLU(), conv4, nn.ReLU(), conv5]
+    def batch(channels: int) -> list[nn.Module]:
+        return [nn.BatchNorm2d(channels)] if normalization == "batch" else []
+
+    act = ACTIVATIONS[activation]
+    middle = [conv3, *batch(w3), act(), conv4, *batch(w4), act(), conv5, *batch(w5)]
     if variant == "authors2012":
-        block1 = [*conv1, *normalization(w1), pool(), nn.ReLU()]
-        block2 = [conv2, nn.ReLU(), *normalization(w2), SpatialResponseNorm(), pool()]
-        return nn.Sequential(*block1, *block2, *middle, pool(), nn.ReLU())
-    block1 = [*conv1, nn.ReLU(), *normalization(w1), pool()]
-    block2 = [conv2, nn.ReLU(), *normalization(w2), pool()]
-    return nn.Sequential(*block1, *block2, *middle, nn.ReLU(), pool())
+        spatial = [SpatialResponseNorm()] if normalization == "response" else []
+        block1 = [*conv1, *batch(w1), *response(w1), pool(), act()]
+        block2 = [conv2, *batch(w2), act(), *response(w2), *spatial, pool()]
+        return nn.Sequential(*block1, *block2, *middle, pool(), act())
+    block1 = [*conv1, *batch(w1), act(), *response(w1), pool()]
+    block2 = [conv2, *batch(w2), act(), *response(w2), pool()]
+    return nn.Sequential(*block1, *block2, *middle, act(), pool())
 
 
-def _fully_connected(variant: str, inputs: int, width: int, num_classes: int, dropout: float) -> list[nn.Module]:
+def _fully_connected(
+    variant: str, inputs: int, width: int, num_classes: int, dropout: float, activation: str
+) -> list[nn.Module]:
     """fc6, fc7, fc8; dropout after fc6 and fc7 (§4.2), or before them in torchvision's."""
     fc6, fc7, fc8 = nn.Linear(inputs, width), nn.Linear(width, width), nn.Linear(width, num_classes)
+    act = ACTIVATIONS[activation]
     if variant == "torchvision":
-        return [nn.Dropout(dropout), fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), fc8]
-    return [fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout), fc8]
+        return [nn.Dropout(dropout), fc6, act(), nn.Dropout(dropout), fc7, act(), fc8]
+    return [fc6, act(), nn.Dropout(dropout), fc7, act(), nn.Dropout(dropout), fc8]

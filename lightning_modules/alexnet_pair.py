@@ -64,7 +64,7 @@ class AlexNetPair(ImageClassifier):
     """
 
     published: ClassVar[date] = date(2012, 12, 3)
-    output_layers: ClassVar[tuple[str, ...]] = AlexNet.output_layers
+    output_layers: ClassVar[tuple[str, ...]] = ("head.7",)
 
     def __init__(
         self,

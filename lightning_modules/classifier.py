@@ -354,6 +354,17 @@ class ImageClassifier(LightningModule):
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
 
 
+def at_width(channels: int, width: float, columns: int = 1) -> int:
+    """Channels of a table times a network's width: at least one, and the same number in each column.
+
+    Raises:
+        ValueError: The width is not above 0.
+    """
+    if not width > 0:
+        raise ValueError(f"width must be above 0, such as 0.25 for a quarter of the channels, not {width}.")
+    return max(1, round(channels * width / columns)) * columns
+
+
 def networks() -> dict[str, type[ImageClassifier]]:
     """All networks that are imported, by the names of their classes, in the order of their papers."""
     return dict(sorted(_networks.items(), key=lambda item: (item[1].published, item[0])))

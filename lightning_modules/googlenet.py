@@ -28,6 +28,8 @@ Departures:
     - `torchvision` (pytorch/vision, torchvision/models/googlenet.py) does that too, has 3x3 convolutions in the "5x5"
       branch (a slip of TF-Slim's, kept there for the weights' sake), 2x2 in the last max pool, dropout 0.2, and heads
       that average over 4x4 parts.
+    - `kernels` of one size compare a mix of sizes with one of them (§3 to §4 argue for the mix): a module is then a 1x1
+      that reduces and one convolution of that size, with the table's outputs and as many multiply-adds.
     - The small stem, for 32x32 images, is 3x3 of stride 1 with the first max pool only: 16x16, 8x8 and 4x4 where the
       table has 28x28, 14x14 and 7x7.
 """
@@ -39,7 +41,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.classifier import ImageClassifier
+from lightning_modules.classifier import ImageClassifier, at_width
 from lightning_modules.local_response_norm import LocalResponseNorm
 
 Variant = Literal["paper", "batch_norm", "torchvision"]
@@ -55,7 +57,20 @@ INCEPTION = {
     "5a": (832, 256, 160, 320, 32, 128, 128),
     "5b": (832, 384, 192, 384, 48, 128, 128),
 }
-AUXILIARY_CHANNELS = {"4a": 512, "4d": 528}
+AUXILIARY = ("4a", "4d")
+
+
+def row(name: str, width: float) -> tuple[int, ...]:
+    """The row of a module, at a width; its input is what the module before gives."""
+    _, *branches = (at_width(channels, width) for channels in INCEPTION[name])
+    before = [*INCEPTION][: [*INCEPTION].index(name)]
+    return (outputs_of(before[-1], width) if before else at_width(192, width), *branches)
+
+
+def outputs_of(name: str, width: float) -> int:
+    """Channels that a module gives."""
+    _, width1, _, width3, _, width5, width_pool = row(name, width)
+    return width1 + width3 + width5 + width_pool
 
 
 def conv(variant: Variant, in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
@@ -74,12 +89,22 @@ def pool(kernel_size: int = 3) -> nn.Module:
     return nn.MaxPool2d(kernel_size, stride=2, ceil_mode=True)
 
 
+def one_kernel(variant: Variant, name: str, width: float, kernel_size: int) -> nn.Sequential:
+    """A module with kernels of one size: outputs of the table, and a 1x1 so wide that its work is the table's too."""
+    in_channels, width1, reduce3, width3, reduce5, width5, width_pool = row(name, width)
+    large = 9 if variant == "torchvision" else 25
+    work = in_channels * (width1 + reduce3 + reduce5 + width_pool) + 9 * reduce3 * width3 + large * reduce5 * width5
+    outputs = outputs_of(name, width)
+    reduced = max(1, round(work / (in_channels + kernel_size**2 * outputs)))
+    return nn.Sequential(conv(variant, in_channels, reduced, 1), conv(variant, reduced, outputs, kernel_size))
+
+
 class Inception(nn.Module):
     """Four branches side by side (Fig. 2b)."""
 
-    def __init__(self, variant: Variant, name: str) -> None:
+    def __init__(self, variant: Variant, name: str, width: float) -> None:
         super().__init__()
-        in_channels, width1, reduce3, width3, reduce5, width5, width_pool = INCEPTION[name]
+        in_channels, width1, reduce3, width3, reduce5, width5, width_pool = row(name, width)
         large = 3 if variant == "torchvision" else 5
         self.branch_1x1 = conv(variant, in_channels, width1, 1)
         self.branch_3x3 = nn.Sequential(conv(variant, in_channels, reduce3, 1), conv(variant, reduce3, width3, 3))
@@ -99,6 +124,9 @@ class GoogLeNet(ImageClassifier):
     Args:
         variant: paper: as printed; batch_norm: with batch normalization instead of LRN; torchvision: with its 3x3 in
             the 5x5 branch, for its weights.
+        width: Factor of the channels, those of the auxiliary heads included.
+        kernels: mix: Inception modules; 1x1, 3x3 or 5x5: convolutions of that size alone in the place of each, with as
+            much work.
         auxiliary: Whether classifiers at 4a and 4d take part in training; evaluation and exports never have them.
         stem: imagenet: 7x7/2; small: 3x3/1 and one max pool less, for 32x32 images.
         image_size: Height and width of the images in pixels, on which the size of the auxiliary heads depends; the
@@ -135,6 +163,8 @@ class GoogLeNet(ImageClassifier):
     def __init__(
         self,
         variant: Variant = "paper",
+        width: float = 1.0,
+        kernels: Literal["mix", "1x1", "3x3", "5x5"] = "mix",
         auxiliary: bool = True,
         stem: Literal["imagenet", "small"] = "imagenet",
         image_size: int | None = None,
@@ -152,28 +182,31 @@ class GoogLeNet(ImageClassifier):
         if dropout is None:
             dropout = 0.2 if variant == "torchvision" else 0.4
         super().__init__(image_size=image_size or (32 if small else 224), **training)
-        self.architecture = "GoogLeNet" if variant == "paper" else f"GoogLeNet {variant.replace('batch_norm', 'BN')}"
+        own = ["" if variant == "paper" else variant.replace("batch_norm", "BN"), "" if kernels == "mix" else kernels]
+        self.architecture = " ".join(["GoogLeNet", *filter(None, own)]) + (f" x{width:g}" if width != 1 else "")
         if transform_input and self.in_channels != 3:
             raise ValueError("transform_input is for images of 3 channels: leave model.transform_input out.")
         self.transform_input = transform_input
 
         def modules(*names: str) -> dict[str, nn.Module]:
-            return {name: Inception(variant, name) for name in names}
+            if kernels == "mix":
+                return {name: Inception(variant, name, width) for name in names}
+            return {name: one_kernel(variant, name, width, int(kernels[0])) for name in names}
 
         # Cut where an auxiliary head reads: evaluation passes through all three in one go.
         last_pool = pool(2) if variant == "torchvision" else pool()
-        self.stem = _stem(variant, self.in_channels, small)
+        self.stem = _stem(variant, self.in_channels, small, width)
         self.until_4a = _named({**modules("3a", "3b"), "pool3": pool(), **modules("4a")})
         self.until_4d = _named(modules("4b", "4c", "4d"))
         self.until_5b = _named({**modules("4e"), "pool4": last_pool, **modules("5a", "5b")})
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(1024, self.num_classes))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(outputs_of("5b", width), self.num_classes))
         remedy = "set model.stem to small (made for 32x32)"
-        _, height, width = self.output_shape(nn.Sequential(self.stem, self.until_4a, _average(variant)), remedy)
+        pooled = self.output_shape(nn.Sequential(self.stem, self.until_4a, _average(variant)), remedy)
         # The heads alone are made for one size of images; `forward`, which leaves them out, takes any.
         if auxiliary:
-            for name, channels in AUXILIARY_CHANNELS.items():
-                inputs = 128 * height * width
-                head = _auxiliary_head(variant, channels, inputs, self.num_classes, auxiliary_dropout)
+            for name in AUXILIARY:
+                channels = outputs_of(name, width)
+                head = _auxiliary_head(variant, channels, width, pooled[1:], self.num_classes, auxiliary_dropout)
                 self.auxiliary_heads[name] = head
                 self.auxiliary_loss_weights[name] = 0.3
         self.reset_parameters(variant, initialization)
@@ -242,15 +275,16 @@ class GoogLeNet(ImageClassifier):
                 nn.init.constant_(module.bias, bias)
 
 
-def _stem(variant: Variant, in_channels: int, small: bool) -> nn.Sequential:
+def _stem(variant: Variant, in_channels: int, small: bool, width: float) -> nn.Sequential:
     """(B, in_channels, 224, 224) → (B, 192, 28, 28), or 32 → 16 if small."""
 
     def norm(name: str, channels: int) -> dict[str, nn.Module]:
         return {name: LocalResponseNorm(channels, scale=1e-4 / 5, k=1)} if variant == "paper" else {}
 
-    conv1 = conv(variant, in_channels, 64, 3) if small else conv(variant, in_channels, 64, 7, stride=2)
-    first = {"conv1": conv1, "pool1": pool(), **norm("norm1", 64)}
-    second = {"conv2": conv(variant, 64, 64, 1), "conv3": conv(variant, 64, 192, 3), **norm("norm2", 192)}
+    w1, w3 = at_width(64, width), at_width(192, width)
+    conv1 = conv(variant, in_channels, w1, 3) if small else conv(variant, in_channels, w1, 7, stride=2)
+    first = {"conv1": conv1, "pool1": pool(), **norm("norm1", w1)}
+    second = {"conv2": conv(variant, w1, w1, 1), "conv3": conv(variant, w1, w3, 3), **norm("norm2", w3)}
     return _named({**first, **second, **({} if small else {"pool2": pool()})})
 
 
@@ -259,17 +293,20 @@ def _average(variant: Variant) -> nn.Module:
     return nn.AdaptiveAvgPool2d(4) if variant == "torchvision" else nn.AvgPool2d(5, stride=3)
 
 
-def _auxiliary_head(variant: Variant, channels: int, inputs: int, num_classes: int, dropout: float) -> nn.Sequential:
+def _auxiliary_head(
+    variant: Variant, channels: int, width: float, pooled: torch.Size, num_classes: int, dropout: float
+) -> nn.Sequential:
     """(B, channels, 14, 14) → logits (B, num_classes)."""
+    reduced, hidden = at_width(128, width), at_width(1024, width)
     return _named(
         {
             "pool": _average(variant),
-            "conv": conv(variant, channels, 128, 1),
+            "conv": conv(variant, channels, reduced, 1),
             "flatten": nn.Flatten(),
-            "fc1": nn.Linear(inputs, 1024),
+            "fc1": nn.Linear(reduced * pooled.numel(), hidden),
             "relu": nn.ReLU(),
             "dropout": nn.Dropout(dropout),
-            "fc2": nn.Linear(1024, num_classes),
+            "fc2": nn.Linear(hidden, num_classes),
         }
     )
 

@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.classifier import ImageClassifier
+from lightning_modules.classifier import ImageClassifier, at_width
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,8 @@ class NIN(ImageClassifier):
         num_classes: Number of classes; by default the data set's.
         in_channels: Channels of the images: 3 for color, 1 for gray; by default the data set's.
         image_size: Height and width of the images in pixels; by default the data set's.
+        width: Factor of the channels.
+        mlpconv: Whether a block has its two 1x1 convolutions (§3.1); without, it is the linear one that they replace.
         head: average: global average pooling; fc: a fully connected layer on the last maps, with which the paper
             compares it (§4.6).
         head_dropout: Probability of dropping before that layer.
@@ -119,6 +121,8 @@ class NIN(ImageClassifier):
         num_classes: int | None = None,
         in_channels: int | None = None,
         image_size: int | None = None,
+        width: float = 1.0,
+        mlpconv: bool = True,
         head: Literal["average", "fc"] = "average",
         head_dropout: float = 0.0,
         second_pool: Literal["max", "average"] = "max",
@@ -133,7 +137,8 @@ class NIN(ImageClassifier):
             image_size=image_size or design.image_size,
             **training,
         )
-        self.architecture = ("NIN ImageNet" if variant == "imagenet" else "NIN") + (" fc" if head == "fc" else "")
+        name = ("NIN ImageNet" if variant == "imagenet" else "NIN") + ("" if mlpconv else " linear")
+        self.architecture = name + (" fc" if head == "fc" else "") + (f" x{width:g}" if width != 1 else "")
 
         layers: list[nn.Module] = []
         channels = self.in_channels
@@ -143,8 +148,8 @@ class NIN(ImageClassifier):
                 layers.append(pool(3, stride=2, ceil_mode=True))
                 if design.dropout_after_all or index == len(design.blocks) - 1:
                     layers.append(nn.Dropout(dropout))
-            layers += _block(block, channels, self.num_classes)
-            channels = block.widths[-1] or self.num_classes
+            layers += _block(block, channels, self.num_classes, width, mlpconv)
+            channels = layers[-2].out_channels  # type: ignore[assignment]
         *body, scores, relu = layers
         self.features = nn.Sequential(*body)
         self.classes = nn.Sequential(scores, relu)  # (B, C, 8, 8) for CIFAR: a map for each class
@@ -153,7 +158,8 @@ class NIN(ImageClassifier):
         if head == "fc":
             self.fc = nn.Sequential(nn.Flatten(), nn.Dropout(head_dropout), nn.Linear(shape.numel(), self.num_classes))
         self.lr_scales = {"classes": design.output_lr_scale}
-        self.reset_parameters(design.blocks, initialization)
+        stds = [std for block in design.blocks for std in (block.stds if mlpconv else block.stds[:1])]
+        self.reset_parameters(stds, initialization)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) → logits (B, num_classes); any H and W with global average pooling."""
@@ -172,10 +178,9 @@ class NIN(ImageClassifier):
         weight = self.classes[0].weight
         return torch.eye(self.num_classes, device=weight.device) if self.fc is None else None  # type: ignore[arg-type]
 
-    def reset_parameters(self, blocks: tuple[Block, ...], initialization: Literal["design", "kaiming"]) -> None:
+    def reset_parameters(self, stds: list[float], initialization: Literal["design", "kaiming"]) -> None:
         """Normal weights and biases of 0 (the author's), or He's; a head of type fc keeps PyTorch's."""
         layers = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
-        stds = [std for block in blocks for std in block.stds]
         for layer, std in zip(layers, stds, strict=True):
             if initialization == "kaiming" and layer is not layers[-1]:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -186,9 +191,12 @@ class NIN(ImageClassifier):
             nn.init.ones_(layers[-1].bias)  # type: ignore[arg-type]
 
 
-def _block(block: Block, in_channels: int, num_classes: int) -> list[nn.Module]:
-    """Three convolutions, each with ReLU."""
-    first, second, third = (width or num_classes for width in block.widths)
+def _block(block: Block, in_channels: int, num_classes: int, width: float, mlpconv: bool) -> list[nn.Module]:
+    """Three convolutions, or the first alone, each with ReLU."""
+    first, second, third = (num_classes if channels is None else at_width(channels, width) for channels in block.widths)
+    if not mlpconv:
+        outputs = num_classes if block.widths[-1] is None else first
+        return [nn.Conv2d(in_channels, outputs, block.kernel_size, block.stride, block.padding), nn.ReLU()]
     return [
         nn.Conv2d(in_channels, first, block.kernel_size, block.stride, block.padding),
         nn.ReLU(),

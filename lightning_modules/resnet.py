@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.classifier import ImageClassifier
+from lightning_modules.classifier import ImageClassifier, at_width
 
 IMAGENET_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 Shortcut = Literal["A", "B", "C", "none"]
@@ -49,11 +49,13 @@ TORCHVISION_NAMES = (
 )
 
 
-def conv_norm(in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
-    """Convolution that keeps the size but for its stride, and batch normalization (§3.4)."""
+def conv_norm(
+    in_channels: int, channels: int, kernel_size: int, stride: int = 1, batch_norm: bool = True
+) -> nn.Sequential:
+    """Convolution that keeps the size but for its stride, and batch normalization (§3.4), or else biases."""
     padding = kernel_size // 2
-    convolution = nn.Conv2d(in_channels, channels, kernel_size, stride, padding, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels))
+    convolution = nn.Conv2d(in_channels, channels, kernel_size, stride, padding, bias=not batch_norm)
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels)) if batch_norm else nn.Sequential(convolution)
 
 
 class ZeroPadding(nn.Module):
@@ -69,13 +71,15 @@ class ZeroPadding(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
 
 
-def make_shortcut(kind: Shortcut, in_channels: int, channels: int, stride: int) -> nn.Module | None:
+def make_shortcut(
+    kind: Shortcut, in_channels: int, channels: int, stride: int, batch_norm: bool = True
+) -> nn.Module | None:
     """The shortcut of a block: identity where the shape stays, else by kind (§3.3, §4.1); None in a plain network."""
     if kind == "none":
         return None
     same_shape = in_channels == channels and stride == 1
     if kind == "C" or (kind == "B" and not same_shape):
-        return conv_norm(in_channels, channels, kernel_size=1, stride=stride)
+        return conv_norm(in_channels, channels, 1, stride, batch_norm)
     return nn.Identity() if same_shape else ZeroPadding(channels - in_channels, stride)
 
 
@@ -93,23 +97,29 @@ class Block(nn.Module):
         return F.relu(y if self.shortcut is None else y + self.shortcut(x))
 
 
-def basic_block(in_channels: int, width: int, stride: int, shortcut: Shortcut) -> Block:
+def basic_block(in_channels: int, width: int, stride: int, shortcut: Shortcut, batch_norm: bool) -> Block:
     """3x3, 3x3 (Fig. 5, left)."""
-    branch = nn.Sequential(conv_norm(in_channels, width, 3, stride), nn.ReLU(), conv_norm(width, width, 3))
-    return Block(branch, make_shortcut(shortcut, in_channels, width, stride))
+    branch = nn.Sequential(
+        conv_norm(in_channels, width, 3, stride, batch_norm),
+        nn.ReLU(),
+        conv_norm(width, width, 3, batch_norm=batch_norm),
+    )
+    return Block(branch, make_shortcut(shortcut, in_channels, width, stride, batch_norm))
 
 
-def bottleneck_block(in_channels: int, width: int, stride: int, shortcut: Shortcut, stride_in_3x3: bool) -> Block:
+def bottleneck_block(
+    in_channels: int, width: int, stride: int, shortcut: Shortcut, batch_norm: bool, stride_in_3x3: bool
+) -> Block:
     """1x1, 3x3, 1x1 with four times the channels (Fig. 5, right)."""
     strides = (1, stride) if stride_in_3x3 else (stride, 1)
     branch = nn.Sequential(
-        conv_norm(in_channels, width, 1, strides[0]),
+        conv_norm(in_channels, width, 1, strides[0], batch_norm),
         nn.ReLU(),
-        conv_norm(width, width, 3, strides[1]),
+        conv_norm(width, width, 3, strides[1], batch_norm),
         nn.ReLU(),
-        conv_norm(width, 4 * width, 1),
+        conv_norm(width, 4 * width, 1, batch_norm=batch_norm),
     )
-    return Block(branch, make_shortcut(shortcut, in_channels, 4 * width, stride))
+    return Block(branch, make_shortcut(shortcut, in_channels, 4 * width, stride, batch_norm))
 
 
 class ResNet(ImageClassifier):
@@ -120,6 +130,9 @@ class ResNet(ImageClassifier):
         variant: original: the paper's ImageNet network; v1.5: strides in the 3x3 of a bottleneck; cifar: §4.2.
         shortcut: A: zero padding; B: projection where the shape changes; C: projection everywhere; none: the plain
             network. By default A for the CIFAR variant (§4.2), else B (Table 4).
+        width: Factor of the channels.
+        batch_norm: Normalize each convolution's outputs over the batch, as the paper does; without, gradients are not
+            healthy by themselves (§4.1), and convolutions have biases.
         stem: imagenet: 7x7/2 and a max pool; small: one 3x3, for 32x32 images. By default as the variant.
         num_classes: Number of classes; by default 10 for the CIFAR variant, else 1000.
         image_size: Height and width of the images in pixels, any from 32 on; by default 32 for the small stem, or 224.
@@ -136,13 +149,15 @@ class ResNet(ImageClassifier):
     @property
     def torchvision_names(self) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
         """None for the paper's bottlenecks: torchvision's stride elsewhere, though names and shapes are the same."""
-        return () if self.architecture in ("ResNet-50", "ResNet-101", "ResNet-152") else TORCHVISION_NAMES
+        return () if self.strides_in_first_1x1 else TORCHVISION_NAMES
 
     def __init__(
         self,
         depth: int = 50,
         variant: Literal["original", "v1.5", "cifar"] = "original",
         shortcut: Shortcut | None = None,
+        width: float = 1.0,
+        batch_norm: bool = True,
         stem: Literal["imagenet", "small"] | None = None,
         num_classes: int | None = None,
         image_size: int | None = None,
@@ -169,30 +184,34 @@ class ResNet(ImageClassifier):
             blocks = IMAGENET_STAGES[depth]
             widths = (64, 128, 256, 512)
         self.architecture = _architecture(depth, variant, shortcut)
+        self.architecture += ("" if batch_norm else " no BN") + (f" x{width:g}" if width != 1 else "")
+        widths = tuple(at_width(channels, width) for channels in widths)
         self.shortcut = shortcut
+        self.strides_in_first_1x1 = variant == "original" and depth >= 50
         self.cifar_widths = widths if cifar else ()
 
-        width = widths[0]
+        first = widths[0]
         if stem == "imagenet":
             # (B, C, 224, 224) → (B, 64, 56, 56)
             pool = nn.MaxPool2d(3, stride=2, padding=1)
-            self.stem = nn.Sequential(conv_norm(self.in_channels, width, 7, stride=2), nn.ReLU(), pool)
+            self.stem = nn.Sequential(conv_norm(self.in_channels, first, 7, 2, batch_norm), nn.ReLU(), pool)
         else:
-            self.stem = nn.Sequential(conv_norm(self.in_channels, width, 3), nn.ReLU())
+            self.stem = nn.Sequential(conv_norm(self.in_channels, first, 3, 1, batch_norm), nn.ReLU())
 
-        channels = width
+        channels = first
         stages = []
-        for stage, (count, width) in enumerate(zip(blocks, widths, strict=True)):
+        for stage, (count, planes) in enumerate(zip(blocks, widths, strict=True)):
             stage_blocks = []
             for index in range(count):
                 # Half the size where the channels double, which preserves the work of a layer (§3.3).
                 stride = 2 if stage > 0 and index == 0 else 1
                 if cifar or depth < 50:
-                    stage_blocks.append(basic_block(channels, width, stride, shortcut))
-                    channels = width
+                    stage_blocks.append(basic_block(channels, planes, stride, shortcut, batch_norm))
+                    channels = planes
                 else:
-                    stage_blocks.append(bottleneck_block(channels, width, stride, shortcut, variant == "v1.5"))
-                    channels = 4 * width
+                    in_3x3 = variant == "v1.5"
+                    stage_blocks.append(bottleneck_block(channels, planes, stride, shortcut, batch_norm, in_3x3))
+                    channels = 4 * planes
             stages.append(nn.Sequential(*stage_blocks))
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(channels, self.num_classes)
@@ -236,6 +255,8 @@ class ResNet(ImageClassifier):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode=initialization, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
             elif zero_init_residual and isinstance(module, Block):
                 nn.init.zeros_(module.branch[-1][-1].weight)  # type: ignore[index]
 

@@ -10,13 +10,15 @@ Table 1, for a 224x224 crop; every row ends with a max pool 2x2/2:
     block 5  512       14x14    2    2         2    2 + one 1x1      3    4
     fc6, fc7, fc8      4096, 4096, 1000
 
-All convolutions are 3x3 of stride 1, but for those of C. With `dense`, the fully connected layers are convolutions of
-the same weights (§3.2), so the network takes a whole image of any size and averages the scores over its positions.
+All convolutions are 3x3 of stride 1, but for those of C; B-5x5 has one 5x5 in the place of each pair of B (§4.1). With
+`dense`, the fully connected layers are convolutions of the same weights (§3.2), so the network takes a whole image of
+any size and averages the scores over its positions.
 
 Departures:
     - Batch normalization, as an option, came later (pytorch/vision, torchvision/models/vgg.py).
     - The paper's random weights have a variance of 0.01 (§3.1), for pixels minus the mean, and B to E start from layers
       of a trained A: here by `weights_of_a`. Glorot's initialization made that unnecessary (§3.1), so does He's.
+    - `head: average` puts a global average and one layer in the place of fc6 to fc8, as GoogLeNet and ResNet have it.
     - The small form, for 32x32 images, is the same network: its five poolings leave 1x1. Only fc6 is smaller.
 """
 
@@ -27,14 +29,16 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.classifier import ImageClassifier
+from lightning_modules.classifier import ImageClassifier, at_width
 from lightning_modules.local_response_norm import LocalResponseNorm
 
+Variant = Literal["A", "A-LRN", "B", "B-5x5", "C", "D", "E"]
 WIDTHS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = {
     "A": (1, 1, 2, 2, 2),
     "A-LRN": (1, 1, 2, 2, 2),
     "B": (2, 2, 2, 2, 2),
+    "B-5x5": (1, 1, 1, 1, 1),
     "C": (2, 2, 3, 3, 3),
     "D": (2, 2, 3, 3, 3),
     "E": (2, 2, 4, 4, 4),
@@ -45,14 +49,17 @@ class VGG(ImageClassifier):
     """VGGNet (Simonyan and Zisserman 2014).
 
     Args:
-        variant: Column of Table 1: A (11 layers), A-LRN, B (13), C (16, with 1x1 convolutions), D (16), E (19).
+        variant: Column of Table 1: A (11 layers), A-LRN, B (13), C (16, with 1x1 convolutions), D (16), E (19);
+            or B-5x5 (8), with one 5x5 in the place of two 3x3 (§4.1).
+        width: Factor of the channels of the convolutions and of the outputs of fc6 and fc7.
         batch_norm: Normalize each convolution's outputs over the batch.
         dense: Turn the fully connected layers into convolutions of the same weights (§3.2), for images of any size from
             `image_size` on.
         stem: imagenet, for 224x224 images; small, for 32x32.
         image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
             it from the data set. By default 224, or 32 for the small stem.
-        fc_width: Outputs of fc6 and of fc7.
+        head: fc: fc6 to fc8; average: the mean over all positions, and one fully connected layer.
+        fc_width: Outputs of fc6 and of fc7 at a width of 1.
         dropout: Probability of dropping in fc6 and fc7.
         initialization: design: the paper's N(0, 0.1²), made for pixels from -128 to 128; glorot: the paper's later
             advice; kaiming: He's; torchvision: He's by outputs, N(0, 0.01²) in fully connected layers.
@@ -61,21 +68,22 @@ class VGG(ImageClassifier):
         training: Arguments of ImageClassifier.
 
     Raises:
-        ValueError: The images are too small for five poolings.
+        ValueError: The images are too small for five poolings, or options do not go together.
     """
 
     published: ClassVar[date] = date(2014, 9, 4)
     start_options: ClassVar[tuple[str, ...]] = ("weights", "weights_of_a")
-    output_layers: ClassVar[tuple[str, ...]] = ("head.6",)
     torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = ((r"^classifier\.", "head."),)
 
     def __init__(
         self,
-        variant: Literal["A", "A-LRN", "B", "C", "D", "E"] = "D",
+        variant: Variant = "D",
+        width: float = 1.0,
         batch_norm: bool = False,
         dense: bool = False,
         stem: Literal["imagenet", "small"] = "imagenet",
         image_size: int | None = None,
+        head: Literal["fc", "average"] = "fc",
         fc_width: int = 4096,
         dropout: float = 0.5,
         initialization: Literal["design", "glorot", "kaiming", "torchvision"] = "design",
@@ -83,10 +91,15 @@ class VGG(ImageClassifier):
         **training: Any,
     ) -> None:
         super().__init__(image_size=image_size or (32 if stem == "small" else 224), **training)
-        depth = sum(CONVOLUTIONS[variant]) + 3
-        self.architecture = f"VGG-{depth} {variant}" + (" BN" if batch_norm else "")
+        if dense and head == "average":
+            raise ValueError("A head of type average takes images of any size as it is: leave model.dense out.")
+        if weights_of_a is not None and head == "average":
+            raise ValueError("weights_of_a holds fc6 to fc8: set model.head to fc, or leave model.weights_of_a out.")
+        depth = sum(CONVOLUTIONS[variant]) + (3 if head == "fc" else 1)
+        own = (" BN" if batch_norm else "") + (" average" if head == "average" else "")
+        self.architecture = f"VGG-{depth} {variant}{own}" + (f" x{width:g}" if width != 1 else "")
 
-        self.features = nn.Sequential(*_features(variant, batch_norm, self.in_channels))
+        self.features = nn.Sequential(*_features(variant, batch_norm, self.in_channels, width))
         self.dense = dense
 
         def connected(inputs: int, outputs: int, kernel_size: int = 1) -> nn.Module:
@@ -95,14 +108,23 @@ class VGG(ImageClassifier):
             return nn.Linear(inputs * kernel_size**2, outputs)
 
         remedy = "give 32x32 or more, for MNIST with --data.image_size=32"
-        height = self.output_shape(self.features, remedy)[-1]
-        fc6 = connected(WIDTHS[-1], fc_width, kernel_size=height)
-        fc7, fc8 = connected(fc_width, fc_width), connected(fc_width, self.num_classes)
-        self.head = nn.Sequential(fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout), fc8)
+        channels, height, _ = self.output_shape(self.features, remedy)
+        if head == "average":
+            self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, self.num_classes))
+        else:
+            fc_width = at_width(fc_width, width)
+            fc6 = connected(channels, fc_width, kernel_size=height)
+            fc7, fc8 = connected(fc_width, fc_width), connected(fc_width, self.num_classes)
+            self.head = nn.Sequential(fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout), fc8)
         self.register_load_state_dict_pre_hook(_reshape_fully_connected)
         self.reset_parameters(initialization)
         if weights_of_a is not None:
             self.start_weights["weights_of_a"] = weights_of_a
+
+    @property
+    def output_layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The last layer of the head."""
+        return (f"head.{len(self.head) - 1}",)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, image_size, image_size) → logits (B, num_classes); any larger H and W if dense.
@@ -112,13 +134,14 @@ class VGG(ImageClassifier):
         features = self.features(images)
         if self.dense:
             return self.head(features).mean((2, 3))
-        return self.head(features.flatten(1))
+        return self.head(features.flatten(1) if self.hparams["head"] == "fc" else features)
 
     def take_start_weights(self, load: Callable[[ImageClassifier, str], None]) -> None:
         """Start from layers of a trained A, then load the weights of the whole network, if either is given."""
         if "weights_of_a" in self.start_weights:
             a = VGG(
                 "A",
+                self.hparams["width"],
                 self.hparams["batch_norm"],
                 self.dense,
                 image_size=self.image_size,
@@ -159,20 +182,21 @@ class VGG(ImageClassifier):
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 
-def _features(variant: str, batch_norm: bool, in_channels: int) -> list[nn.Module]:
+def _features(variant: Variant, batch_norm: bool, in_channels: int, width: float) -> list[nn.Module]:
     """(B, in_channels, 32·n, 32·n) → (B, 512, n, n)."""
     layers: list[nn.Module] = []
     channels = in_channels
-    for block, (count, width) in enumerate(zip(CONVOLUTIONS[variant], WIDTHS, strict=True)):
+    for block, (count, table) in enumerate(zip(CONVOLUTIONS[variant], WIDTHS, strict=True)):
+        outputs = at_width(table, width)
         for index in range(count):
-            kernel_size = 1 if variant == "C" and index == 2 else 3
-            layers.append(nn.Conv2d(channels, width, kernel_size, padding=kernel_size // 2))
+            kernel_size = 5 if variant == "B-5x5" else 1 if variant == "C" and index == 2 else 3
+            layers.append(nn.Conv2d(channels, outputs, kernel_size, padding=kernel_size // 2))
             if batch_norm:
-                layers.append(nn.BatchNorm2d(width))
+                layers.append(nn.BatchNorm2d(outputs))
             layers.append(nn.ReLU())
             if variant == "A-LRN" and block == 0:
-                layers.append(LocalResponseNorm(width, scale=1e-4, k=2))  # AlexNet's constants (§2.1)
-            channels = width
+                layers.append(LocalResponseNorm(outputs, scale=1e-4, k=2))  # AlexNet's constants (§2.1)
+            channels = outputs
         layers.append(nn.MaxPool2d(2, stride=2))
     return layers
 

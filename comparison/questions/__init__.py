@@ -194,7 +194,7 @@ def make_section(
     labels = [*(run.label for run in gans), *(group.label for group in groups)]
     section, each = ("gans", "gan") if gans else ("data", "runs")
     series = [
-        Series(index, label, style.light, style.dark, style.dash, f"{each}-{number}-{index}")
+        Series(index, label, *style, f"{each}-{number}-{index}")
         for index, (label, style) in enumerate(zip(labels, series_styles(drawn), strict=True))
     ]
     pictures = pictures or PictureBudget()

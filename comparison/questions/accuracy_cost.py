@@ -16,7 +16,7 @@ from comparison.questions.charts import (
     error_domain,
     finish,
     highlighted,
-    log_ticks,
+    log_scale,
     series_color,
     smallest_error,
 )
@@ -193,7 +193,7 @@ def _cost_axis(cost: str, domain: tuple[float, float]) -> alt.X:
         ticks = [tick for tick in DURATION_TICKS if low <= tick <= high]
         axis = alt.Axis(values=ticks[:: math.ceil(len(ticks) / 5) or 1], labelExpr=DURATION_LABEL, grid=False)
     else:
-        axis = alt.Axis(values=log_ticks(low, high, 5), format="~s", grid=False)
+        axis = log_scale(domain, 5, format="~s", grid=False)["axis"]
     return alt.X("x:Q", title=None, scale=alt.Scale(type="log", domain=[low, high], nice=False), axis=axis)
 
 

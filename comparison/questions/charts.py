@@ -65,24 +65,22 @@ def error_domain(rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
 def accuracy_axis(rows: Sequence[dict[str, Any]]) -> alt.Y:
     """The y axis for rows whose `y` is an error: logarithmic, upside down, labeled with accuracies."""
     low, high = error_domain(rows)
-    return alt.Y(
-        "y:Q",
-        title=None,
-        scale=alt.Scale(type="log", domain=[high, low], nice=False, clamp=True),
-        axis=alt.Axis(values=log_ticks(low, high, 8), labelExpr="format(100 - 100 * datum.value, '.4~f') + ' %'"),
-    )
+    labels = "format(100 - 100 * datum.value, '.4~f') + ' %'"
+    return alt.Y("y:Q", title=None, **log_scale((high, low), 8, clamp=True, labelExpr=labels))
+
+
+def log_scale(domain: tuple[float, float], most: int, /, clamp: bool = False, **axis: Any) -> dict[str, Any]:
+    """A logarithmic scale, with at most so many round numbers beside it."""
+    options = {"clamp": True} if clamp else {}
+    scale = alt.Scale(type="log", domain=list(domain), nice=False, **options)
+    return {"scale": scale, "axis": alt.Axis(values=log_ticks(min(domain), max(domain), most), **axis)}
 
 
 def log_axis(rows: Sequence[dict[str, Any]], air: float) -> alt.Y:
     """A logarithmic y axis for rows whose `y` is positive: what their intervals cover, times `air` at both ends."""
     low = min((row["y_low"] for row in rows), default=0.1) / air
     high = max((row["y_high"] for row in rows), default=1.0) * air
-    return alt.Y(
-        "y:Q",
-        title=None,
-        scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(values=log_ticks(low, high, 8), format="~g"),
-    )
+    return alt.Y("y:Q", title=None, **log_scale((low, high), 8, format="~g"))
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
@@ -130,6 +128,15 @@ def time_unit(groups: Sequence[Group]) -> tuple[str, int]:
     return ("s", 1) if longest < 180 else ("min", 60) if longest < 3 * 3_600 else ("h", 3_600)
 
 
+def lines(base: alt.Chart, series: Sequence[Series], *, band: bool = True) -> list[alt.Chart]:
+    """The lines of the series, perhaps with a band around each."""
+    color = series_color(series)
+    area = base.mark_area(aria=False).encode(y="y_low:Q", y2="y_high:Q", fill=color, opacity=highlighted(0.15))
+    line = base.mark_line(strokeWidth=2, strokeJoin="round", aria=False)
+    drawn = line.encode(stroke=color, strokeDash=series_dash(series), opacity=highlighted(1.0))
+    return [area, drawn] if band else [drawn]
+
+
 def curves_chart(rows: list[dict[str, Any]], y: alt.Y, quantity: str, series: Sequence[Series]) -> dict[str, Any]:
     """Lines with bands over the progress that the page chooses.
 
@@ -153,7 +160,6 @@ def curves_chart(rows: list[dict[str, Any]], y: alt.Y, quantity: str, series: Se
         ),
     )
     base = alt.Chart(ROWS).transform_calculate(x="datum[progress]").encode(x=x, y=y)
-    color = series_color(series)
     # The nearest point is found through a cell around it, whose datum holds the point's. Vega-Lite 6.4 forgets this in
     # tooltips on text fields, so the tooltip is spelled out.
     found = "(datum.datum || datum)"
@@ -163,14 +169,9 @@ def curves_chart(rows: list[dict[str, Any]], y: alt.Y, quantity: str, series: Se
     )
     # A line through a single epoch is invisible, so its point is not.
     shown = alt.when(nearest).then(alt.value(1)).when("datum.alone").then(alt.value(1)).otherwise(alt.value(0))
-    band = base.mark_area(aria=False).encode(y="y_low:Q", y2="y_high:Q", fill=color, opacity=highlighted(0.15))
-    line = base.mark_line(strokeWidth=2, strokeJoin="round", aria=False)
     point = base.mark_point(filled=True, size=55, aria=False, tooltip=alt.ExprRef(details))
-    chart = alt.layer(
-        band,
-        line.encode(stroke=color, strokeDash=series_dash(series), opacity=highlighted(1.0)),
-        point.encode(fill=color, opacity=shown).add_params(nearest),
-    ).add_params(progress)
+    points = point.encode(fill=series_color(series), opacity=shown).add_params(nearest)
+    chart = alt.layer(*lines(base, series), points).add_params(progress)
     return finish(
         chart, rows, HEIGHT, f"{quantity.capitalize()} of {', '.join(one.label for one in series)} during training."
     )
@@ -208,13 +209,8 @@ def two_points_chart(
         for number in numbers
     ]
     values = [value for number in numbers for value in (number.first, number.second)]
-    low, high = min(values) / 1.25, max(values) * 1.25
-    x = alt.X(
-        "first:Q",
-        title=None,
-        scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(values=log_ticks(low, high, 6), labelExpr=axis_label, domain=False, ticks=False),
-    )
+    scale = log_scale((min(values) / 1.25, max(values) * 1.25), 6, labelExpr=axis_label, domain=False, ticks=False)
+    x = alt.X("first:Q", title=None, **scale)
     labels = [number.label for number in numbers]
     y = alt.Y("label:N", title=None, sort=labels, axis=alt.Axis(grid=False, labelLimit=150, labelColor="var(--ink)"))
     color = series_color(series)
@@ -243,7 +239,7 @@ class EpochLine(NamedTuple):
 
 
 def epochs_chart(
-    lines: Sequence[EpochLine],
+    runs: Sequence[EpochLine],
     scale: alt.Scale,
     axis: alt.Axis,
     name: str,
@@ -253,7 +249,7 @@ def epochs_chart(
     """A line a run over epochs, with its points, which may be few.
 
     Args:
-        lines: What is drawn.
+        runs: What is drawn.
         scale: Of the values, upwards.
         axis: Beside them.
         name: What is drawn, in words.
@@ -262,10 +258,9 @@ def epochs_chart(
     """
     rows = [
         {"label": line.label, "epoch": epoch, "y": float(f"{line.values[epoch]:.4g}"), "text": line.texts[epoch]}
-        for line in lines
+        for line in runs
         for epoch in thin(sorted(line.values), POINTS_OF_A_LINE)
     ]
-    color, dash = series_color(series), series_dash(series)
     x = alt.X(
         "epoch:Q",
         title=None,
@@ -273,19 +268,16 @@ def epochs_chart(
         axis=alt.Axis(grid=False, tickCount=6, tickMinStep=1, format=",d", labelFlush=True),
     )
     base = alt.Chart(ROWS).encode(x=x, y=alt.Y("y:Q", title=None, scale=scale, axis=axis))
-    size = POINT_SIZE if len(rows) < FEW * len(lines) else POINT_SIZE / 4
+    size = POINT_SIZE if len(rows) < FEW * len(runs) else POINT_SIZE / 4
     # The page sets what is under "architecture" in bold; Vega-Lite 6.4 forgets fields of text in tooltips.
     details = f"{{architecture: datum.label, '{name}': datum.text, epoch: datum.epoch}}"
-    line = base.mark_line(strokeWidth=2, strokeJoin="round", aria=False)
     point = base.mark_point(filled=True, size=size, aria=False, tooltip=alt.ExprRef(details))
-    layers = [
-        line.encode(stroke=color, strokeDash=dash, opacity=highlighted(1.0)),
-        point.encode(fill=color, opacity=highlighted(1.0)),
-    ]
+    points = point.encode(fill=series_color(series), opacity=highlighted(1.0))
+    layers = [*lines(base, series, band=False), points]
     if rule is not None:
         # One row of its own, for the rule would be drawn once for each point; not inline, for `finish` sets the data.
         horizontal = alt.Chart(alt.sequence(0, 1, as_="row")).mark_rule(strokeDash=[4, 4], aria=False)
         height = alt.YDatum(rule, scale=scale, axis=axis)
         layers.insert(0, horizontal.encode(y=height, stroke=alt.value("var(--muted)")))
-    drawn = ", ".join(line.label for line in lines)
+    drawn = ", ".join(line.label for line in runs)
     return finish(alt.layer(*layers), rows, EPOCHS_HEIGHT, f"{name.capitalize()} by epoch: {drawn}.")

@@ -21,9 +21,9 @@ from comparison.questions.charts import (
     curves_chart,
     finish,
     highlighted,
+    lines,
     log_axis,
     series_color,
-    series_dash,
     time_unit,
     two_points_chart,
 )
@@ -175,7 +175,6 @@ def layer_norms_chart(series: Sequence[Series], measured: Sequence[GroupNorms]) 
         for number, (name, (low, mean, high)) in enumerate(group.norms.items())
     ]
     x = alt.X("x:Q", title=None, axis=alt.Axis(values=[0, 1], labelExpr=ENDS, labelFlush=True, grid=False))
-    color = series_color(series)
     base = alt.Chart(ROWS).encode(x=x, y=log_axis(rows, 1.2))
     details = [
         alt.Tooltip("label:N", title="architecture"),
@@ -183,14 +182,14 @@ def layer_norms_chart(series: Sequence[Series], measured: Sequence[GroupNorms]) 
         alt.Tooltip("place:N", title="place"),
         alt.Tooltip("value:N", title="norm of the gradient"),
     ]
-    chart = alt.layer(
-        base.mark_area(aria=False).encode(y="y_low:Q", y2="y_high:Q", fill=color, opacity=highlighted(0.15)),
-        base.mark_line(strokeWidth=2, strokeJoin="round", aria=False).encode(
-            stroke=color, strokeDash=series_dash(series), opacity=highlighted(1.0)
-        ),
-        base.mark_point(filled=True, size=30, aria=False).encode(fill=color, opacity=highlighted(1.0), tooltip=details),
+    point = base.mark_point(filled=True, size=30, aria=False)
+    points = point.encode(fill=series_color(series), opacity=highlighted(1.0), tooltip=details)
+    return finish(
+        alt.layer(*lines(base, series), points),
+        rows,
+        HEIGHT,
+        f"Norm of the gradient by layer. {layers_answer(measured)}",
     )
-    return finish(chart, rows, HEIGHT, f"Norm of the gradient by layer. {layers_answer(measured)}")
 
 
 def layers_answer(measured: Sequence[GroupNorms]) -> str:

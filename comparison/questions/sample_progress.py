@@ -7,7 +7,7 @@ import altair as alt
 
 from comparison.measures import Measure, Protocol
 from comparison.questions import Answer, Chart, Section, Series
-from comparison.questions.charts import EpochLine, epochs_chart, log_ticks
+from comparison.questions.charts import EpochLine, epochs_chart, log_scale
 from comparison.runs import Run, protocols
 from comparison.units import count_of
 
@@ -70,12 +70,10 @@ def progress_chart(progress: Progress, series: Sequence[Series]) -> dict[str, An
     """The measure over the epochs, on the scale that fits it."""
     values = progress.values
     if progress.is_logarithmic:
-        low, high = min(values) / 1.1, max(values) * 1.1
-        scale = alt.Scale(type="log", domain=[low, high], nice=False)
-        axis = alt.Axis(values=log_ticks(low, high, 7), format="~g")
+        how = log_scale((min(values) / 1.1, max(values) * 1.1), 7, format="~g")
     else:
-        scale, axis = alt.Scale(zero=False), alt.Axis(tickCount=6, format="~g")
-    return epochs_chart(progress.lines, scale, axis, progress.measure.noun, series)
+        how = {"scale": alt.Scale(zero=False), "axis": alt.Axis(tickCount=6, format="~g")}
+    return epochs_chart(progress.lines, name=progress.measure.noun, series=series, **how)
 
 
 def progress_answer(progress: Progress) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from lightning_modules.gan.networks.contract import DiscriminatorNetwork as DiscriminatorNetwork
@@ -65,7 +66,8 @@ def initialize_from_data(
     """Give initial weights that fit the data to networks of which the paper says so.
 
     Args:
-        generator: May have the methods `initialize_from_data`, of latents, and `set_output_bias`, of real images.
+        generator: May have the methods `initialize_from_data`, of latents, and `set_output_bias`, of the mean of all
+            training images.
         discriminator: May have the method `initialize_from_data`, of real images.
         data: The DataModule, which gives real images without augmentation.
         draw_latents: From a number to as many latents, on the device of the networks.
@@ -77,4 +79,14 @@ def initialize_from_data(
         if (initialize := getattr(network, "initialize_from_data", None)) is not None:
             initialize(seen)
     if (set_output_bias := getattr(generator, "set_output_bias", None)) is not None:
-        set_output_bias(real)
+        set_output_bias(_mean_image(data, latents.device))
+
+
+def _mean_image(data: Any, device: torch.device) -> Tensor:
+    """Mean of all training images, in [-1, 1], on `device`. Shape (1, C, H, W)."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for batch in data.plain_training_loader():
+        images = data.on_after_batch_transfer(batch._replace(images=batch.images.to(device)), 0).images
+        counted = images[batch.labels.to(device) >= 0].double().cpu()
+        total, count = total + counted.sum(0, keepdim=True), count + len(counted)
+    return (total / count).to(device)

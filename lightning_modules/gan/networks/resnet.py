@@ -41,7 +41,7 @@ from lightning_modules.gan.networks.contract import (
 Variant = Literal["sngan", "wgan_gp"]
 DiscriminatorNorm = Literal["spectral", "layer", "none"]
 STAGES = {28: (7, 2), 32: (4, 3)}  # size of the first maps, blocks that double
-EPSILON = 2e-5  # of batch normalization, Chainer's
+EPSILON = 2e-5  # of batch normalization, Chainer's; the code of WGAN-GP has 1e-5
 
 
 class ClassBatchNorm(nn.Module):
