@@ -80,7 +80,7 @@ def _studies(options: argparse.Namespace) -> list[Study]:
 
 
 def _runs(options: argparse.Namespace) -> list[PlannedRun]:
-    return [run for study in _studies(options) for run in planned(study, options.scale, options.runs)]
+    return [run for study in _studies(options) for run in planned(study, options.scale, options.runs, options.local)]
 
 
 def _results(options: argparse.Namespace) -> list[Result]:
@@ -104,7 +104,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("names", nargs=names, metavar="NAME", help="studies: files of configs/case_study")
         command.add_argument("--scale", default=DEFAULT_SCALE, help="size of the runs; default: %(default)s")
         command.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs; default: %(default)s")
-        command.set_defaults(action=action)
+        command.set_defaults(action=action, local=[])
+        if name in ("run", "plan"):
+            command.add_argument(
+                "--option",
+                dest="local",
+                action="append",
+                type=lambda text: f"--{text}",
+                metavar="NAME=VALUE",
+                help="an option of main.py for this machine, such as data.root=FOLDER; verdicts do not depend on it",
+            )
         if name == "run":
             command.add_argument(
                 "--workers", type=_positive, help=f"runs at a time; default: one for each core, here {os.cpu_count()}"

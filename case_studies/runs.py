@@ -7,7 +7,7 @@ experiment: of the composed config without the seed, and with it.
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from pathlib import Path
@@ -52,6 +52,7 @@ class PlannedRun:
         options: Over the files.
         trained: The run that it evaluates, or None if it trains.
         folder: Where the runs of all studies lie.
+        local: Words for this machine behind the command, such as where data lie; they are no part of the experiment.
     """
 
     study: Study
@@ -62,11 +63,12 @@ class PlannedRun:
     options: Mapping[str, Any]
     trained: "PlannedRun | None"
     folder: Path
+    local: tuple[str, ...] = ()
 
     @cached_property
     def directory(self) -> Path:
         """Its directory: a name for people, a hash of the experiment, and the seed."""
-        experiment = [_composed(self.configs, self.options), self.trained and self.trained.directory.name]
+        experiment = [composed(self.configs, self.options), self.trained and self.trained.directory.name]
         identity = hashlib.sha256(json.dumps(experiment, sort_keys=True, default=str).encode()).hexdigest()[:10]
         return self.folder / f"{_model_of(self.trained or self)}-{identity}-seed{self.seed}"
 
@@ -87,6 +89,7 @@ class PlannedRun:
             "fit",
             *(word for file in self.configs for word in ("--config", file)),
             *_option_words({**self.options, **seeds}),
+            *self.local,
             f"--run_dir={self.directory.as_posix()}",
             "--resume=auto",
         ]
@@ -127,8 +130,14 @@ class PlannedRun:
         return self.directory.with_name(self.directory.name + suffix)
 
 
-def planned(study: Study, scale: str, folder: Path = RUNS) -> list[PlannedRun]:
+def planned(study: Study, scale: str, folder: Path = RUNS, local: Sequence[str] = ()) -> list[PlannedRun]:
     """All runs of a study, seed by seed, so that an early end leaves whole comparisons.
+
+    Args:
+        study: Which.
+        scale: How large the runs are.
+        folder: Where the runs of all studies lie.
+        local: See `PlannedRun`.
 
     Raises:
         ValueError: The study has no such scale, or a config file that it names cannot be read.
@@ -142,7 +151,7 @@ def planned(study: Study, scale: str, folder: Path = RUNS) -> list[PlannedRun]:
             trained = of_seed[arm.evaluates] if arm.evaluates is not None else None
             files = arm.configs if trained else [*study.base, *size.configs, *arm.configs]
             options = arm.options if trained else {**study.options, **size.options, **arm.options}
-            of_seed[name] = PlannedRun(study, scale, name, seed, tuple(files), options, trained, folder)
+            of_seed[name] = PlannedRun(study, scale, name, seed, tuple(files), options, trained, folder, tuple(local))
         runs += of_seed.values()
     return runs
 
@@ -168,7 +177,7 @@ def _option_words(options: Mapping[str, Any]) -> list[str]:
     return [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in options.items()]
 
 
-def _composed(configs: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+def composed(configs: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """The config that the command line would compose, as far as two runs of studies can differ in it."""
     tree: dict[str, Any] = {}
     for name in configs:
@@ -190,7 +199,8 @@ def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
         known = tree.get(key.removesuffix("+"))
         if key.endswith("+"):  # as jsonargparse: added to a list
             tree[key[:-1]] = [*(known or []), *(value if isinstance(value, list) else [value])]
-        elif isinstance(value, Mapping) and isinstance(known, dict):
+        elif isinstance(value, Mapping):
+            known = tree[key] = known if isinstance(known, dict) else {}
             if value.get("class_path", known.get("class_path")) != known.get("class_path"):
                 known.clear()  # arguments of another class
             _merge(known, value)
@@ -200,5 +210,5 @@ def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 def _model_of(run: PlannedRun) -> str:
     """The class of its network, for the name of the directory."""
-    class_path = str(_composed(run.configs, {}).get("model", {}).get("class_path", "run"))
+    class_path = str(composed(run.configs, {}).get("model", {}).get("class_path", "run"))
     return class_path.rpartition(".")[2].lower()

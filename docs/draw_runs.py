@@ -62,6 +62,9 @@ RUNS = {
 }
 
 
+COLORS = {"heads at 0.3": "#5c1a5c", "heads off": "#cf8a2e", "at 4a": "#5c1a5c", "at 4d": "#1363ae"}
+
+
 def command_of(run: Run, directory: Path, options: Sequence[str]) -> list[str]:
     """The command line that makes a run in a directory, with further options of `fit`."""
     configs = ("configs/base.yaml", "configs/data/cifar10.yaml", f"configs/model/{run.model}.yaml")
@@ -83,7 +86,9 @@ def heads_chart(with_heads: Path, without: Path) -> Any:
         ("gradient of the first layer", layers, alt.Scale(type="log", nice=False)),
         ("gradients where a head attaches, heads at 0.3", _rows(with_heads, at_heads), alt.Scale()),
     )
-    return alt.hconcat(*(_panel(*panel) for panel in panels)).resolve_scale(color="independent")
+    return alt.hconcat(*(_panel(*panel) for panel in panels)).resolve_scale(
+        color="independent", strokeDash="independent"
+    )
 
 
 def _rows(run: Path, metrics: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
@@ -98,14 +103,17 @@ def _rows(run: Path, metrics: Mapping[str, tuple[str, str]]) -> list[dict[str, A
 
 
 def _panel(title: str, rows: list[dict[str, Any]], scale: alt.Scale) -> Any:
-    colors = list(dict.fromkeys(row["color"] for row in rows))
+    colors = [color for color in COLORS if color in {row["color"] for row in rows}]
+    legend = alt.Legend(orient="top", title=None)
     encoding = {
         "x": alt.X("step:Q", title="step", axis=alt.Axis(grid=False)),
-        "y": alt.Y("value:Q", title=None, scale=scale),
-        "color": alt.Color("color:N", title=None, scale=alt.Scale(domain=colors, range=["#5c1a5c", "#cf8a2e"])),
+        "y": alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format="~g", tickCount=5)),
+        "color": alt.Color(
+            "color:N", legend=legend, scale=alt.Scale(domain=colors, range=[COLORS[color] for color in colors])
+        ),
     }
     if len({row["dash"] for row in rows}) > 1:
-        encoding["strokeDash"] = alt.StrokeDash("dash:N", title=None)
+        encoding["strokeDash"] = alt.StrokeDash("dash:N", legend=legend)
     base = alt.Chart(alt.Data(values=rows), title=title).mark_line(strokeWidth=2)
     return base.encode(**encoding).properties(width=330, height=210)
 

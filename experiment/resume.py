@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.callbacks.timer import Timer
 
-from records.checkpoints import CheckpointIndex, file_of_run
+from callbacks import LatestCheckpoint
+from records.checkpoints import CheckpointIndex, SavedCheckpoint, file_of_run
 from records.files import UnreadableError, read_yaml
 from records.layout import CHECKPOINTS, CONFIG, SUMMARY
 
@@ -24,10 +26,15 @@ _PATHS_IN_STATE = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 def without_start(config: Namespace) -> Namespace:
-    """The config of an experiment, without what belongs to this start; a W&B run that was named was this one's."""
+    """The config of an experiment, without what belongs to this start; a W&B run that was named was this one's.
+
+    A default that is a function, as the optimizers of a GAN, has no name in a file: left out, it is the default again.
+    """
     kept = config.clone()
     for name in OF_ONE_START:
         kept.pop(name, None)
+    for name in [name for name, value in kept.items() if isfunction(value)]:
+        kept.pop(name)
     loggers = kept.trainer.logger
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         if isinstance(logger, Namespace) and logger.get("init_args.id"):
@@ -58,21 +65,23 @@ def what_ended(
         trainer: Options of the Trainer.
         callbacks: Those of the run.
     """
+    if "loops" not in checkpoint:  # weights alone, which Lightning refuses
+        return None
     epochs, steps = epochs_of(checkpoint), checkpoint["global_step"]
     most_epochs, most_steps = trainer.get("max_epochs"), trainer.get("max_steps")
     if most_steps not in (None, -1) and steps >= most_steps:
-        return f"its {most_steps} steps are done", "raise --trainer.max_steps"
+        return f"max_steps={most_steps} is reached", "raise --trainer.max_steps"
     if most_epochs is None:
         most_epochs = EPOCHS_WITHOUT_A_LIMIT if most_steps in (None, -1) and not trainer.get("max_time") else -1
     if most_epochs != -1 and epochs >= most_epochs:
-        return f"its {most_epochs} epochs are done", "raise --trainer.max_epochs"
+        return f"max_epochs={most_epochs} is reached", "raise --trainer.max_epochs"
     states = checkpoint.get("callbacks", {})
     if trainer.get("max_time"):
         timer = Timer(trainer.max_time, verbose=False)
         timer.load_state_dict(states.get(timer.state_key, {}))
         left = timer.time_remaining()
         if left is not None and left <= 0:
-            return "its time is over", "raise --trainer.max_time"
+            return f"max_time={trainer.max_time} is reached", "raise --trainer.max_time"
     enough = epochs >= (trainer.get("min_epochs") or 0) and steps >= (trainer.get("min_steps") or 0)
     for callback in callbacks:
         if isinstance(callback, EarlyStopping) and enough and _has_stopped(callback, states.get(callback.state_key)):
@@ -86,13 +95,17 @@ def epochs_of(checkpoint: Mapping[str, Any]) -> int:
     return int(progress["current"]["processed"])
 
 
-def prepare(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+def prepare(trainer: Trainer, checkpoint: dict[str, Any]) -> set[str]:
     """Make the state of a checkpoint fit the run that goes on, before Lightning restores it.
 
     Args:
         trainer: The Trainer, whose callbacks are set up.
         checkpoint: What was loaded; it is changed.
+
+    Returns:
+        The metrics by which callbacks choose best checkpoints of which the state tells.
     """
+    monitors: set[str] = set()
     checkpoint["loops"]["fit_loop"] = _as_cut(checkpoint["loops"]["fit_loop"])
     states = checkpoint.get("callbacks", {})
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -103,9 +116,11 @@ def prepare(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
             states[callback.state_key] = {**state, "patience": callback.patience}
         elif isinstance(callback, ModelCheckpoint) and callback.dirpath is not None:
             here = os.fspath(callback.dirpath)
+            monitors |= {callback.monitor} if callback.monitor else set()
             states[callback.state_key] = _known_best(
                 moved(state, state.get("dirpath") or "", here), Path(here), callback
             )
+    return monitors
 
 
 def portable(states: dict[str, Any], callbacks: Iterable[Callback]) -> dict[str, Any]:
@@ -128,22 +143,32 @@ def moved(state: dict[str, Any], source: str | Path, target: str) -> dict[str, A
     return {**state, **paths, "best_k_models": models, "dirpath": target}
 
 
-def remove_what_comes_again(trainer: Trainer, run: Path) -> None:
-    """Remove checkpoints that the run will save again, now that it goes on from before them; rank 0 does."""
+def remove_what_comes_again(trainer: Trainer, run: Path, restored: set[str]) -> None:
+    """Remove checkpoints that the run will save again, now that it goes on from before them; rank 0 does.
+
+    Args:
+        trainer: The Trainer, with the state of the checkpoint.
+        run: Directory of the run.
+        restored: The metrics that `prepare` returned.
+    """
     index = CheckpointIndex.of_run(run)
     monitors = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor]
-    kept = {Path(path).name for one in monitors for path in one.best_k_models}
-    names = {one.monitor for one in monitors}
-    again = [
-        one
-        for one in index.saved
-        if (one.monitor in names and Path(one.file).name not in kept)
-        or (one.monitor is None and (one.step or 0) > trainer.global_step)
-    ]
+    latest = f"{CHECKPOINTS}/{Path(str(trainer.ckpt_path)).name}"
+    kept = {f"{CHECKPOINTS}/{Path(path).name}" for one in monitors for path in one.best_k_models} | {latest}
+
+    def comes_again(saved: SavedCheckpoint) -> bool:
+        step = saved.step or 0
+        if saved.file in kept:
+            return False
+        if saved.monitor is not None:  # of the same step: by a validation that the stop held
+            return step >= trainer.global_step and saved.monitor in restored
+        return step > trainer.global_step or saved.by == LatestCheckpoint.__name__
+
+    again = [one for one in index.saved if comes_again(one)]
     if not again:
         return
     best = next((f"{CHECKPOINTS}/{Path(one.best_model_path).name}" for one in monitors if one.best_model_path), None)
-    CheckpointIndex(best=best, latest=index.latest, saved=[one for one in index.saved if one not in again]).write(run)
+    CheckpointIndex(best=best, latest=latest, saved=[one for one in index.saved if one not in again]).write(run)
     for one in again:
         if path := file_of_run(run, one.file):
             trainer.strategy.remove_checkpoint(path)
@@ -177,9 +202,9 @@ def _known_best(state: dict[str, Any], folder: Path, callback: ModelCheckpoint) 
     if callback.monitor is None or not state["best_k_models"]:
         return state
     models = {path: score for path, score in state["best_k_models"].items() if Path(path).is_file()}
+    like = next(iter(state["best_k_models"].values()))
     if not models:
         index = CheckpointIndex.of_run(folder.parent)
-        like = next(iter(state["best_k_models"].values()))
         models = {
             os.path.join(folder, Path(one.file).name): like.new_tensor(one.value)
             for one in index.saved
@@ -188,7 +213,6 @@ def _known_best(state: dict[str, Any], folder: Path, callback: ModelCheckpoint) 
     better, worse = (max, min) if callback.mode == "max" else (min, max)
     known = {**state, "best_k_models": models}
     if not models:
-        like = next(iter(state["best_k_models"].values()))
         none = like.new_tensor(-math.inf if callback.mode == "max" else math.inf)
         return known | {"best_model_path": "", "best_model_score": None, "kth_best_model_path": "", "kth_value": none}
     best, kth = better(models, key=models.__getitem__), worse(models, key=models.__getitem__)

@@ -66,6 +66,7 @@ class RunDirectory:
         while True:
             candidate = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
             number += 1
+            created: list[Path] = []
             try:
                 if candidate.exists() and (not candidate.is_dir() or _has_content(candidate)):
                     continue
@@ -74,6 +75,7 @@ class RunDirectory:
             except RunInUseError:
                 continue
             except OSError as error:
+                _remove_empty(created)
                 raise ValueError(f"The run directory {candidate} cannot be written to ({error.strerror}).") from error
             directory = cls(candidate, created, owned=True)
             if not _has_content(candidate):
@@ -97,9 +99,7 @@ class RunDirectory:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-        for folder in reversed(self._created):
-            with suppress(OSError):  # another run may be in it meanwhile
-                folder.rmdir()
+        _remove_empty(self._created)
 
 
 def new_run_directory(root: Path, data: str, architecture: str, command: str, now: datetime) -> RunDirectory:
@@ -121,6 +121,12 @@ def _make(path: Path) -> list[Path]:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     return missing[::-1]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in reversed(folders):
+        with suppress(OSError):  # another run may be in it meanwhile
+            folder.rmdir()
 
 
 def _has_content(directory: Path) -> bool:

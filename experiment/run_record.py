@@ -58,6 +58,8 @@ class RunRecord(SaveConfigCallback):
         self._metrics: dict[str, float] = {}
         self._csv_loggers: list[ResumableCSVLogger] = []
         self._max_steps = -1
+        self._restored: set[str] = set()
+        self.batches: float | None = None  # of an epoch
         self.best: dict[str, dict[str, float]] = {}
         self.earlier_seconds = 0.0
         self._start = time.perf_counter()
@@ -92,17 +94,27 @@ class RunRecord(SaveConfigCallback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Make the state fit a run that goes on, wherever it lies now."""
         if trainer.state.fn == TrainerFn.FITTING:
-            prepare(trainer, checkpoint)
+            self._restored = prepare(trainer, checkpoint)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Leave the place of the run out of its checkpoints."""
         checkpoint["callbacks"] = portable(checkpoint["callbacks"], trainer.checkpoint_callbacks)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove what a run that goes on will save again."""
+        """Remove what a run that goes on will save again.
+
+        Raises:
+            ValueError: Its epochs would be of other batches than those before.
+        """
         trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+        earlier, self.batches = self.batches, trainer.num_training_batches
+        if earlier not in (None, self.batches):
+            raise ValueError(
+                f"An epoch of this run has {earlier:g} batches, and would now have {self.batches:g}: to go on, leave "
+                "--trainer.limit_train_batches as it was."
+            )
         if trainer.is_global_zero and trainer.ckpt_path is not None:
-            remove_what_comes_again(trainer, self.directory.path)
+            remove_what_comes_again(trainer, self.directory.path, self._restored)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Write the record with the first batch."""
@@ -158,7 +170,17 @@ class RunRecord(SaveConfigCallback):
         self._write(trainer, INTERRUPTED if interrupted else FAILED, error)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Note the end, if nothing went wrong and nothing more is to come."""
+        """Note the end, if nothing went wrong and nothing more is to come.
+
+        Raises:
+            ValueError: There was nothing to do.
+        """
+        only_tests = self.waits_for_test and trainer.ckpt_path is not None
+        if not self.has_begun and not only_tests:
+            raise ValueError(
+                "Nothing was done, for there is no batch: raise --trainer.max_epochs, --trainer.max_steps or the limit "
+                "of batches that is 0."
+            )
         if not (self.waits_for_test and trainer.state.fn == TrainerFn.FITTING):
             self.complete(trainer)
 
@@ -170,7 +192,7 @@ class RunRecord(SaveConfigCallback):
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run carries on."""
         rows = next((logger.row_count for logger in self._csv_loggers), None)
-        return {"best": self.best, "seconds": self._seconds(), "metrics_rows": rows}
+        return {"best": self.best, "seconds": self._seconds(), "metrics_rows": rows, "batches": self.batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Carry on with the best values and the time of the run's earlier parts."""
@@ -178,6 +200,7 @@ class RunRecord(SaveConfigCallback):
             return
         self.best = state_dict["best"]
         self.earlier_seconds = state_dict["seconds"]
+        self.batches = state_dict.get("batches")
         for logger in self._csv_loggers:
             logger.rows_before = state_dict.get("metrics_rows")
 
@@ -188,7 +211,7 @@ class RunRecord(SaveConfigCallback):
         self.has_begun = True
         self.directory.keep()
         if trainer.is_global_zero:
-            if self.opening["command"] == "fit":
+            if self.opening["command"] == "fit" and trainer.ckpt_path is not None:
                 with suppress(UnreadableError):
                     self.earlier = Summary.read_if_any(self.directory.path) or Summary()
             self.save_config(trainer, pl_module, "")
@@ -321,7 +344,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -13,7 +13,7 @@ bounded size and raise `UnreadableError`. Above them, a module for each kind of 
 | `measures` | measures.json | `add_measurement` | `read_measurements` |
 | `class_errors` | class_errors.json | `ClassErrors.write` | `ClassErrors.read_if_any` |
 | `gradient_flow` | gradient_flow.json | `GradientFlow.write` | `GradientFlow.read_if_any` |
-| `checkpoints` | checkpoints/ | `write_digest`, `CheckpointIndex.write` | `best_checkpoints`, `is_verified` |
+| `checkpoints` | checkpoints/, checkpoints.json | `write_digest`, `CheckpointIndex.write` | `best_checkpoints` |
 | `weights` | any file of tensors | | `read_weights`, which verifies and runs nothing of it |
 
 The room imports nothing else of this project, and no PyTorch: a table of runs must not wait for it.

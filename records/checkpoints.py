@@ -1,4 +1,4 @@
-"""checkpoints/: the weights of a run at several times, each with the SHA-256 of its bytes, and an index of them."""
+"""checkpoints/: weights of a run at several times, each with the SHA-256 of its bytes; checkpoints.json: an index."""
 
 import hashlib
 import re
@@ -17,11 +17,12 @@ LARGEST_DIGEST = 4096  # bytes: the digest and a name
 
 
 class SavedCheckpoint(Part):
-    """A checkpoint: its file within the run, when it was saved, and by which metric it was chosen, if by any."""
+    """A checkpoint: its file within the run, when and by which callback it was saved, and the metric that chose it."""
 
     file: Name
     epoch: Whole = None
     step: Whole = None
+    by: Text = None
     monitor: Text = None
     value: Number = None
     resumable: Flag = None

@@ -8,9 +8,9 @@ GRADIENT_FLOW = "gradient_flow.json"
 MEASURES = "measures.json"
 SCALING = "scaling.json"
 LOCK = "lock.json"
+CHECKPOINT_INDEX = "checkpoints.json"
 
 CHECKPOINTS = "checkpoints"
-CHECKPOINT_INDEX = f"{CHECKPOINTS}/index.json"
 PICTURES = "pictures"
 WANDB = "wandb"
 

@@ -71,8 +71,7 @@ def accuracy_axis(rows: Sequence[dict[str, Any]]) -> alt.Y:
 
 def log_scale(domain: tuple[float, float], most: int, /, clamp: bool = False, **axis: Any) -> dict[str, Any]:
     """A logarithmic scale, with at most so many round numbers beside it."""
-    options = {"clamp": True} if clamp else {}
-    scale = alt.Scale(type="log", domain=list(domain), nice=False, **options)
+    scale = alt.Scale(type="log", domain=list(domain), nice=False, clamp=True if clamp else alt.Undefined)
     return {"scale": scale, "axis": alt.Axis(values=log_ticks(min(domain), max(domain), most), **axis)}
 
 

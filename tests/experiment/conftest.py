@@ -32,6 +32,7 @@ def fit_here(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., int]:
     """Train in this process, or run another command with a config of its own. Returns the exit code."""
     folder = tmp_path_factory.mktemp("here")
     (folder / "config.yaml").write_text(small_runs.SHORT)
+    (folder / "gan.yaml").write_text(small_runs.SHORT_GAN)
 
     def run(*words: object, command: str = "", **environment: str) -> int:
         with pytest.MonkeyPatch.context() as patch:

@@ -167,5 +167,5 @@ def test_the_index_names_files_of_the_run_alone(tmp_path: Path) -> None:
         CheckpointIndex(best=name, latest=name).write(run)
         assert best_checkpoints(run) == [inside]
         assert latest_of_run(run) == inside
-    (run / "checkpoints" / "index.json").write_text("[1]")
+    (run / "checkpoints.json").write_text("[1]")
     assert best_checkpoints(run) == [inside]

@@ -174,7 +174,7 @@ def test_a_run_of_an_earlier_version_goes_on_and_knows_its_best(
     monkeypatch.chdir(tmp_path)
     run = made("begun with auto", tmp_path / "run")
     (best,) = best_checkpoints(run)
-    (run / "checkpoints" / "index.json").unlink()
+    (run / "checkpoints.json").unlink()
     for path in (run / "checkpoints").glob("*.ckpt"):
         state = torch.load(path, weights_only=True)
         for callback in (state["callbacks"][name] for name in ("BestCheckpoint", LATEST) if name in state["callbacks"]):
@@ -193,3 +193,18 @@ def test_a_run_of_an_earlier_version_goes_on_and_knows_its_best(
     assert fit_here("--resume", run, "--config", config, "--trainer.max_epochs=3", command="fit") == 0
     assert_identical(final_state(run), final_state(undisturbed_here()))
     assert best_checkpoints(run) == [best]  # with a score that no epoch has
+
+
+def test_what_contradicts_itself_is_refused(
+    made: Callable[[str, Path], Path], fit_here: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = made("begun with auto", tmp_path / "run")
+    before, config = content(run), run / "config.yaml"
+    assert fit_here("--resume", run, "--run_dir", tmp_path / "other", command="fit") == 2
+    assert "leave run_dir out" in capsys.readouterr().err
+    assert fit_here("--config", config, "--ckpt_path", run / "checkpoints" / "last-00000012.ckpt", command="fit") == 2
+    assert "(max_epochs=2 is reached): raise --trainer.max_epochs." in capsys.readouterr().err
+    assert fit_here("--resume", run, "--trainer.max_epochs=3", "--trainer.limit_train_batches=5", command="fit") == 2
+    assert "An epoch of this run has 6 batches, and would now have 5" in capsys.readouterr().err
+    assert content(run) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

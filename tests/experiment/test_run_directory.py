@@ -144,6 +144,9 @@ REFUSED = {
     "a precision that does not exist": ["--trainer.precision=16-false"],
     "a validation less often than there are batches": ["--trainer.val_check_interval=7"],
     "settings that exclude each other": ["--trainer.barebones=true"],
+    "no step": ["--trainer.max_steps=0"],
+    "no epoch": ["--trainer.max_epochs=0"],
+    "no batch": ["--trainer.limit_train_batches=0"],
 }
 
 
@@ -167,9 +170,7 @@ def test_a_refused_command_leaves_nothing(
 
 @pytest.mark.slow(1)
 @pytest.mark.xdist_group("refused")
-@pytest.mark.parametrize(
-    "words", [["--data.batch_size=8"], ["--model.optimizer.lr=-1"], ["--trainer.precision=16-false"]]
-)
+@pytest.mark.parametrize("word", ["--data.batch_size=8", "--model.optimizer.lr=-1", "--trainer.precision=16-false"])
 def test_a_run_stays_as_it_is_if_going_on_is_refused(
     word: str, fit_here: Callable[..., int], undisturbed_here: Callable[..., Path]
 ) -> None:

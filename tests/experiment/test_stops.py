@@ -13,6 +13,8 @@ from tests.experiment.small_runs import assert_same_run, final_state
 pytestmark = [pytest.mark.slow(3), pytest.mark.xdist_group("stops")]
 
 SAME = "--seed_everything=7"
+OWN = ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/distance_from_equilibrium"]
+OWN += ["--trainer.callbacks.filename=best"]
 EVERY_STEP = ["--trainer.callbacks+=LatestCheckpoint", "--trainer.callbacks.every_n_steps=1"]
 EARLY = """
 trainer:
