@@ -9,7 +9,7 @@ PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.preflight))$
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
-.PHONY: quickstart test check test-cluster lint style bench lock
+.PHONY: quickstart test check test-cluster lint style bench lock audit
 
 quickstart: .venv/installed  ## Train all six networks on real handwritten digits and compare them
 	$(FIT) $(DIGITS) --config configs/model/alexnet_32.yaml $(QUICK)
@@ -58,6 +58,14 @@ lock: .venv/bin/python  ## Pin the newest versions that pyproject.toml allows, f
 	  --custom-compile-command "make lock" pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --custom-compile-command "make lock" --group dev --constraints requirements.txt --output-file requirements-dev.txt
+
+audit: .venv/bin/python  ## Ask the public database for known vulnerabilities of what is pinned
+	@folder=$$(mktemp -d); trap "rm -rf $$folder" EXIT; log=$$folder/log; \
+	$(BIN)/python -m venv $$folder && $$folder/bin/pip install --quiet pip-audit >$$log 2>&1 && \
+	  $$folder/bin/pip-audit --disable-pip --require-hashes --requirement requirements.txt >$$log 2>&1; status=$$?; \
+	if grep -q "could not be audited" $$log || ! grep -q "known vulnerabilit" $$log; then \
+	  echo "make audit needs a network: pip-audit or its database of vulnerabilities cannot be reached."; exit 1; \
+	fi; cat $$log; exit $$status
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'

@@ -11,6 +11,7 @@ import os
 import runpy
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
@@ -113,9 +114,17 @@ def _stop(processes: Sequence[BaseProcess]) -> None:
         raise
 
 
+def _stop_with_the_program() -> None:
+    """Save and stop if the program is killed: else the run would go on alone, and nobody could go on with it."""
+    if (program := multiprocessing.parent_process()) is not None:
+        multiprocessing.connection.wait([program.sentinel])  # type: ignore[list-item]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _run(words: list[str], log: Path, core: int) -> None:
     """What a process does: the command, on one core, with its output in the run's directory."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C reaches the program, which asks to stop
+    threading.Thread(target=_stop_with_the_program, daemon=True).start()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     log.parent.mkdir(parents=True, exist_ok=True)

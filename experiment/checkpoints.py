@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from callbacks.training.stop_on_nan import check_state
+from callbacks.training.stop_on_nan import check_state, not_finite
 from records.checkpoints import (
     SUFFIX,
     CheckpointIndex,
@@ -215,6 +216,21 @@ def checkpoint_to_evaluate(path: str) -> Path:
     if checkpoint is None:
         raise ValueError(f"The run {path} has no checkpoint that verifies: name another with --ckpt_path.")
     return checkpoint
+
+
+def misfit(state: Mapping[str, torch.Tensor], network: LightningModule) -> str | None:
+    """What keeps the weights of a checkpoint from a network: other names or shapes, or values that are not finite."""
+    own = network.state_dict()
+    if network.strict_loading and (other := sorted(own.keys() ^ state.keys())):
+        return f"does not fit {type(network).__name__}: only one of the two has {other[0]}"
+    for name in own.keys() & state.keys():
+        if own[name].shape != state[name].shape:
+            shapes = f"{tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+            return f"does not fit {type(network).__name__}: {name} is {shapes}"
+    spoiled = not_finite(
+        {name: tensor for name, tensor in state.items() if tensor.is_floating_point() and tensor.numel()}
+    )
+    return f"holds values that are not finite, as in {spoiled[0]}" if spoiled else None
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

@@ -21,12 +21,15 @@ from experiment.checkpoints import (
     differences,
     latest_of_run,
     load_verified,
+    misfit,
     with_config_of_resumed_run,
 )
-from experiment.preflight import check_launch, warn_of_slow_bfloat16
+from experiment.preflight import check_launch, device_count, warn_of_slow_bfloat16
+from experiment.ranks import StragglerWatch, WatchedDDPStrategy
 from experiment.resume import PATHS, what_ended, with_own_start
 from experiment.run_directory import DEFAULT_ROOT, RunDirectory, new_run_directory
 from experiment.run_record import RunRecord, complete_record, lacks_test, recorded_wandb_id
+from experiment.settings import CheckBeforeFirstStep, check_resumption, check_settings, missing_run
 from experiment.start_weights import load_start_weights
 from experiment.trusted_imports import trust_known_modules
 from experiment.usage_errors import ExperimentArgumentParser, silence_unhelpful_messages
@@ -35,7 +38,7 @@ from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
 from records.files import remove_parts
 from records.layout import CHECKPOINTS
-from records.weights import TO_RESUME
+from records.weights import TO_EVALUATE, TO_RESUME
 
 COMMANDS = {
     "fit": "Train a network, and validate it after each epoch.",
@@ -128,6 +131,8 @@ class ExperimentCLI(LightningCLI):
             super().parse_arguments(parser, args)
         else:
             words = sys.argv[1:] if args is None else args
+            if problem := missing_run(words):
+                raise ValueError(f"{problem.rstrip('.')}.")
             self.config = parser.parse_args(with_own_start(with_config_of_resumed_run(words)))
 
     def _parse_ckpt_path(self) -> None:
@@ -141,6 +146,7 @@ class ExperimentCLI(LightningCLI):
                 options[name] = type(options[name])(os.path.expanduser(options[name]))
         if not isinstance(options.trainer, Namespace):
             raise ValueError(f"trainer holds options, such as max_epochs: it cannot be {options.trainer}.")
+        check_settings(options, str(self.subcommand))
         check_launch(options.trainer)
         if options.resume and self.subcommand != "fit":
             raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
@@ -170,6 +176,9 @@ class ExperimentCLI(LightningCLI):
                 name = f"{architecture} on {data}, seed {self.config[self.subcommand].seed_everything}"
                 logger.fill_in(data, [data, architecture], name, recorded_wandb_id(directory))
         settings.callbacks = _callbacks(settings)
+        several = device_count(settings.devices, settings.accelerator) * int(settings.num_nodes or 1) > 1
+        if settings.strategy == "ddp" or (settings.strategy == "auto" and several):
+            settings.strategy = WatchedDDPStrategy()
         checkpoint_io = VerifiedCheckpointIO()
         settings.plugins = [*_as_list(settings.plugins), checkpoint_io]
         trainer = super().instantiate_trainer(**kwargs)
@@ -250,6 +259,7 @@ class ExperimentCLI(LightningCLI):
             path = options.run_dir if automatic else options.resume
             checkpoint = latest_of_run(path, TO_RESUME) if automatic else checkpoint_to_resume(path)
             if checkpoint is not None:
+                check_resumption(path, options)
                 self._go_on(path, checkpoint)
             if not writes:
                 return RunDirectory(path)
@@ -273,7 +283,7 @@ class ExperimentCLI(LightningCLI):
 
     def _go_on(self, run: Path, checkpoint: Path) -> None:
         """Have the Trainer go on from a checkpoint, unless nothing is left to do."""
-        content = self._load(checkpoint)
+        content = self._load(checkpoint, TO_RESUME)
         end = self._end_of(content)
         if end is not None and not (self.config.fit.test_at_end and lacks_test(run)):
             if getattr(rank_zero_only, "rank", 0) == 0:
@@ -290,13 +300,16 @@ class ExperimentCLI(LightningCLI):
         data, model = self.datamodule, self.model
         return getattr(data, "name", type(data).__name__), getattr(model, "architecture", type(model).__name__)
 
-    def _load(self, checkpoint: Path) -> dict[str, Any]:
+    def _load(self, checkpoint: Path, needs: tuple[str, ...] = TO_EVALUATE) -> dict[str, Any]:
         """Have the Trainer load `checkpoint`; say in what its network differs from the command line's, which wins."""
-        content: dict[str, Any] = load_verified(checkpoint)
+        content: dict[str, Any] = load_verified(checkpoint, needs=needs)
         saved, current = content.get("architecture"), self._names()[1]
         if saved not in (None, current):
             raise ValueError(f"The checkpoint {checkpoint} holds a {saved}, but the command line names a {current}.")
-        for line in differences(content.get("hyper_parameters", {}), self.model.hparams):
+        if problem := misfit(content["state_dict"], self.model):
+            raise ValueError(f"The checkpoint {checkpoint} {problem}: give the config of its own run, or another file.")
+        arguments = content.get("hyper_parameters")
+        for line in differences(arguments if isinstance(arguments, dict) else {}, self.model.hparams):
             rank_zero_info(f"Not as in {checkpoint.name}: {line}")
         self.config_init[self.subcommand].ckpt_path = str(checkpoint)
         return content
@@ -326,7 +339,7 @@ def _callbacks(settings: Namespace) -> list[Callback]:
         kept.append(EpochProgressBar())
     if not any(isinstance(callback, KeepFinite) for callback in kept):
         kept.append(KeepFinite())
-    return kept
+    return [*kept, CheckBeforeFirstStep(), StragglerWatch()]
 
 
 def _is_same(resume: Path, run_dir: Path) -> bool:

@@ -23,6 +23,34 @@ BOILERPLATE = (
 )
 
 
+USUAL_NAMES = {
+    "lr": "model.optimizer.init_args.lr",
+    "learning_rate": "model.optimizer.init_args.lr",
+    "momentum": "model.optimizer.init_args.momentum",
+    "weight_decay": "model.optimizer.init_args.weight_decay",
+    "optimizer": "model.optimizer",
+    "scheduler": "model.lr_scheduler",
+    "batch_size": "data.batch_size",
+    "num_workers": "data.num_workers",
+    "workers": "data.num_workers",
+    "data_dir": "data.root",
+    "root": "data.root",
+    "epochs": "trainer.max_epochs",
+    "steps": "trainer.max_steps",
+    "gpus": "trainer.devices",
+    "seed": "seed_everything",
+    "output_dir": "run_dir",
+    "output": "run_dir",
+    "checkpoint": "ckpt_path",
+    "ckpt": "ckpt_path",
+    "pretrained": "model.weights",
+    "weights": "model.weights",
+    "arch": "model",
+    "dataset": "data",
+}
+"""What other programs call the options."""
+
+
 def explain(message: str, options: Mapping[str, Any], owner: type | None = None) -> str:
     """Say in one line what is wrong and what was probably meant.
 
@@ -37,7 +65,8 @@ def explain(message: str, options: Mapping[str, Any], owner: type | None = None)
     """
     if MARK in message:
         key = re.search(r'Parser key "([^"]+)"', message)
-        return (f"{key[1]}." if key else "") + message.split(MARK)[1]
+        sentence = message.split(MARK)[1]
+        return sentence if not key or sentence.startswith("seed_everything") else f"{key[1]}.{sentence}"
     for pattern, explained in (
         (r"unrecognized arguments: (?P<word>\S+)", lambda m: _unknown_word(m["word"], options)),
         (r"option '(?P<key>[^']+)'", lambda m: _unknown_option(m["key"], options, owner)),
@@ -48,6 +77,10 @@ def explain(message: str, options: Mapping[str, Any], owner: type | None = None)
         (r"(?:File|Path) (?P<fault>[a-z ]+): '(?P<path>.+)'", lambda m: _wrong_file(Path(m["path"]), m["fault"])),
         (r"(?s)Problems parsing config: .*?(?P<problem>[^\n]+)\n\s+in [^\n]*(?P<place>line \d+, column \d+)\s*$",
          lambda m: f"{m['place']}: {m['problem']}"),
+        (r'(?s)Parser key "seed".*Got value: (?P<value>True|False)',
+         lambda m: f"seed_everything must be an integer, such as 42, not {m['value'].lower()}"),
+        (r'(?s)key "(?P<key>[^"]+)".*Multiple subclasses with name (?P<name>\w+).*ambiguity: (?P<paths>[\w., ]+)\.',
+         lambda m: f"{m['key']}: there are several of {m['name']}: give {_either(m['paths'].split(', '))}"),
         (r"Unexpected config: ", lambda m: "a config holds options, such as `trainer:`"),
         (r'(?:Parser key "|--)([^" ]+?)(?:\.help:|")', lambda m: _wrong_value(m[1], message, options.get(m[1]))),
     ):  # fmt: skip
@@ -73,6 +106,8 @@ def _unknown_option(key: str, options: Iterable[str], owner: type | None) -> str
         return "class_path stands beside other keys: put those under init_args"
     if owner in (LightningModule, LightningDataModule):
         return f"{key} is an option of no class yet: name the class before its options"
+    if owner is None and key.lower() in USUAL_NAMES:
+        return f"{key} is not an option{_did_you_mean(USUAL_NAMES[key.lower()])}"
     group, _, tail = key.rpartition(".")
     siblings = {option.rpartition(".")[2]: option for option in options if option.rpartition(".")[0] == group}
     by_tail = {option.rpartition(".")[2]: option for option in options}
@@ -129,6 +164,10 @@ def _wrong_value(key: str, message: str, hint: Any) -> str:
 
 def _untrusted(path: str, hint: Any) -> str:
     module, _, name = path.rpartition(".")
+    if path in ("lightning.LightningDataModule", "lightning.LightningModule"):
+        kind, example = ("data", "data/digits") if "Data" in name else ("model", "model/resnet20")
+        file = f"--config configs/{example}.yaml"
+        return f"it has options but names no class: give its file, such as {file}, or --{kind} CLASS"
     meant = _closest(name, _known_classes(hint)) if module != EXCEPTION else None
     return (
         f"{path} is in no module whose classes a config may name{_did_you_mean(meant) or '.'} "

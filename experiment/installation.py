@@ -19,7 +19,7 @@ def check_installation() -> None:
     Raises:
         SystemExit: With code 2, after the sentence.
     """
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     if problem := installation_problem(dependencies, _version, _torch_requirement()):
         _exit(problem)
 

@@ -104,7 +104,7 @@ def build(name: str, arguments: dict[str, Any]) -> ImageClassifier:
     try:
         json.dumps(arguments)
         network = known[name](**arguments)
-    except TypeError as error:
+    except (TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
         raise ValueError(
             f"{name} cannot be built from these arguments ({error}): use the version of this project that wrote them."
         ) from None

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,15 @@ _PATHS_IN_STATE = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 def without_start(config: Namespace) -> Namespace:
-    """The config of an experiment, without what belongs to this start; a W&B run that was named was this one's."""
+    """The config of an experiment, without what belongs to this start; a W&B run that was named was this one's.
+
+    A default that is a function, as the optimizers of a GAN, has no name in a file: left out, it is the default again.
+    """
     kept = config.clone()
     for name in OF_ONE_START:
         kept.pop(name, None)
+    for name in [name for name, value in kept.items() if isfunction(value)]:
+        kept.pop(name)
     loggers = kept.trainer.logger
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         if isinstance(logger, Namespace) and logger.get("init_args.id"):

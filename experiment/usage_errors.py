@@ -1,21 +1,22 @@
 """A command line that answers a mistake with one line, and keeps to itself what no user of it needs to know."""
 
 import logging
-import re
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, NoReturn
 
-import yaml
 from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 
+from experiment.config_files import check_files_among, read_config_text, with_file
 from experiment.explanations import MARK, explain, faults
+from experiment.failures import MISTAKE, Failure, chain, failure_of
 
 ROOT = Path(__file__).resolve().parent.parent
 UNHELPFUL_WARNINGS = (
@@ -39,10 +40,15 @@ class ExperimentArgumentParser(LightningArgumentParser):
         """Parse, and remember the words in order to name the config that holds a mistake."""
         self._words = list(sys.argv[1:] if args is None else args)
         self._directory = Path.cwd()  # that of a config while the config is read
-        try:
-            return super().parse_args(args, *more, **kwargs)
-        except UnicodeDecodeError as error:
-            self.error("Unexpected config: not a text", error)
+        check_files_among(self._words, self._directory)
+        return super().parse_args(args, *more, **kwargs)
+
+    def parse_path(self, path: str | os.PathLike[str], *more: Any, **kwargs: Any) -> Namespace:
+        """Parse a config file, which is in UTF-8 whatever the locale, as its words relative to its folder."""
+        file = Path(path).absolute()
+        text = read_config_text(file, str(path))
+        with chdir(file.parent):
+            return self.parse_string(text, file.name, *more, **kwargs)
 
     def add_class_arguments(
         self, theclass: type, nested_key: str | None = None, *more: Any, **kwargs: Any
@@ -64,25 +70,23 @@ class ExperimentArgumentParser(LightningArgumentParser):
 
 @contextmanager
 def one_line_for_usage_errors() -> Iterator[None]:
-    """Print an error that this project or Lightning raised for the user as one line, and exit with code 2.
+    """Print an error that has a sentence as one line; exit with code 2 for a mistake, with 1 for a run that failed.
 
-    So is a file that may not be read or written. What else torch or another library raises is a bug of ours, and keeps
-    its traceback.
+    Those are the errors that this project or Lightning raised for the user, and those of other libraries that the table
+    of `experiment.failures` knows. What else torch or another library raises is a bug of ours, and keeps its traceback.
     """
     try:
         yield
-    except PermissionError as error:
-        if error.filename is None:
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None and any(_is_for_the_user(link) for link in chain(error, contexts=False)):
+            failure = Failure(one_line(error), MISTAKE)
+        if failure is None:
             raise
-        sys.stderr.write(
-            f"error: {error.filename} may not be read or written: change its permissions, or name another.\n"
-        )
-        raise SystemExit(2) from error
-    except (ValueError, OSError, MisconfigurationException) as error:
-        if not any(_is_for_the_user(link) for link in _chain(error)):
-            raise
-        sys.stderr.write(f"error: {one_line(error)}\n")
-        raise SystemExit(2) from error
+        if failure.code != MISTAKE:
+            raise SystemExit(f"error: {failure.sentence}") from error
+        sys.stderr.write(f"error: {failure.sentence}\n")
+        raise SystemExit(MISTAKE) from error
 
 
 def one_line(exception: BaseException) -> str:
@@ -108,65 +112,13 @@ def _is_no_advertisement(record: logging.LogRecord) -> bool:
     return "💡 Tip" not in record.getMessage()
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and its causes: jsonargparse wraps errors of ours, and ours may be raised from another library's."""
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
 def _is_for_the_user(error: BaseException) -> bool:
     if not isinstance(error, ValueError | OSError | MisconfigurationException):
         return False
-    *_, (frame, _) = walk_tb(error.__traceback__)
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if not frames:  # a cause that was never raised
+        return False
+    frame = frames[-1]
     file = Path(frame.f_code.co_filename)
     package = frame.f_globals["__name__"].partition(".")[0]
     return package == "lightning" or (file.is_relative_to(ROOT) and "site-packages" not in file.parts)
-
-
-def with_file(sentence: str, words: Sequence[str], directory: Path = Path()) -> str:
-    """Put the config that holds the mistake before its sentence.
-
-    Args:
-        sentence: What `explain` returned.
-        words: The command line.
-        directory: Where its relative paths begin.
-
-    Returns:
-        The sentence, with the file if a config and not the command line itself is to blame.
-    """
-    if sentence.endswith("needs a value"):
-        return sentence
-    key = re.split(r"[: ]", sentence)[0]
-    quoted = re.split(r"[ :,;]+", sentence.partition("; did you mean")[0])
-    if any(
-        re.sub(r"\.init_args|\.help|\+?=.*|^--", "", word).rstrip("+") == key for word in words if word.startswith("--")
-    ):
-        return sentence
-    holders, unreadable = [], []
-    for option, value in zip(words, [*words[1:], ""], strict=False):
-        path = value if option in ("--config", "-c") else option.removeprefix("--config=")
-        if path == option or not (directory / path).is_file():
-            continue
-        try:
-            leaves = list(_leaves(yaml.safe_load((directory / path).read_text())))
-        except (yaml.YAMLError, UnicodeDecodeError):
-            leaves = []
-        if not any(name for name, _ in leaves):
-            unreadable.append(path)
-        holders += [(str(setting) in quoted, path) for name, setting in leaves if name == key]
-    if holders:
-        return f"{max(holders, key=lambda holder: holder[0])[1]}: {sentence}"
-    return f"{unreadable[0]}: {sentence}" if unreadable else sentence
-
-
-def _leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Options of a config as the command line names them, with their values."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _leaves(value, name if key in ("init_args", "class_path") else f"{name}.{key}".lstrip("."))
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _leaves(value, name)
-    else:
-        yield name, tree

@@ -1,5 +1,6 @@
 """Whether a run can talk to the server of Weights & Biases, found out in seconds and without raising."""
 
+import json
 import threading
 import urllib.error
 import urllib.request
@@ -54,7 +55,10 @@ def server_problem(url: str, timeout: float = PROBE_SECONDS) -> str | None:
     def probe() -> None:
         try:
             urllib.request.urlopen(url, timeout=timeout).close()
-            problem.clear()
+            if _has_no_data(url, timeout):
+                problem[0] = f"{url} answers without data"
+            else:
+                problem.clear()
         except urllib.error.HTTPError as error:
             if error.code < 500:
                 problem.clear()
@@ -69,6 +73,18 @@ def server_problem(url: str, timeout: float = PROBE_SECONDS) -> str | None:
     thread.start()
     thread.join(timeout)
     return next(iter(problem), None)
+
+
+def _has_no_data(url: str, timeout: float) -> bool:
+    """Whether a server answers W&B's first question with null, at which wandb's service would end."""
+    question = json.dumps({"operationName": "Viewer", "query": "query Viewer { viewer { id } }"}).encode()
+    request = urllib.request.Request(f"{url}/graphql", question, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            content = json.loads(answer.read(2**16))
+    except (OSError, ValueError):  # it refuses strangers, or is no such server: wandb will see
+        return False
+    return isinstance(content, dict) and content.get("data", ()) is None
 
 
 def has_key(url: str) -> bool:

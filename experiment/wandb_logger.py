@@ -1,5 +1,6 @@
 """Weights & Biases that can neither stop a run nor hold it up: online where it can be, offline otherwise."""
 
+import functools
 import math
 import os
 import secrets
@@ -54,6 +55,16 @@ def better_values(best: Mapping[str, float], metrics: Mapping[str, float]) -> di
 def best_key(metric: str) -> str:
     """Name in the summary of the best value of a metric: ``best/val_acc1`` of ``val/acc1``."""
     return f"best/{metric.replace('/', '_')}"
+
+
+def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of Lightning's logger whose failure does not reach the training; it then returns None."""
+
+    @functools.wraps(method)
+    def guarded(self: "ResilientWandbLogger", *arguments: Any, **options: Any) -> Any:
+        return self._guard(lambda: method(self, *arguments, **options))
+
+    return guarded
 
 
 class ResilientWandbLogger(WandbLogger):
@@ -151,8 +162,30 @@ class ResilientWandbLogger(WandbLogger):
         """The wandb run, started on first use; on other ranks a stand-in that ignores every call."""
         if self._experiment is None:
             attach_id = getattr(self, "_attach_id", None)
-            self._experiment = wandb.attach(attach_id) if attach_id else self._start()  # type: ignore[attr-defined]
+            try:
+                self._experiment = wandb.attach(attach_id) if attach_id else self._start()  # type: ignore[attr-defined]
+            except Exception as error:
+                rank_zero_warn(f"W&B is off, it could not start: {_first_line(error)}.")
+                self._switch_off()
         return cast(wandb.Run, self._experiment)
+
+    # Each makes its tables, pictures and files before it logs them, which fails where a folder has vanished.
+    log_table = _guarded(WandbLogger.log_table)
+    log_text = _guarded(WandbLogger.log_text)
+    log_image = _guarded(WandbLogger.log_image)
+    log_audio = _guarded(WandbLogger.log_audio)
+    log_video = _guarded(WandbLogger.log_video)
+    watch = _guarded(WandbLogger.watch)
+    use_artifact = _guarded(WandbLogger.use_artifact)
+
+    @staticmethod
+    def download_artifact(*arguments: Any, **options: Any) -> Any:
+        """As Lightning's, but None where W&B fails."""
+        try:
+            return WandbLogger.download_artifact(*arguments, **options)
+        except Exception as error:
+            rank_zero_warn(f"W&B gave no artifact ({_first_line(error)}).")
+            return None
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
@@ -202,14 +235,20 @@ class ResilientWandbLogger(WandbLogger):
         if self._experiment is not None:
             self._guard(self._experiment.finish)
 
-    def _guard(self, action: Callable[[], object]) -> None:
+    def _guard(self, action: Callable[[], Any]) -> Any:
         """Run ``action``; if wandb itself fails, go on without it."""
         try:
-            action()
+            return action()
         except Exception as error:
             rank_zero_warn(f"W&B stopped logging ({_first_line(error)}); the metrics are in the run's {METRICS}.")
-            self._uploads = False
+            self._switch_off()
+
+    def _switch_off(self) -> None:
+        self._uploads = False
+        try:
             self._experiment = wandb.init(mode="disabled")
+        except Exception:  # not even that
+            self._experiment = cast(Any, _Silence())
 
     def _start(self) -> wandb.Run:
         """Start the run: in the best mode that works, within ``START_SECONDS``."""
@@ -277,6 +316,16 @@ class ResilientWandbLogger(WandbLogger):
             shutil.rmtree(folder, ignore_errors=True)
         if not self._options["resume"]:
             self._run_id = self._options["id"] = new_run_id()
+
+
+class _Silence:
+    """Takes every call and does nothing."""
+
+    def __getattr__(self, name: str) -> "_Silence":
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> "_Silence":
+        return self
 
 
 def new_run_id() -> str:

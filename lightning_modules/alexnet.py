@@ -103,12 +103,12 @@ class AlexNet(ImageClassifier):
         stem: imagenet: 11x11/4; small: 5x5/1, for 32x32 images.
         image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
             it from the data set. By default 224, or 32 for the small stem.
-        width: Factor of the channels of conv1 to conv5 and of the outputs of fc6 and fc7.
+        width: Factor of the channels.
         normalization: response: across neighboring channels, with the variant's constants; none; batch: of each
             convolution's outputs. By default the variant's: none for torchvision, else response.
         activation: relu, or tanh, with which the paper compares it (§3.1).
         head: fc: fc6 to fc8; average: the mean over all positions, and one fully connected layer.
-        fc_width: Outputs of fc6 and of fc7 at a width of 1.
+        fc_width: Outputs of fc6 and of fc7; by default 4096 times the width.
         dropout: Probability of dropping in fc6 and fc7.
         initialization: design: the variant's own; kaiming: He's, for images of unit variance (the design's constants
             are made for pixels from 0 to 255); glorot: Glorot's, which tanh needs.
@@ -140,7 +140,7 @@ class AlexNet(ImageClassifier):
         normalization: Normalization | None = None,
         activation: Literal["relu", "tanh"] = "relu",
         head: Literal["fc", "average"] = "fc",
-        fc_width: int = 4096,
+        fc_width: int | None = None,
         dropout: float = 0.5,
         initialization: Initialization = "design",
         **training: Any,
@@ -168,7 +168,7 @@ class AlexNet(ImageClassifier):
             fc = nn.Linear(shape[0], self.num_classes)
             self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), fc)
         else:
-            fc_width = at_width(fc_width, width, design.columns)
+            fc_width = fc_width or at_width(4096, width, design.columns)
             layers = _fully_connected(variant, shape.numel(), fc_width, self.num_classes, dropout, activation)
             self.head = nn.Sequential(nn.Flatten(), *layers)
         self.reset_parameters(design, initialization)

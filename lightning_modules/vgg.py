@@ -51,7 +51,7 @@ class VGG(ImageClassifier):
     Args:
         variant: Column of Table 1: A (11 layers), A-LRN, B (13), C (16, with 1x1 convolutions), D (16), E (19);
             or B-5x5 (8), with one 5x5 in the place of two 3x3 (§4.1).
-        width: Factor of the channels of the convolutions and of the outputs of fc6 and fc7.
+        width: Factor of the channels.
         batch_norm: Normalize each convolution's outputs over the batch.
         dense: Turn the fully connected layers into convolutions of the same weights (§3.2), for images of any size from
             `image_size` on.
@@ -59,7 +59,7 @@ class VGG(ImageClassifier):
         image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
             it from the data set. By default 224, or 32 for the small stem.
         head: fc: fc6 to fc8; average: the mean over all positions, and one fully connected layer.
-        fc_width: Outputs of fc6 and of fc7 at a width of 1.
+        fc_width: Outputs of fc6 and of fc7; by default 4096 times the width.
         dropout: Probability of dropping in fc6 and fc7.
         initialization: design: the paper's N(0, 0.1²), made for pixels from -128 to 128; glorot: the paper's later
             advice; kaiming: He's; torchvision: He's by outputs, N(0, 0.01²) in fully connected layers.
@@ -84,7 +84,7 @@ class VGG(ImageClassifier):
         stem: Literal["imagenet", "small"] = "imagenet",
         image_size: int | None = None,
         head: Literal["fc", "average"] = "fc",
-        fc_width: int = 4096,
+        fc_width: int | None = None,
         dropout: float = 0.5,
         initialization: Literal["design", "glorot", "kaiming", "torchvision"] = "design",
         weights_of_a: str | None = None,
@@ -101,6 +101,7 @@ class VGG(ImageClassifier):
 
         self.features = nn.Sequential(*_features(variant, batch_norm, self.in_channels, width))
         self.dense = dense
+        self.average = head == "average"
 
         def connected(inputs: int, outputs: int, kernel_size: int = 1) -> nn.Module:
             if dense:
@@ -112,7 +113,7 @@ class VGG(ImageClassifier):
         if head == "average":
             self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, self.num_classes))
         else:
-            fc_width = at_width(fc_width, width)
+            fc_width = fc_width or at_width(4096, width)
             fc6 = connected(channels, fc_width, kernel_size=height)
             fc7, fc8 = connected(fc_width, fc_width), connected(fc_width, self.num_classes)
             self.head = nn.Sequential(fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout), fc8)
@@ -134,7 +135,7 @@ class VGG(ImageClassifier):
         features = self.features(images)
         if self.dense:
             return self.head(features).mean((2, 3))
-        return self.head(features.flatten(1) if self.hparams["head"] == "fc" else features)
+        return self.head(features if self.average else features.flatten(1))
 
     def take_start_weights(self, load: Callable[[ImageClassifier, str], None]) -> None:
         """Start from layers of a trained A, then load the weights of the whole network, if either is given."""

@@ -42,8 +42,8 @@ class ZFNet(ImageClassifier):
         stem: imagenet: 7x7/2 and 5x5/2; small: 3x3/1 and 5x5/1, for 32x32 images.
         image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
             it from the data set. By default 224, or 32 for the small stem.
-        width: Factor of the channels of conv1 to conv5 and of the outputs of fc6 and fc7.
-        fc_width: Outputs of fc6 and of fc7 at a width of 1 (Table 3 tries 2048 and 8192).
+        width: Factor of the channels.
+        fc_width: Outputs of fc6 and of fc7 (Table 3 tries 2048 and 8192); by default 4096 times the width.
         dropout: Probability of dropping in fc6 and fc7.
         filter_rms_limit: After each update, filters of the convolutions whose weights have a larger root mean square
             are scaled down to this one (§3), which is made for pixels from -128 to 128; null leaves them alone.
@@ -64,7 +64,7 @@ class ZFNet(ImageClassifier):
         stem: Literal["imagenet", "small"] = "imagenet",
         image_size: int | None = None,
         width: float = 1.0,
-        fc_width: int = 4096,
+        fc_width: int | None = None,
         dropout: float = 0.5,
         filter_rms_limit: float | None = 0.1,
         initialization: Literal["design", "kaiming"] = "design",
@@ -76,7 +76,7 @@ class ZFNet(ImageClassifier):
         self.filter_rms_limit = filter_rms_limit
 
         w1, w2, w3, w4, w5 = (at_width(channels, width) for channels in WIDTHS[variant])
-        fc_width = at_width(fc_width, width)
+        fc_width = fc_width or at_width(4096, width)
         if small:
             conv1 = nn.Conv2d(self.in_channels, w1, 3, padding=1)
             conv2 = nn.Conv2d(w1, w2, 5, padding=2)

@@ -59,7 +59,10 @@ def whole_file(path: Path, shared: bool = False) -> Iterator[BufferedRandom]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
+        for link in (error, error.__context__):  # torch.save raises an error of its own while it handles the disk's
+            if isinstance(link, OSError) and link.errno is not None and link.filename is None:
+                link.filename = str(path)
         part.unlink(missing_ok=True)
         raise
     _flush_folder(path.parent)

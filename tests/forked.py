@@ -79,7 +79,7 @@ def _rank(function: Callable[..., None], arguments: Any, rank: int, ranks: int, 
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
-        print(f"rank {rank} exits with {code}")
+        print(f"rank {rank} exits with {code}" + (f": {error.code}" if isinstance(error.code, str) else ""))
     except BaseException:
         traceback.print_exc()
     finally:

@@ -27,7 +27,7 @@ ALLOWED = {
     "records": set(),
     "lightning_modules": {"lightning_modules"},
     "datamodules": {"datamodules"},
-    "callbacks": {"callbacks", "datamodules", "lightning_modules.classifier", "lightning_modules.evaluation_views"},
+    "callbacks": {"callbacks", "datamodules", "lightning_modules.classifier"},
     "experiment": {"experiment", "lightning_modules", "datamodules", "callbacks"},
     "architectures": {"architectures", "comparison", "experiment", "lightning_modules"},
     "case_studies": {"case_studies", "comparison"},  # it starts main.py as a program

@@ -14,7 +14,7 @@ from callbacks.measured_steps import evaluated_split, log_evaluation
 from callbacks.test_time.paired_gain import PairedCounts, paired_gain
 from callbacks.test_time.view_averaging import ViewAverage
 from callbacks.test_time.views import PROTOCOLS, ProtocolName, View, central_crop, views_of
-from lightning_modules.evaluation_views import negative_log_likelihood
+from lightning_modules.classifier import negative_log_likelihood
 
 
 @runtime_checkable

@@ -103,10 +103,14 @@ class KeepFinite(Callback):
         check_state({"state_dict": pl_module.state_dict(), "optimizer_states": optimizers, **position})
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Say which checkpoint is the last good one."""
-        if isinstance(exception, NonFiniteLossError) and trainer.state.fn == TrainerFn.FITTING:
-            last = last_checkpoint(trainer)
+        """Say which checkpoint is the last good one, and how the run goes on from there."""
+        if not isinstance(exception, Exception) or trainer.state.fn != TrainerFn.FITTING:
+            return
+        last = last_checkpoint(trainer)
+        if isinstance(exception, NonFiniteLossError):
             exception.add_note(f"The last good one is {last}." if last else "None was saved before.")
+        elif last:
+            exception.add_note(f"Go on from {last.name} with python main.py fit --resume {trainer.default_root_dir}")
 
     @staticmethod
     def _check_losses(trainer: Trainer) -> None:

@@ -32,7 +32,7 @@ from datamodules.photographs.index import (
     manifest_from_json,
     write_index,
 )
-from records.files import write_whole
+from records.files import UnreadableError, open_regular, write_whole
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "landmark-image-networks"
 SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -265,13 +265,17 @@ def _records(tree: Path, split: str, wnids: list[str]) -> npt.NDArray[Any]:
 def _size(file: os.DirEntry[str]) -> tuple[int, int]:
     """Width and height."""
     try:
-        with open(file, "rb") as content:
-            height, width, *_ = simplejpeg.decode_jpeg_header(content.read(HEADER_BYTES))
+        with open_regular(Path(file.path)) as content:
+            head = content.read(HEADER_BYTES)
+    except UnreadableError as error:
+        raise ValueError(f"{file.path} is no image ({error}): restore it, or take it out of the folder.") from None
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(head)
         return int(width), int(height)
     except ValueError:
         pass  # no JPEG, or one with a long header
     try:
         with Image.open(file.path) as image:
             return image.size
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file.path} is no image ({error}): restore it, or take it out of the folder.") from None

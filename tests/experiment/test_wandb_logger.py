@@ -1,3 +1,4 @@
+import inspect as inspect_module
 import json
 import logging
 import os
@@ -282,6 +283,48 @@ def test_failure_of_wandb_does_not_reach_the_training(wandb_environment, tmp_pat
     logger.log_metrics({"val/acc1": 0.7}, step=2)
     logger.record_summary({"epochs": 1})
     logger.finalize("success")
+
+
+PUBLIC = sorted(
+    name for name, _ in inspect_module.getmembers(ResilientWandbLogger, callable) if not name.startswith("_")
+)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("failing", ["arguments", "the run", "even a run that does nothing"])
+@pytest.mark.parametrize("name", PUBLIC)
+def test_no_public_method_ends_the_training(failing, name, wandb_environment, tmp_path, monkeypatch):
+    logger = ResilientWandbLogger(save_dir=str(tmp_path), log_model="all")
+    assert {"log_image", "log_table", "watch", "after_save_checkpoint", "finalize", "end"} <= set(PUBLIC)
+
+    class Broken:
+        def __getattr__(self, _):
+            raise OSError("the folder of media has vanished")
+
+    if failing == "even a run that does nothing":
+        monkeypatch.setattr(wandb, "init", lambda *_, **__: 1 / 0)
+    else:
+        monkeypatch.setattr(ResilientWandbLogger, "_start", lambda _: Broken())
+    method = getattr(logger, name)
+    required = [
+        parameter
+        for parameter in inspect_module.signature(method).parameters.values()
+        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    sensible = {"metrics": {"val/acc1": 0.5}, "id": None, "tags": [], "params": {}, "config": {}, "summary": {}}
+    given = [sensible.get(one.name, object()) if failing != "arguments" else object() for one in required]
+    if failing == "arguments" and name == "fill_in":
+        given = ["group", [], "name", None]
+    method(*given)
+    logger.log_metrics({"val/acc1": 0.5}, step=1)
+    logger.experiment.log({})
+
+
+def test_a_run_that_cannot_start_at_all_trains(wandb_environment, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiment.wandb_logger.choose_mode", lambda *_: 1 / 0)
+    logger = ResilientWandbLogger(save_dir=str(tmp_path))
+    with pytest.warns(UserWarning, match="W&B is off, it could not start"):
+        logger.experiment.log({})
 
 
 def test_only_rank_zero_talks(wandb_environment, tmp_path, monkeypatch):

@@ -82,3 +82,11 @@ def test_an_offline_run_is_uploaded_by_wandb_sync(run_main: Main, tmp_path: Path
     assert (run["summary"]["val/acc1"], run["summary"]["best/val_acc1"]) == (0.7, 0.9)
     assert run["project"] == "landmark-image-networks"
     assert ENTITY in done.stderr
+
+
+def test_a_server_without_data_is_no_server(tmp_path: Path) -> None:
+    with WandbServer() as server, account_on(server, tmp_path):
+        server.answer = lambda *_: None  # type: ignore[method-assign, assignment, return-value]  {"data": null}
+        logger = ResilientWandbLogger(save_dir=str(tmp_path))
+        logger.log_metrics({"val/acc1": 0.5}, step=0)
+    assert list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))

@@ -91,7 +91,7 @@ def read_choice(text: str | None) -> ClassChoice:
     if text in NAMED:
         return NAMED[text]
     try:
-        words = Path(text).expanduser().read_text().split("\n")
+        words = Path(text).expanduser().read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
         raise ValueError(
             f"--classes {text} is no number, none of {', '.join(NAMED)}, and no file that can be read: name one."

@@ -252,7 +252,7 @@ class _CheckedArchives:
         state = {"bytes": status.st_size, "modified": status.st_mtime_ns}
         note, members_file = (self.folder / f"{path.name}{suffix}" for suffix in (".json", ".npy"))
         try:
-            noted = json.loads(note.read_text())
+            noted = json.loads(note.read_text(encoding="utf-8"))
             digest = noted.pop("digest")
             if noted == state and (digest == checksum.digest or not self.verify):
                 return np.load(members_file), digest if self.verify else None

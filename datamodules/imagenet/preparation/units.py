@@ -223,7 +223,7 @@ def finished(unit: Unit, destination: Path) -> Finished | None:
     """What is recorded of a unit in the folder of a prepared copy; None if it is not finished."""
     path = destination / NOTES / unit.name
     try:
-        content = json.loads(path.with_suffix(".json").read_text())
+        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         records = np.load(path.with_suffix(".npy"))
     except (OSError, ValueError):
         return None
