@@ -188,21 +188,22 @@ class ExperimentCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Have the record wait for the test images, if they will be measured."""
-        self._record.waits_for_test = self._tests_at_end()
+        if self._record is not None:
+            self._record.waits_for_test = self._tests_at_end()
 
     def after_fit(self) -> None:
         """Measure the test images, once, with the checkpoint that validation chose."""
         if not self._tests_at_end():
             return
-        chosen = chosen_checkpoint(self.trainer)
-        if chosen is None:
-            self._record.complete(self.trainer)
-        else:
+        if (chosen := chosen_checkpoint(self.trainer)) is not None:
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=chosen, verbose=False)
+        elif self._record is not None:
+            self._record.complete(self.trainer)
 
     @property
-    def _record(self) -> RunRecord:
-        return next(one for one in self.trainer.callbacks if isinstance(one, RunRecord))  # type: ignore[attr-defined]
+    def _record(self) -> RunRecord | None:
+        """The record of the run; a trial step has none."""
+        return next((one for one in self.trainer.callbacks if isinstance(one, RunRecord)), None)  # type: ignore[attr-defined]
 
     def _tests_at_end(self) -> bool:
         """Whether the run is to measure test images, and has any."""

@@ -28,12 +28,13 @@ _PATHS_IN_STATE = ("best_model_path", "kth_best_model_path", "last_model_path")
 def without_start(config: Namespace) -> Namespace:
     """The config of an experiment, without what belongs to this start; a W&B run that was named was this one's.
 
-    A default that is a function, as the optimizers of a GAN, has no name in a file: left out, it is the default again.
+    A default that is a function without a name, as the optimizers of a GAN, cannot stand in a file: left out, it is the
+    default again.
     """
     kept = config.clone()
     for name in OF_ONE_START:
         kept.pop(name, None)
-    for name in [name for name, value in kept.items() if isfunction(value)]:
+    for name in [name for name, value in kept.items() if isfunction(value) and "<" in value.__qualname__]:
         kept.pop(name)
     loggers = kept.trainer.logger
     for logger in loggers if isinstance(loggers, list) else [loggers]:

@@ -4,6 +4,7 @@ What can be told from the options is refused before anything is built, the rest 
 """
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path, PurePath
@@ -92,7 +93,7 @@ def missing_run(words: Iterable[str]) -> str | None:
         name = word.removeprefix("--resume=") if word.startswith("--resume=") else following
         if not word.startswith("--resume") or name == "auto" or not name:
             continue
-        run = Path(name)
+        run = Path(os.path.expanduser(name))
         if run.is_dir():
             return None if (run / "config.yaml").exists() else f"{name} is no directory of a run, it has no config.yaml"
         others = [str(path) for path in run.parent.glob("*") if path.is_dir()] if run.parent.is_dir() else []
