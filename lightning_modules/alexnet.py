@@ -136,13 +136,13 @@ class AlexNet(ImageClassifier):
         variant: Literal["paper", "one_column", "authors2012", "caffe", "torchvision"] = "paper",
         stem: Literal["imagenet", "small"] = "imagenet",
         image_size: int | None = None,
+        fc_width: int | None = None,
+        dropout: float = 0.5,
+        initialization: Initialization = "design",
         width: float = 1.0,
         normalization: Normalization | None = None,
         activation: Literal["relu", "tanh"] = "relu",
         head: Literal["fc", "average"] = "fc",
-        fc_width: int | None = None,
-        dropout: float = 0.5,
-        initialization: Initialization = "design",
         **training: Any,
     ) -> None:
         small = stem == "small"

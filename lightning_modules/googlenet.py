@@ -163,8 +163,6 @@ class GoogLeNet(ImageClassifier):
     def __init__(
         self,
         variant: Variant = "paper",
-        width: float = 1.0,
-        kernels: Literal["mix", "1x1", "3x3", "5x5"] = "mix",
         auxiliary: bool = True,
         stem: Literal["imagenet", "small"] = "imagenet",
         image_size: int | None = None,
@@ -172,6 +170,8 @@ class GoogLeNet(ImageClassifier):
         auxiliary_dropout: float = 0.7,
         transform_input: bool | None = None,
         initialization: Literal["design", "kaiming"] = "design",
+        width: float = 1.0,
+        kernels: Literal["mix", "1x1", "3x3", "5x5"] = "mix",
         **training: Any,
     ) -> None:
         small = stem == "small"

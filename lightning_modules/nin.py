@@ -121,13 +121,13 @@ class NIN(ImageClassifier):
         num_classes: int | None = None,
         in_channels: int | None = None,
         image_size: int | None = None,
-        width: float = 1.0,
-        mlpconv: bool = True,
         head: Literal["average", "fc"] = "average",
         head_dropout: float = 0.0,
         second_pool: Literal["max", "average"] = "max",
         dropout: float = 0.5,
         initialization: Literal["design", "kaiming"] = "design",
+        width: float = 1.0,
+        mlpconv: bool = True,
         **training: Any,
     ) -> None:
         design = DESIGNS[variant]

@@ -156,13 +156,13 @@ class ResNet(ImageClassifier):
         depth: int = 50,
         variant: Literal["original", "v1.5", "cifar"] = "original",
         shortcut: Shortcut | None = None,
-        width: float = 1.0,
-        batch_norm: bool = True,
         stem: Literal["imagenet", "small"] | None = None,
         num_classes: int | None = None,
         image_size: int | None = None,
         initialization: Literal["fan_in", "fan_out"] | None = None,
         zero_init_residual: bool = False,
+        width: float = 1.0,
+        batch_norm: bool = True,
         **training: Any,
     ) -> None:
         cifar = variant == "cifar"

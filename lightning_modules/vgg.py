@@ -78,16 +78,16 @@ class VGG(ImageClassifier):
     def __init__(
         self,
         variant: Variant = "D",
-        width: float = 1.0,
         batch_norm: bool = False,
         dense: bool = False,
         stem: Literal["imagenet", "small"] = "imagenet",
         image_size: int | None = None,
-        head: Literal["fc", "average"] = "fc",
         fc_width: int | None = None,
         dropout: float = 0.5,
         initialization: Literal["design", "glorot", "kaiming", "torchvision"] = "design",
         weights_of_a: str | None = None,
+        width: float = 1.0,
+        head: Literal["fc", "average"] = "fc",
         **training: Any,
     ) -> None:
         super().__init__(image_size=image_size or (32 if stem == "small" else 224), **training)

@@ -63,11 +63,11 @@ class ZFNet(ImageClassifier):
         variant: Literal["paper", "wide"] = "paper",
         stem: Literal["imagenet", "small"] = "imagenet",
         image_size: int | None = None,
-        width: float = 1.0,
         fc_width: int | None = None,
         dropout: float = 0.5,
         filter_rms_limit: float | None = 0.1,
         initialization: Literal["design", "kaiming"] = "design",
+        width: float = 1.0,
         **training: Any,
     ) -> None:
         small = stem == "small"

@@ -101,6 +101,8 @@ def test_config_holds_the_network_and_nothing_of_its_training(run: Path, tmp_pat
         "image_size": 32,
         "initialization": None,
         "zero_init_residual": False,
+        "width": 1.0,
+        "batch_norm": True,
     }
     assert config["class_names"] == list("0123456789")
     assert (config["mean"], config["std"]) == ([0.25], [0.5])

@@ -29,7 +29,7 @@ def test_modules_have_the_shapes_of_table_1(variant: str) -> None:
 @pytest.mark.parametrize(("variant", "kernel"), [("paper", 5), ("batch_norm", 5), ("torchvision", 3)])
 def test_branch_of_5x5(variant: str, kernel: int) -> None:
     with torch.device("meta"):
-        module = Inception(variant, "3a")  # type: ignore[arg-type]
+        module = Inception(variant, "3a", 1.0)  # type: ignore[arg-type]
     assert module.branch_5x5[1][0].kernel_size == (kernel, kernel)
 
 
