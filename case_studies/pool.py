@@ -117,7 +117,7 @@ def _stop(processes: Sequence[BaseProcess]) -> None:
 def _stop_with_the_program() -> None:
     """Save and stop if the program is killed: else the run would go on alone, and nobody could go on with it."""
     if (program := multiprocessing.parent_process()) is not None:
-        multiprocessing.connection.wait([program.sentinel])  # type: ignore[list-item]
+        multiprocessing.connection.wait([program.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
 
 

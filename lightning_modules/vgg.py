@@ -142,9 +142,10 @@ class VGG(ImageClassifier):
         if "weights_of_a" in self.start_weights:
             a = VGG(
                 "A",
-                self.hparams["width"],
                 self.hparams["batch_norm"],
                 self.dense,
+                width=self.hparams["width"],
+                head=self.hparams["head"],
                 image_size=self.image_size,
                 fc_width=self.hparams["fc_width"],
                 in_channels=self.in_channels,
