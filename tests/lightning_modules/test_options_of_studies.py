@@ -115,11 +115,10 @@ def test_counts(build: Callable[[], ImageClassifier], expected: int) -> None:
         (lambda: ResNet(32, "cifar", width=0.5), 117),
         (lambda: ResNet(56, "cifar", width=0.5), 215),
         (lambda: GoogLeNet("batch_norm", **SMALL, auxiliary=False, width=0.25), 379),
-        (lambda: GoogLeNet("batch_norm", **SMALL, auxiliary=False, width=0.125), 98),
     ],
 )
 def test_counts_of_the_feasibility_study(build: Callable[[], ImageClassifier], thousands: int) -> None:
-    assert parameters(build()) / 1000 == pytest.approx(thousands, rel=0.02)
+    assert round(parameters(build()) / 1000) == thousands
 
 
 @pytest.mark.parametrize(("kernels", "width"), [("1x1", 0.25), ("3x3", 0.3), ("5x5", 0.25), ("5x5", 0.5)])

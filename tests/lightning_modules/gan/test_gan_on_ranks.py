@@ -71,10 +71,7 @@ def test_batches_are_counted_and_not_optimizers(runs: list[dict[str, Any]]) -> N
 
 def test_the_game_is_judged_alike_on_any_ranks(runs: list[dict[str, Any]]) -> None:
     assert runs[0]["metrics"].keys() == {"val/accuracy_real", "val/accuracy_fake", "val/distance_from_equilibrium"}
-    one, two = runs[0]["metrics"], runs[1]["metrics"]
-    assert one["val/distance_from_equilibrium"] == pytest.approx(two["val/distance_from_equilibrium"], abs=1e-5)
-    # An accuracy counts logits above 0, and so early some of the 297 images' lie within rounding of it.
-    assert one == pytest.approx(two, abs=3.5 / 297)
+    assert runs[0]["metrics"] == pytest.approx(runs[1]["metrics"], abs=1e-5)
 
 
 def test_ranks_have_the_same_weights_at_the_end(runs: list[dict[str, Any]]) -> None:
