@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 import comparison.page
@@ -13,7 +12,7 @@ from case_studies.report import finding_text, mean_text, unit_of, word
 from case_studies.results import Result, means
 from case_studies.study import Measure, Part
 from case_studies.verdicts import Finding, Verdict, t_quantile
-from comparison.page import inline_json
+from comparison.page import templates
 from comparison.units import count_of, human_duration
 from records.files import write_whole
 
@@ -77,20 +76,16 @@ def write_page(results: Sequence[Result], output: Path) -> None:
 
 def render_page(results: Sequence[Result]) -> str:
     """The HTML of the page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["inline_json"] = inline_json
     style = (comparison.page.HERE / "page.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html.jinja").render(
-        studies=[_filled(result) for result in results],
-        by_chance=_by_chance(results),
-        css=Markup(style + (HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+    return (
+        templates(HERE)
+        .get_template("page.html.jinja")
+        .render(
+            studies=[_filled(result) for result in results],
+            by_chance=_by_chance(results),
+            css=Markup(style + (HERE / "page.css").read_text(encoding="utf-8")),
+            script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        )
     )
 
 

@@ -45,14 +45,7 @@ def write_page(comparison: Comparison, output: Path) -> None:
 
 def render_page(comparison: Comparison, output: Path) -> str:
     """The HTML of the page that is to lie at `output`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["inline_json"] = inline_json
+    environment = templates(HERE)
     environment.globals["swatch"] = swatch
     with ThreadPoolExecutor(1) as pool:
         vega = pool.submit(_vega_runtime)
@@ -73,6 +66,19 @@ def render_page(comparison: Comparison, output: Path) -> str:
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
         vega=Markup(vega.result()),
     )
+
+
+def templates(folder: Path) -> jinja2.Environment:
+    """Templates of a folder, in which values are text and never markup; `inline_json` is for script elements."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["inline_json"] = inline_json
+    return environment
 
 
 def sections_of(comparison: Comparison, output: Path) -> list[Section]:

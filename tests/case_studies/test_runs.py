@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from case_studies.__main__ import main
+from case_studies.page import render_page
 from case_studies.pool import why
 from case_studies.results import judge
 from case_studies.runs import PlannedRun, distinct, planned
@@ -101,6 +102,20 @@ def test_a_verdict_rests_on_finished_runs(tmp_path: Path) -> None:
     assert result.findings["it"].mean == pytest.approx(0.0535)
     assert result.figures["steps"]["deep"][1] == 14
     assert result.core_seconds == 12 * 60
+
+
+def test_the_page_holds_the_claim_the_verdict_and_the_seeds(tmp_path: Path) -> None:
+    judged = study(parts={"it": {**study().parts["it"].model_dump(exclude_defaults=True), "says": "It is <b>so</b>."}})
+    runs = planned(judged, "laptop", tmp_path)
+    assert "no verdict yet" in render_page([judge(judged, "laptop", runs)])
+    for run in runs:
+        finish(run, {"deep": 0.90, "shallow": 0.85}[run.arm] + 0.001 * run.seed * (run.arm == "deep"))
+    page = render_page([judge(judged, "laptop", runs)])
+    assert "it is so" in page
+    assert "supported" in page
+    assert page.count('class="dot" data-seed=') == 6
+    assert "It is &lt;b&gt;so&lt;/b&gt;." in page
+    assert "http" not in page.replace("http-equiv", "")  # it loads nothing
 
 
 def test_a_condition_that_is_not_met_voids_the_verdict(tmp_path: Path) -> None:
