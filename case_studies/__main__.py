@@ -12,7 +12,7 @@ from case_studies.report import explained, record_of, table
 from case_studies.results import Result, judge
 from case_studies.runs import RUNS, PlannedRun, distinct, planned
 from case_studies.study import Study, studies
-from comparison.command_line import exit_status
+from records.failures import exit_status
 
 DEFAULT_SCALE = "laptop"
 
