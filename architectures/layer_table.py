@@ -80,11 +80,11 @@ def layer_table(network: ImageClassifier) -> list[Layer]:
     """
     meta = meta_copy(network)
     shape = (1, network.in_channels, network.image_size, network.image_size)
-    rows = _traced(meta, meta.forward, shape)
+    rows = traced(meta, meta.forward, shape)
     if len(meta.auxiliary_heads):
         rows += [
             replace(row, training_only=True)
-            for row in _traced(meta, meta.training_outputs, shape)
+            for row in traced(meta, meta.training_outputs, shape)
             if row.name.startswith("auxiliary_heads.")
         ]
     return rows
@@ -188,7 +188,14 @@ class _Tracer(TorchDispatchMode):
         return sum(parameter.numel() for parameter in own)
 
 
-def _traced(meta: ImageClassifier, run: Callable[[Tensor], Any], shape: tuple[int, ...]) -> list[Layer]:
+def traced(meta: nn.Module, run: Callable[[Tensor], Any], shape: tuple[int, ...]) -> list[Layer]:
+    """Rows of the layers that a pass through a network runs, in their order.
+
+    Args:
+        meta: A network on the meta device, in evaluation mode.
+        run: Its `forward`, or another of its methods.
+        shape: Of what goes in.
+    """
     images = torch.empty(shape, device="meta")
     tracer = _Tracer(images)
     with torch.no_grad(), _hooks(meta, tracer), tracer:
