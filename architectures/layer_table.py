@@ -155,7 +155,8 @@ class _Tracer(TorchDispatchMode):
         name, module = self.running[-1]
         counted_as = kind_of_layer(module)
         if func is CONVOLUTION and counted_as == "conv":
-            self._add(name, module, _convolution_in_words(module), output)
+            # A transposed convolution applies its filters to each input, not for each output.
+            self._add(name, module, _convolution_in_words(module), output, args[0] if args[6] else output)
         elif func in PRODUCTS and counted_as == "fc":
             self._add(name, module, "fc", output)
         elif func in POOLS and (isinstance(module, POOL_MODULES) or any(True for _ in module.children())):
@@ -165,10 +166,11 @@ class _Tracer(TorchDispatchMode):
             # Within a module without parts, such as a response normalization, it is what the module's name says.
             self._add(name, module, _in_words(module), output)
 
-    def _add(self, name: str, module: nn.Module, kind: str, output: Tensor) -> None:
+    def _add(self, name: str, module: nn.Module, kind: str, output: Tensor, filtered: Tensor | None = None) -> None:
         size = self._fields[output].size if output in self._fields else math.inf
         counted_as = kind_of_layer(module)
         weight = module.weight if counted_as in ("conv", "fc") else None
+        elements = (output if filtered is None else filtered).numel()
         self.rows.append(
             Layer(
                 name=name,
@@ -176,7 +178,7 @@ class _Tracer(TorchDispatchMode):
                 counted_as=counted_as,
                 output_shape=tuple(output.shape[1:]),
                 parameters=0,
-                multiply_adds=output.numel() * weight[0].numel() if isinstance(weight, Tensor) else 0,
+                multiply_adds=elements * weight[0].numel() if isinstance(weight, Tensor) else 0,
                 receptive_field=None if math.isinf(size) else int(size),
             )
         )
@@ -260,7 +262,8 @@ def _convolution_in_words(module: Any) -> str:
     stride = f"/{module.stride[-1]}" if module.stride[-1] > 1 else ""
     groups = f", {module.groups} groups" if module.groups > 1 else ""
     dilation = f", dilation {module.dilation[-1]}" if module.dilation[-1] > 1 else ""
-    return f"conv {height}x{width}{stride}{groups}{dilation}"
+    kind = "transposed conv" if module.transposed else "conv"
+    return f"{kind} {height}x{width}{stride}{groups}{dilation}"
 
 
 def _pool_in_words(func: Any, args: tuple[Any, ...], output: Tensor, after: _Field) -> str:
