@@ -38,10 +38,11 @@ def show_table(options: argparse.Namespace) -> None:
 
 def tune(options: argparse.Namespace) -> int:
     """Train each arm at several rates on a seed of its own, then print the best ones as the study's file names them."""
-    runs = {study: tuning_runs(study, options.scale, options.runs, options.local) for study in _studies(options)}
-    code = _train([run for of_study in runs.values() for run in of_study], options.workers)
+    chosen = _studies(options)
+    runs = [tuning_runs(study, options.scale, options.runs, options.local) for study in chosen]
+    code = _train([run for of_study in runs for run in of_study], options.workers)
     if code != STOPPED:
-        print("\n\n".join(tuned(study, options.scale, of_study) for study, of_study in runs.items()))
+        print("\n\n".join(tuned(study, options.scale, rates) for study, rates in zip(chosen, runs, strict=True)))
     return code
 
 
