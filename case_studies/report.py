@@ -1,12 +1,14 @@
 """Verdicts as text and as plain values."""
 
+import json
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from case_studies.results import CheckedCondition, FailedRun, Result, means
-from case_studies.study import Measure, Part, Study
+from case_studies.runs import PlannedRun
+from case_studies.study import RATE, Measure, Part, Study
 from case_studies.verdicts import Finding, Verdict
 from case_studies.words import ENGLISH, Words
 from comparison.text_layout import aligned
@@ -76,6 +78,28 @@ def explained(result: Result) -> str:
         f"{result.done} of {count_of(result.wanted, 'run')}, {human_duration(result.core_seconds)} of one core."
     )
     return "\n".join(lines)
+
+
+def tuned(study: Study, scale: str, runs: Mapping[PlannedRun, float]) -> str:
+    """The validation error of each arm at each rate, and the best rates as the study's file names them."""
+    if not runs:
+        return f"{study.title}: nothing is tuned, the rates are published."
+    errors: dict[str, dict[float, float]] = {}
+    for run, rate in runs.items():
+        best = (run.summary.plain() if run.summary else {}).get("best", {}).get("val/acc1", {}).get("value")
+        errors.setdefault(run.arm, {})[rate] = math.inf if best is None else 1 - best
+    rows, lines = [], []
+    for arm, of_rates in errors.items():
+        best = min(of_rates, key=lambda rate: of_rates[rate])
+        cells = [f"{rate:g}: {100 * error:.1f} %" for rate, error in of_rates.items() if math.isfinite(error)]
+        rows.append([arm, *cells, *[ABSENT] * (len(of_rates) - len(cells))])
+        size = study.scales[scale]
+        written = {**size.options, **size.arms.get(arm, {})}.get(RATE)
+        lines.append(
+            f"  {json.dumps(arm)}: {{{RATE}: {best:g}}}" + ("" if written == best else "  # not so in the file")
+        )
+    headings = ["arm", *["rate: validation error"] + [""] * (len(rows[0]) - 2)]
+    return "\n".join([study.title, aligned(headings, rows, text_columns=1), "arms:", *lines])
 
 
 def unit_of(measure: Measure) -> str:
