@@ -12,7 +12,8 @@ from case_studies.report import explained, record_of, table, tuned
 from case_studies.results import Result, judge
 from case_studies.runs import RUNS, PlannedRun, distinct, planned, tuning_runs
 from case_studies.study import Study, studies
-from comparison.command_line import exit_status
+from case_studies.words import LANGUAGES
+from records.failures import exit_status
 
 DEFAULT_SCALE = "laptop"
 STOPPED = 130
@@ -87,7 +88,7 @@ def report(options: argparse.Namespace) -> None:
     """Write the page of all claims."""
     from case_studies.page import write_page  # noqa: PLC0415  the table does without what draws
 
-    write_page(_results(options), options.output)
+    write_page(_results(options), options.output, options.language)
     print(options.output)
 
 
@@ -145,6 +146,9 @@ def _parser() -> argparse.ArgumentParser:
         elif name == "report":
             command.add_argument(
                 "--output", type=Path, default=Path("runs/case_studies.html"), help="page; default: %(default)s"
+            )
+            command.add_argument(
+                "--language", choices=LANGUAGES, default="en", help="of the page; default: %(default)s"
             )
     return parser
 

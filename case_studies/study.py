@@ -80,12 +80,14 @@ class Published(Item):
         shows: What the figures are, on which data.
         figures: By what they are of; in per cent where they are shares.
         measure: Ours that has the same unit, so that both are drawn on the same axis.
+        part: Statement that has the same unit, so that both are drawn on the axis of its contrast.
     """
 
     place: Text
     shows: Text
     figures: dict[str, float]
     measure: str | None = None
+    part: str | None = None
 
 
 class Claim(Item):
@@ -204,6 +206,11 @@ class Part(Bounds):
         return self
 
     @property
+    def is_level(self) -> bool:
+        """Whether the level of a single arm is judged, and no difference."""
+        return len(self.contrast) == 1
+
+    @property
     def claimed(self) -> Claimed:
         """Where the contrast lies if the statement holds; of a ratio the logarithm."""
         if not self.ratio:
@@ -305,6 +312,8 @@ class Study(Item):
         for published in self.claim.published:
             if published.measure is not None and published.measure not in self.measures:
                 raise ValueError(f"published figures: no measure is called {published.measure}")
+            if published.part is not None and published.part not in self.parts:
+                raise ValueError(f"published figures: no part is called {published.part}")
         for place, part in self.parts.items():
             if unknown := set(part.scales) - set(self.scales):
                 raise ValueError(f"{place}: no scale is called {min(unknown)}")
