@@ -9,7 +9,7 @@ PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.preflight))$
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
-.PHONY: quickstart test check test-cluster lint style bench lock audit
+.PHONY: quickstart test check test-faults test-cluster lint style bench lock audit
 
 quickstart: .venv/installed  ## Train all six networks on real handwritten digits and compare them
 	$(FIT) $(DIGITS) --config configs/model/alexnet_32.yaml $(QUICK)
@@ -29,10 +29,13 @@ $(1); tests=$$?; wait $$mypy; types=$$?; cat $$said; rm $$said; exit $$((tests |
 endef
 
 test: style  ## Check style and types, and run the tests
-	@$(call with_types,$(PYTEST))
+	@$(call with_types,$(PYTEST) -m "not exhaustive")
 
 check: style  ## The same with the quick tests only, in a minute
-	@$(call with_types,$(PYTEST) -m "not slow")
+	@$(call with_types,$(PYTEST) -m "not slow and not exhaustive")
+
+test-faults: .venv/installed-dev  ## Inject every fault of results/faults.md, at every instant; what is skipped says why
+	$(PYTEST) -m "faults or exhaustive"
 
 test-cluster: .venv/installed-dev  ## Train on two network namespaces and on a real SLURM; as root, INSTALL=1 installs both
 ifdef INSTALL
