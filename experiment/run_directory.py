@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import threading
+import unicodedata
 import weakref
 from contextlib import suppress
 from datetime import datetime
@@ -22,6 +23,7 @@ ATTEMPTS = 5  # to take the place of a dead process, if others try so, too
 LARGEST_LOCK = 4096  # bytes
 BEAT_SECONDS = 20.0  # between two signs of life of the process that writes to a run
 SILENT_SECONDS = 180.0  # after which a process of another host counts as dead
+LONGEST_SLUG = 100  # bytes
 
 
 class RunInUseError(ValueError):
@@ -122,8 +124,9 @@ def new_run_directory(root: Path, data: str, architecture: str, command: str, no
 
 
 def slug(name: str) -> str:
-    """`name` as a folder's name: lower case, and a hyphen for whatever is not a letter, digit, dot or underscore."""
-    return re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "unnamed"
+    """`name` as a folder's name: lower case, a hyphen for what is no letter of a script, digit, dot or underscore."""
+    letters = re.sub(r"[^\w.]+", "-", unicodedata.normalize("NFC", name).lower())
+    return letters.encode()[:LONGEST_SLUG].decode(errors="ignore").strip("-.") or "unnamed"
 
 
 def _make(path: Path) -> list[Path]:

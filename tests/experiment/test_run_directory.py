@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import time
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +51,8 @@ def test_slug() -> None:
     assert slug("ResNet-34 C") == "resnet-34-c"
     assert slug("../..//x") == "x"
     assert slug("···") == "unnamed"
+    assert slug("고양이 Fotos") == slug(unicodedata.normalize("NFD", "고양이 Fotos")) == "고양이-fotos"
+    assert slug("é" * 60) == "é" * 50  # a folder's name has at most 255 bytes
 
 
 def test_a_run_has_one_writer(tmp_path: Path) -> None:
