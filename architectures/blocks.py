@@ -18,7 +18,7 @@ from comparison.units import human_count
 BRANCH = re.compile(r"(.*?)\.((?:branch|shortcut)\w*)(?:\.|$)")
 WIDTH, LEFT, MIDDLE, SHAPE, COUNT, TIMES = 760, 84, 346, 556, 704, 744  # where all stands, in pixels
 BOX, LINE, GAP, LONGEST_MAP = 98, 22, 14, 130
-TEXT_ON = {"conv": "#fff", "fc": "#fff", "other": INK}
+TEXT_ON = {"conv": "#fff", "fc": INK, "other": INK}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Block:
     @property
     def look(self) -> tuple[object, ...]:
         """What is drawn of it: blocks of the same look are drawn once."""
-        return (self.adds, *(tuple((layer.kind, layer.output_shape) for layer in branch) for branch in self.branches))
+        of_layers = (tuple((layer.kind, layer.output_shape) for layer in branch) for branch in self.branches)
+        return (self.adds, self.parameters, *of_layers)
 
     @property
     def lines(self) -> int:
@@ -66,14 +67,27 @@ def blocks_of(layers: Sequence[Layer], plain: bool = False) -> list[tuple[Block,
 
 
 def blocks_picture(one: Architecture) -> str:
-    """The drawing as SVG, for a page in any color: it has a background of its own."""
+    """The drawing of a network as SVG, for a page in any color: it has a background of its own."""
+    title = f"{one.card.architecture}: {human_count(one.card.parameters.total)} parameters"
+    layers = [layer for layer in one.layers if not layer.training_only]
+    plain = one.card.architecture.startswith("plain")
+    return drawing(title, layers, side=one.card.input_shape[-1], plain=plain)
+
+
+def drawing(title: str, layers: Sequence[Layer], side: int, plain: bool = False) -> str:
+    """The drawing of layers.
+
+    Args:
+        title: Above it.
+        layers: In order of execution.
+        side: Of the largest maps, such as the image.
+        plain: See `blocks_of`.
+    """
     parts: list[str] = []
     top = 64
-    layers = [layer for layer in one.layers if not layer.training_only]
-    for block, times in blocks_of(layers, plain=one.card.architecture.startswith("plain")):
-        parts += _drawn(block, times, top, largest=one.card.input_shape[-1])
+    for block, times in blocks_of(layers, plain):
+        parts += _drawn(block, times, top, side)
         top += block.lines * LINE + GAP
-    title = f"{one.card.architecture}: {human_count(one.card.parameters.total)} parameters"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + 16}" width="{WIDTH}" role="img" '
         f'font-family="{FONT}" font-size="11"><title>{escape(title)}</title>'

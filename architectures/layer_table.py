@@ -80,11 +80,11 @@ def layer_table(network: ImageClassifier) -> list[Layer]:
     """
     meta = meta_copy(network)
     shape = (1, network.in_channels, network.image_size, network.image_size)
-    rows = _traced(meta, meta.forward, shape)
+    rows = traced(meta, meta.forward, shape)
     if len(meta.auxiliary_heads):
         rows += [
             replace(row, training_only=True)
-            for row in _traced(meta, meta.training_outputs, shape)
+            for row in traced(meta, meta.training_outputs, shape)
             if row.name.startswith("auxiliary_heads.")
         ]
     return rows
@@ -155,7 +155,8 @@ class _Tracer(TorchDispatchMode):
         name, module = self.running[-1]
         counted_as = kind_of_layer(module)
         if func is CONVOLUTION and counted_as == "conv":
-            self._add(name, module, _convolution_in_words(module), output)
+            # A transposed convolution applies its filters to each input, not for each output.
+            self._add(name, module, _convolution_in_words(module), output, args[0] if args[6] else output)
         elif func in PRODUCTS and counted_as == "fc":
             self._add(name, module, "fc", output)
         elif func in POOLS and (isinstance(module, POOL_MODULES) or any(True for _ in module.children())):
@@ -165,10 +166,11 @@ class _Tracer(TorchDispatchMode):
             # Within a module without parts, such as a response normalization, it is what the module's name says.
             self._add(name, module, _in_words(module), output)
 
-    def _add(self, name: str, module: nn.Module, kind: str, output: Tensor) -> None:
+    def _add(self, name: str, module: nn.Module, kind: str, output: Tensor, filtered: Tensor | None = None) -> None:
         size = self._fields[output].size if output in self._fields else math.inf
         counted_as = kind_of_layer(module)
         weight = module.weight if counted_as in ("conv", "fc") else None
+        elements = (output if filtered is None else filtered).numel()
         self.rows.append(
             Layer(
                 name=name,
@@ -176,7 +178,7 @@ class _Tracer(TorchDispatchMode):
                 counted_as=counted_as,
                 output_shape=tuple(output.shape[1:]),
                 parameters=0,
-                multiply_adds=output.numel() * weight[0].numel() if isinstance(weight, Tensor) else 0,
+                multiply_adds=elements * weight[0].numel() if isinstance(weight, Tensor) else 0,
                 receptive_field=None if math.isinf(size) else int(size),
             )
         )
@@ -188,7 +190,14 @@ class _Tracer(TorchDispatchMode):
         return sum(parameter.numel() for parameter in own)
 
 
-def _traced(meta: ImageClassifier, run: Callable[[Tensor], Any], shape: tuple[int, ...]) -> list[Layer]:
+def traced(meta: nn.Module, run: Callable[[Tensor], Any], shape: tuple[int, ...]) -> list[Layer]:
+    """Rows of the layers that a pass through a network runs, in their order.
+
+    Args:
+        meta: A network on the meta device, in evaluation mode.
+        run: Its `forward`, or another of its methods.
+        shape: Of what goes in.
+    """
     images = torch.empty(shape, device="meta")
     tracer = _Tracer(images)
     with torch.no_grad(), _hooks(meta, tracer), tracer:
@@ -253,7 +262,8 @@ def _convolution_in_words(module: Any) -> str:
     stride = f"/{module.stride[-1]}" if module.stride[-1] > 1 else ""
     groups = f", {module.groups} groups" if module.groups > 1 else ""
     dilation = f", dilation {module.dilation[-1]}" if module.dilation[-1] > 1 else ""
-    return f"conv {height}x{width}{stride}{groups}{dilation}"
+    kind = "transposed conv" if module.transposed else "conv"
+    return f"{kind} {height}x{width}{stride}{groups}{dilation}"
 
 
 def _pool_in_words(func: Any, args: tuple[Any, ...], output: Tensor, after: _Field) -> str:

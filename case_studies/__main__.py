@@ -1,4 +1,4 @@
-"""Test the papers' claims: `python -m case_studies [table | run | plan | verdict | report]`."""
+"""Test the papers' claims: `python -m case_studies [table | tune | run | plan | verdict | report]`."""
 
 import argparse
 import json
@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from case_studies.plans import FORMATS
-from case_studies.report import explained, record_of, table
+from case_studies.report import explained, record_of, table, tuned
 from case_studies.results import Result, judge
-from case_studies.runs import RUNS, PlannedRun, distinct, planned
+from case_studies.runs import RUNS, PlannedRun, distinct, planned, tuning_runs
 from case_studies.study import Study, studies
-from comparison.command_line import exit_status
+from case_studies.words import LANGUAGES
+from records.failures import exit_status
 
 DEFAULT_SCALE = "laptop"
+STOPPED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,17 +37,33 @@ def show_table(options: argparse.Namespace) -> None:
     print(table(_results(options)))
 
 
+def tune(options: argparse.Namespace) -> int:
+    """Train each arm at several rates on a seed of its own, then print the best ones as the study's file names them."""
+    chosen = _studies(options)
+    runs = [tuning_runs(study, options.scale, options.runs, options.local) for study in chosen]
+    code = _train([run for of_study in runs for run in of_study], options.workers)
+    if code != STOPPED:
+        print("\n\n".join(tuned(study, options.scale, rates) for study, rates in zip(chosen, runs, strict=True)))
+    return code
+
+
 def run(options: argparse.Namespace) -> int:
     """Train what the studies still lack, then print their verdicts."""
+    code = _train(_runs(options), options.workers)
+    if code != STOPPED:
+        print("\n\n".join(explained(result) for result in _results(options)))
+    return code
+
+
+def _train(runs: Sequence[PlannedRun], workers: int | None) -> int:
+    """Train runs and return the exit status: 1 if some failed."""
     from case_studies.pool import train  # noqa: PLC0415  training takes seconds to import
 
-    wanted = _runs(options)
     try:
-        failed = train(distinct(wanted), options.workers)
+        failed = train(distinct(runs), workers)
     except KeyboardInterrupt:
         print("\nStopped; the same command goes on.", file=sys.stderr)
-        return 130
-    print("\n\n".join(explained(result) for result in _results(options)))
+        return STOPPED
     return 1 if failed else 0
 
 
@@ -70,7 +88,7 @@ def report(options: argparse.Namespace) -> None:
     """Write the page of all claims."""
     from case_studies.page import write_page  # noqa: PLC0415  the table does without what draws
 
-    write_page(_results(options), options.output)
+    write_page(_results(options), options.output, options.language)
     print(options.output)
 
 
@@ -92,9 +110,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m case_studies",
         description="Test what the papers claimed, by runs that differ in one thing. Without a command: table.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="table | run | plan | verdict | report")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="table | tune | run | plan | verdict | report"
+    )
     for action, name, about, names in (
         (show_table, "table", "list the studies with their runs and verdicts", "*"),
+        (tune, "tune", "find the learning rate of each arm, on a seed that is in no verdict", "+"),
         (run, "run", "train the runs that are missing, then print the verdicts", "+"),
         (plan, "plan", "print the commands of the runs for a shell, SLURM or Snakemake", "+"),
         (verdict, "verdict", "print the verdicts with what they rest on", "*"),
@@ -105,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--scale", default=DEFAULT_SCALE, help="size of the runs; default: %(default)s")
         command.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs; default: %(default)s")
         command.set_defaults(action=action, local=[])
-        if name in ("run", "plan"):
+        if name in ("tune", "run", "plan"):
             command.add_argument(
                 "--option",
                 dest="local",
@@ -114,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="NAME=VALUE",
                 help="an option of main.py for this machine, such as data.root=FOLDER; verdicts do not depend on it",
             )
-        if name == "run":
+        if name in ("tune", "run"):
             command.add_argument(
                 "--workers", type=_positive, help=f"runs at a time; default: one for each core, here {os.cpu_count()}"
             )
@@ -125,6 +146,9 @@ def _parser() -> argparse.ArgumentParser:
         elif name == "report":
             command.add_argument(
                 "--output", type=Path, default=Path("runs/case_studies.html"), help="page; default: %(default)s"
+            )
+            command.add_argument(
+                "--language", choices=LANGUAGES, default="en", help="of the page; default: %(default)s"
             )
     return parser
 

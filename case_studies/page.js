@@ -1,5 +1,9 @@
 "use strict";
 
+const TEXTS = JSON.parse(document.getElementById("texts").textContent);
+const filled = (key, values = {}) => TEXTS[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 // The rule of the verdicts once more, for the seeds that the reader leaves in.
 function judge(data, values) {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -7,61 +11,143 @@ function judge(data, values) {
   const half = data.quantiles[values.length - 2] * Math.sqrt(variance / values.length);
   const [low, high] = data.claimed.map((end, side) => end ?? (side ? Infinity : -Infinity));
   const [from, to] = [mean - half, mean + half];
-  const verdict = from > low && to < high ? "Supported" : to < low || from > high ? "Not supported" : "Inconclusive";
+  const verdict = from > low && to < high ? "supported" : to < low || from > high ? "not supported" : "inconclusive";
   return { mean, from, to, verdict };
 }
 
-const shown = (data, value) => (data.ratio ? Math.exp(value) : value).toPrecision(3);
+// The verdict of a claim whose parts must all hold, or any one.
+function combined(verdicts, which) {
+  const decisive = which === "all" ? "not supported" : "supported";
+  const found = [decisive, "inconclusive"].find((verdict) => verdicts.includes(verdict));
+  return found ?? (which === "all" ? "supported" : "not supported");
+}
+
+const number = (data, value) =>
+  Number((data.ratio ? Math.exp(value) : value).toPrecision(3)).toLocaleString("en", { maximumFractionDigits: 6 });
+const shown = (data, value) => number(data, value) + data.unit;
 const position = (data, value) =>
   100 * Math.min(1, Math.max(0, (value - data.axis[0]) / (data.axis[1] - data.axis[0])));
 
+function badge(element, verdict, text) {
+  const [symbol, word] = TEXTS.verdicts[verdict];
+  element.className = `verdict ${verdict.replace(" ", "-")}`;
+  const sign = Object.assign(document.createElement("span"), { textContent: symbol, ariaHidden: "true" });
+  element.replaceChildren(sign, ` ${text ?? word}`);
+}
+
+// A statement of a claim: redraws its interval and says its verdict for the seeds that are left.
 function connect(part) {
-  const json = part.querySelector("script");
+  const json = part.querySelector("script.data");
   if (!json) return null;
   const data = JSON.parse(json.textContent);
   const caption = part.querySelector("figcaption");
   const original = caption.textContent;
-  const boxes = [...part.querySelectorAll(".seeds input")];
   const bar = part.querySelector(".interval");
-  if (!bar) return data;
-  part.querySelector(".seeds").hidden = false;
-  boxes.forEach((box) => box.addEventListener("change", () => {
-    const kept = boxes.filter((one) => one.checked).map((one) => data.values[one.value]);
-    boxes.forEach((one) => part.querySelector(`.dot[data-seed="${one.value}"]`).classList.toggle("off", !one.checked));
-    if (kept.length === boxes.length) caption.textContent = original;
-    if (kept.length < 2) caption.textContent = "An interval needs two seeds.";
-    if (kept.length < 2) return;
-    const { mean, from, to, verdict } = judge(data, kept);
+  const all = Object.keys(data.values);
+  const update = (seeds) => {
+    if (!bar) return data.verdict;
+    const left = all.filter((seed) => seeds.has(seed));
+    all.forEach((seed) => part.querySelector(`.dot[data-seed="${seed}"]`).classList.toggle("off", !seeds.has(seed)));
+    bar.hidden = left.length < 2;
+    if (left.length < 2) {
+      caption.textContent = TEXTS.two_seeds;
+      return "inconclusive";
+    }
+    const { mean, from, to, verdict } = judge(data, left.map((seed) => data.values[seed]));
     bar.style.left = `${position(data, from)}%`;
     bar.style.right = `${100 - position(data, to)}%`;
-    if (kept.length < boxes.length) {
-      caption.textContent =
-        `With ${kept.length} of ${boxes.length} seeds: ${verdict.toLowerCase()}, ${shown(data, mean)}, interval ` +
-        `${shown(data, from)} to ${shown(data, to)}. Seeds that are chosen after the fact prove nothing.`;
+    if (left.length === all.length) {
+      caption.textContent = original;
+      return data.verdict;
     }
-  }));
-  return data;
+    const said = { kept: left.length, all: all.length, verdict: TEXTS.verdicts[verdict][1] };
+    const values = { mean: shown(data, mean), low: number(data, from), high: shown(data, to) };
+    caption.textContent = capitalized(filled("with_seeds", { ...said, ...values }));
+    return verdict;
+  };
+  return { part, data, update, judged: bar !== null };
 }
 
-document.querySelectorAll(".claim").forEach((claim) => {
-  const parts = [...claim.querySelectorAll(".part")];
-  const [data] = parts.map(connect);
+function letSeedsBeSwitchedOff(claim, parts) {
+  const rule = JSON.parse(claim.querySelector("script.rule").textContent);
+  const [result, note] = [claim.querySelector(".result .verdict"), claim.querySelector(".result .note")];
+  const original = { look: result.className, content: [...result.childNodes], note: note.textContent };
+  const seeds = claim.querySelector(".seeds");
+  const boxes = [...seeds.querySelectorAll("input")];
+  seeds.hidden = false;
+  seeds.addEventListener("change", () => {
+    const left = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
+    const verdicts = parts.map((part) => part.update(left));
+    if (left.size === boxes.length || rule.verdict === "void") {
+      result.className = original.look;
+      result.replaceChildren(...original.content);
+      note.textContent = original.note;
+      return;
+    }
+    const verdict = combined(verdicts, rule.which);
+    badge(result, verdict, filled("with_seeds_short", { verdict: TEXTS.verdicts[verdict][1] }));
+    note.textContent = "";
+  });
+}
+
+// The ends of the slider are round and as far to one side as to the other, so that they do not give the answer away.
+function ends({ axis, level, unit }) {
+  if (level && unit.trim() === "%") return [0, 100];
+  const most = 1.7 * Math.max(...axis.map(Math.abs));
+  const decade = 10 ** Math.floor(Math.log10(most));
+  const reach = decade * [1, 2, 5, 10].find((factor) => factor * decade >= most);
+  return [level ? 0 : -reach, reach];
+}
+
+function letGuessFirst(claim, { part, data }) {
   const form = claim.querySelector(".guess");
-  if (!data) return;
   const slider = form.querySelector("input");
-  // As far to the other side as to this one, so that the ends do not give the answer away.
-  const reach = 1.7 * Math.max(...data.axis.map(Math.abs));
-  const value = () => reach * (slider.value / 500 - 1);
-  const tell = () => { form.querySelector("output").textContent = shown(data, value()); };
+  const entry = document.querySelector(`.contents [data-claim="${claim.id}"]`);
+  const [low, high] = ends(data);
+  const value = () => low + (high - low) * (slider.value / 1000);
+  const tell = () => {
+    form.querySelector("output").textContent = shown(data, value());
+    slider.setAttribute("aria-valuetext", shown(data, value()));
+  };
+  const show = () => {
+    claim.classList.remove("unguessed");
+    entry.classList.remove("unguessed");
+    form.hidden = true;
+    if (!document.querySelector(".claim.unguessed")) document.body.classList.remove("guessing");
+  };
   slider.addEventListener("input", tell);
+  form.addEventListener("submit", (event) => event.preventDefault());
   tell();
   form.hidden = false;
-  claim.classList.add("unguessed");
+  [claim, entry].forEach((element) => element.classList.add("unguessed"));
   form.querySelector("button").addEventListener("click", () => {
-    const mark = Object.assign(document.createElement("i"), { className: "guessed", title: "your guess" });
+    const mark = Object.assign(document.createElement("i"), { className: "guessed", title: TEXTS.your_guess });
     mark.style.left = `${position(data, value())}%`;
-    parts[0].querySelector(".tall").append(mark);
-    claim.classList.remove("unguessed");
-    form.hidden = true;
+    part.querySelector(".tall").append(mark);
+    const values = Object.values(data.values);
+    const mean = values.reduce((sum, one) => sum + one, 0) / values.length;
+    const said = filled("guessed", { guess: shown(data, value()), mean: shown(data, mean) });
+    part.querySelector("figcaption").before(Object.assign(document.createElement("p"), { className: "told", textContent: said }));
+    show();
+    claim.querySelector(".result").focus();
   });
+  return show;
+}
+
+const shows = [];
+document.querySelectorAll(".claim").forEach((claim) => {
+  const parts = [...claim.querySelectorAll(".part")].map(connect).filter(Boolean);
+  if (parts.some((part) => part.judged)) {
+    letSeedsBeSwitchedOff(claim, parts);
+    shows.push(letGuessFirst(claim, parts[0]));
+  }
 });
+if (shows.length) {
+  document.body.classList.add("guessing");
+  const controls = document.querySelector(".controls");
+  controls.hidden = false;
+  controls.querySelector("button").addEventListener("click", () => {
+    shows.forEach((show) => show());
+    controls.hidden = true;
+  });
+}

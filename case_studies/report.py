@@ -1,13 +1,16 @@
 """Verdicts as text and as plain values."""
 
+import json
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from case_studies.results import Result, means
-from case_studies.study import Measure, Part
+from case_studies.results import CheckedCondition, FailedRun, Result, means
+from case_studies.runs import PlannedRun
+from case_studies.study import RATE, Measure, Part, Study
 from case_studies.verdicts import Finding, Verdict
+from case_studies.words import ENGLISH, Words
 from comparison.text_layout import aligned
 from comparison.units import ABSENT, count_of, human_duration
 
@@ -77,6 +80,28 @@ def explained(result: Result) -> str:
     return "\n".join(lines)
 
 
+def tuned(study: Study, scale: str, runs: Mapping[PlannedRun, float]) -> str:
+    """The validation error of each arm at each rate, and the best rates as the study's file names them."""
+    if not runs:
+        return f"{study.title}: nothing is tuned, the rates are published."
+    errors: dict[str, dict[float, float]] = {}
+    for run, rate in runs.items():
+        best = (run.summary.plain() if run.summary else {}).get("best", {}).get("val/acc1", {}).get("value")
+        errors.setdefault(run.arm, {})[rate] = math.inf if best is None else 1 - best
+    rows, lines = [], []
+    for arm, of_rates in errors.items():
+        best = min(of_rates, key=lambda rate: of_rates[rate])
+        cells = [f"{rate:g}: {100 * error:.1f} %" for rate, error in of_rates.items() if math.isfinite(error)]
+        rows.append([arm, *cells, *[ABSENT] * (len(of_rates) - len(cells))])
+        size = study.scales[scale]
+        written = {**size.options, **size.arms.get(arm, {})}.get(RATE)
+        lines.append(
+            f"  {json.dumps(arm)}: {{{RATE}: {best:g}}}" + ("" if written == best else "  # not so in the file")
+        )
+    headings = ["arm", *["rate: validation error"] + [""] * (len(rows[0]) - 2)]
+    return "\n".join([study.title, aligned(headings, rows, text_columns=1), "arms:", *lines])
+
+
 def unit_of(measure: Measure) -> str:
     """The unit behind the name of a measure; empty if it has none."""
     return f", {measure.unit}" if measure.unit else ""
@@ -93,32 +118,56 @@ def mean_text(measure: Measure, of_seeds: Mapping[int, float]) -> str:
     return f"{scale * mean:,.{digits}f} ± {scale * deviation:,.{digits}f}{unit}"
 
 
-def finding_text(part: Part, measure: Measure, found: Finding) -> str:
+def finding_text(part: Part, measure: Measure, found: Finding, words: Words = ENGLISH) -> str:
     """The verdict of a part, with its interval and threshold."""
+    verdict = capitalized(words("unknown" if found.verdict is Verdict.OPEN else str(found.verdict)))
     if found.mean is None or found.low is None or found.high is None or found.confidence is None:
-        return f"{str(found.verdict).capitalize()}: {found.reason}."
-    points = measure.unit == "%" and not part.ratio
-    scale = 100 if points else 1
-    unit = " points" if points else " times" if part.ratio else f" {measure.unit}".rstrip()
-    text = (
-        f"{str(found.verdict).capitalize()}: {scale * found.mean:.3g}{unit}, {100 * found.confidence:.4g} % interval "
-        f"{scale * found.low:.3g} to {scale * found.high:.3g} over {count_of(len(found.contrasts), 'seed')}, "
-        f"claimed {claimed_text(part, scale)}{unit}; sign-flip test p = {found.p_sign_flip:.3f}."
+        return words("finding_open", verdict=verdict, reason=found.reason, seeds=len(found.contrasts))
+    scale, unit = scale_and_unit(part, measure, words)
+    text = words(
+        "finding",
+        verdict=verdict,
+        mean=f"{scale * found.mean:.3g}",
+        unit=unit,
+        confidence=f"{100 * found.confidence:.4g}",
+        low=f"{scale * found.low:.3g}",
+        high=f"{scale * found.high:.3g}",
+        seeds=words("seed_count", seeds=len(found.contrasts)),
+        claimed=claimed_text(part, scale, unit, words),
+        p=f"{found.p_sign_flip:.3f}",
     )
-    if found.verdict is Verdict.INCONCLUSIVE:
-        text += (
-            f" {found.seeds_to_settle} seeds would do if the mean and the deviation stay."
-            if found.seeds_to_settle
-            else " The mean is so close to the threshold that no affordable number of seeds would do."
-        )
-    return text
+    if found.verdict is not Verdict.INCONCLUSIVE:
+        return text
+    settle = found.seeds_to_settle
+    return f"{text} {words('more_seeds', seeds=settle) if settle else words('too_many_seeds')}"
 
 
-def claimed_text(part: Part, scale: float) -> str:
+def capitalized(text: str) -> str:
+    """The text with a capital at its beginning."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def scale_and_unit(part: Part, measure: Measure, words: Words = ENGLISH) -> tuple[float, str]:
+    """By what a contrast is multiplied for a reader, and the unit behind it, with the space between."""
+    if part.ratio:
+        return 1, _spaced(words("times"), words)
+    if measure.unit == "%":
+        return 100, _spaced(words("percent" if part.is_level else "points"), words)
+    return 1, _spaced(measure.unit, words)
+
+
+def _spaced(unit: str, words: Words) -> str:
+    """The unit behind a number: Korean counters and points follow it without a space."""
+    return unit if not unit or (words.language == "ko" and unit != "%") else f" {unit}"
+
+
+def claimed_text(part: Part, scale: float, unit: str, words: Words = ENGLISH) -> str:
     """The threshold in the unit of the text."""
     if part.between is not None:
-        return f"between {scale * part.between[0]:g} and {scale * part.between[1]:g}"
-    return f"above {scale * part.above:g}" if part.above is not None else f"below {scale * (part.below or 0):g}"
+        return words("between", low=f"{scale * part.between[0]:g}", high=f"{scale * part.between[1]:g}", unit=unit)
+    if part.above is not None:
+        return words("above", threshold=f"{scale * part.above:g}", unit=unit)
+    return words("below", threshold=f"{scale * (part.below or 0):g}", unit=unit)
 
 
 def record_of(result: Result) -> dict[str, Any]:
@@ -140,6 +189,47 @@ def record_of(result: Result) -> dict[str, Any]:
         },
         "failed": [vars(run) for run in result.failed],
     }
+
+
+def result_of(record: Mapping[str, Any], study: Study) -> Result:
+    """The result whose record was committed; the other way round of `record_of`.
+
+    Args:
+        record: As `record_of` makes it.
+        study: Of which it is.
+    """
+    findings = {name: _finding_of(values) for name, values in record["parts"].items() if name in study.parts}
+    figures = {
+        name: {arm: {int(seed): value for seed, value in of_seeds.items()} for arm, of_seeds in of_arms.items()}
+        for name, of_arms in record["figures"].items()
+    }
+    runs = record["runs"]
+    return Result(
+        study,
+        record["scale"],
+        figures,
+        runs["done"],
+        runs["wanted"],
+        findings,
+        [CheckedCondition(**check) for check in record["checks"]],
+        Verdict(record["verdict"]),
+        record["exploratory"] or "",
+        [FailedRun(**run) for run in record["failed"]],
+        runs["core_seconds"],
+    )
+
+
+def _finding_of(values: Mapping[str, Any]) -> Finding:
+    low, high = values["interval"]
+    same = ("mean", "confidence", "p_value", "p_sign_flip", "seeds_to_settle")
+    return Finding(
+        Verdict(values["verdict"]),
+        {int(seed): value for seed, value in values["contrasts"].items()},
+        low=low,
+        high=high,
+        reason=values["reason"] or "",
+        **{name: values[name] for name in same},
+    )
 
 
 def _finding_record(part: Part, found: Finding) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from case_studies.study import Arm, Study
+from case_studies.study import RATE, Arm, Scale, Study
 from records.files import UnreadableError, read_json, read_yaml, write_json
 from records.layout import CONFIG
 from records.record import Record, Texts
@@ -39,7 +39,7 @@ class Registration(Record):
     studies: Texts = Field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlannedRun:
     """A run that a study wants.
 
@@ -149,11 +149,54 @@ def planned(study: Study, scale: str, folder: Path = RUNS, local: Sequence[str] 
         for name in _trained_first(study.arms):
             arm = study.arms[name]
             trained = of_seed[arm.evaluates] if arm.evaluates is not None else None
-            files = arm.configs if trained else [*study.base, *size.configs, *arm.configs]
-            options = arm.options if trained else {**study.options, **size.options, **arm.options}
+            if trained is None:
+                files, options = _training(study, size, name)
+            else:
+                files, options = arm.configs, arm.options
             of_seed[name] = PlannedRun(study, scale, name, seed, tuple(files), options, trained, folder, tuple(local))
         runs += of_seed.values()
     return runs
+
+
+def tuning_runs(study: Study, scale: str, folder: Path = RUNS, local: Sequence[str] = ()) -> dict[PlannedRun, float]:
+    """The runs that find the learning rate of each arm, with the rate of each; none if the study tunes nothing.
+
+    Args:
+        study: Which.
+        scale: How large the runs are.
+        folder: Where the runs of all studies lie.
+        local: See `PlannedRun`.
+
+    Raises:
+        ValueError: The study has no such scale, or a config file that it names cannot be read.
+    """
+    size, tuning = study.scale(scale), study.tuning
+    if tuning is None:
+        return {}
+    runs = {}
+    arms = {arm: _without_rate(options) for arm, options in size.arms.items()}
+    untuned = size.model_copy(update={"options": _without_rate(size.options), "arms": arms})
+    for name in tuning.arms or [name for name, arm in study.arms.items() if arm.evaluates is None]:
+        files, options = _training(study, untuned, name)
+        tree: Any = composed(files, options)
+        rate = tree["model"]["init_args"]["optimizer"]["init_args"]["lr"]
+        for factor in tuning.factors:
+            tried = float(f"{factor * rate:.3g}")
+            run = PlannedRun(
+                study, scale, name, tuning.seed, tuple(files), {**options, RATE: tried}, None, folder, tuple(local)
+            )
+            runs[run] = tried
+    return runs
+
+
+def _without_rate(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != RATE}
+
+
+def _training(study: Study, size: Scale, arm: str) -> tuple[list[str], dict[str, Any]]:
+    """The files and options of an arm that trains: what is closer to the arm counts more."""
+    files = [*study.base, *study.arms[arm].configs, *size.configs]
+    return files, {**study.options, **size.options, **study.arms[arm].options, **size.arms.get(arm, {})}
 
 
 def distinct(runs: Iterable[PlannedRun]) -> list[PlannedRun]:

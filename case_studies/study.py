@@ -19,6 +19,7 @@ from records.files import UnreadableError, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "configs" / "case_study"
 FEWEST_SEEDS = 6  # with five, even the exact sign-flip test cannot reach 2.5 %
+RATE = "model.optimizer.init_args.lr"  # the option in which arms are tuned
 REHEARSAL = "test"  # the scale that only shows that a study runs; its verdicts count for nothing
 
 Text = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
@@ -79,12 +80,14 @@ class Published(Item):
         shows: What the figures are, on which data.
         figures: By what they are of; in per cent where they are shares.
         measure: Ours that has the same unit, so that both are drawn on the same axis.
+        part: Statement that has the same unit, so that both are drawn on the axis of its contrast.
     """
 
     place: Text
     shows: Text
     figures: dict[str, float]
     measure: str | None = None
+    part: str | None = None
 
 
 class Claim(Item):
@@ -112,12 +115,28 @@ class Scale(Item):
         minutes: Of one core, for all runs of the scale.
         configs: Files over the base.
         options: Over the files and below those of the arms.
+        arms: Options of single arms at this scale, over all others: their widths, and the rates that `tune` found.
     """
 
     seeds: list[int]
     minutes: float
     configs: list[str] = []
     options: dict[str, Any] = {}
+    arms: dict[str, dict[str, Any]] = {}
+
+
+class Tuning(Item):
+    """How the learning rate of each arm is found: over the same factors for all, on a seed that is in no verdict.
+
+    Attributes:
+        seed: Of the runs that tune.
+        factors: Of the rate that the arm's files name.
+        arms: That are tuned; by default all that train.
+    """
+
+    seed: int = 0
+    factors: list[float] = [0.3, 1.0, 3.0]
+    arms: list[str] = []
 
 
 class Measure(Item):
@@ -187,6 +206,11 @@ class Part(Bounds):
         return self
 
     @property
+    def is_level(self) -> bool:
+        """Whether the level of a single arm is judged, and no difference."""
+        return len(self.contrast) == 1
+
+    @property
     def claimed(self) -> Claimed:
         """Where the contrast lies if the statement holds; of a ratio the logarithm."""
         if not self.ratio:
@@ -249,6 +273,7 @@ class Study(Item):
         options: Over the files, for all arms.
         arms: What is compared.
         scales: How large the runs may be; `test` only shows that a study works.
+        tuning: How rates are found; None for a study that takes the published ones.
         measures: Figures of a run.
         parts: Statements of the claim.
         decision: The rule.
@@ -267,6 +292,7 @@ class Study(Item):
     options: dict[str, Any] = {}
     arms: dict[str, Arm]
     scales: dict[str, Scale]
+    tuning: Tuning | None = Tuning()
     measures: dict[str, Measure]
     parts: dict[str, Part]
     decision: Decision = Decision()
@@ -286,9 +312,13 @@ class Study(Item):
         for published in self.claim.published:
             if published.measure is not None and published.measure not in self.measures:
                 raise ValueError(f"published figures: no measure is called {published.measure}")
+            if published.part is not None and published.part not in self.parts:
+                raise ValueError(f"published figures: no part is called {published.part}")
         for place, part in self.parts.items():
             if unknown := set(part.scales) - set(self.scales):
                 raise ValueError(f"{place}: no scale is called {min(unknown)}")
+        if self.tuning and (unknown := set(self.tuning.arms) - set(self.arms)):
+            raise ValueError(f"tuning: no arm is called {min(unknown)}")
         return self
 
     @model_validator(mode="after")
@@ -296,7 +326,8 @@ class Study(Item):
         for name, arm in self.arms.items():
             if arm.evaluates is not None and arm.evaluates not in self.arms:
                 raise ValueError(f"arm {name}: no arm is called {arm.evaluates}")
-            if changed := set(arm.options) - set(self.varies):
+            of_scales = [scale.arms.get(name, {}) for scale in self.scales.values()]
+            if changed := set(arm.options).union(*of_scales) - {*self.varies, RATE}:
                 raise ValueError(f"arm {name} changes {min(changed)}, which the study does not say that it varies")
         for (one, first), (other, second) in itertools.combinations(self.arms.items(), 2):
             if first == second:
@@ -308,6 +339,12 @@ class Study(Item):
         for place, scale in self.scales.items():
             if len(set(scale.seeds)) != len(scale.seeds):
                 raise ValueError(f"scale {place} names a seed twice")
+            if unknown := set(scale.arms) - set(self.arms):
+                raise ValueError(f"scale {place}: no arm is called {min(unknown)}")
+            if self.tuning and self.tuning.seed in scale.seeds:
+                raise ValueError(
+                    f"scale {place} has seed {self.tuning.seed}, on which the rates are tuned: take others"
+                )
             if place != REHEARSAL and len(scale.seeds) < FEWEST_SEEDS:
                 raise ValueError(f"scale {place} has {len(scale.seeds)} seeds: a verdict needs {FEWEST_SEEDS} at least")
         return self

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from lightning.pytorch import Trainer
+from lightning.pytorch import callbacks as lightning_callbacks
 
 import callbacks
 import datamodules
@@ -49,7 +50,7 @@ def test_an_arm_is_a_network_on_data_that_there_are(run: PlannedRun) -> None:
     assert set(tree["data"]["init_args"]) <= options(data)
     assert set(tree["trainer"]) <= options(Trainer)
     named = [one["class_path"] if isinstance(one, dict) else one for one in tree["trainer"]["callbacks"]]
-    assert all(hasattr(callbacks, name) or "." in name or name == "LearningRateMonitor" for name in named)
+    assert all(hasattr(callbacks, name) or "." in name or hasattr(lightning_callbacks, name) for name in named)
     if tree["model"]["class_path"] == "GAN":
         assert set(tree["model"]["init_args"]) <= options(GAN)
         return

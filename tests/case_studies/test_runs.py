@@ -11,9 +11,10 @@ import pytest
 from case_studies.__main__ import main
 from case_studies.page import render_page
 from case_studies.pool import why
+from case_studies.report import tuned
 from case_studies.results import judge
-from case_studies.runs import PlannedRun, distinct, planned
-from case_studies.study import Study, studies
+from case_studies.runs import PlannedRun, distinct, planned, tuning_runs
+from case_studies.study import RATE, Study, studies
 from case_studies.verdicts import Verdict
 from records.summary import COMPLETED, Summary
 
@@ -43,12 +44,13 @@ def study(**changes: Any) -> Study:
     return Study.model_validate(values | changes)
 
 
-def finish(run: PlannedRun, accuracy: float, register: bool = True) -> None:
+def finish(run: PlannedRun, accuracy: float, register: bool = True, best: float = 0.5) -> None:
     run.directory.mkdir(parents=True)
     if register:
         run.register()
     known = {"format": 1, "status": COMPLETED, "wall_time_seconds": 60.0, "metrics": {"test/acc1": accuracy}}
-    Summary.of(known, "the test").write(run.directory)
+    found = {"best": {"val/acc1": {"value": best, "epoch": 1, "step": 14}}}
+    Summary.of(known | found, "the test").write(run.directory)
     (run.directory / "metrics.csv").write_text("epoch,step,images_seen,val/acc1\n0,7,70,0.4\n1,14,140,0.6\n")
 
 
@@ -56,6 +58,23 @@ def test_runs_come_seed_by_seed(tmp_path: Path) -> None:
     runs = planned(study(), "laptop", tmp_path)
     assert [(run.seed, run.arm) for run in runs[:4]] == [(1, "deep"), (1, "shallow"), (2, "deep"), (2, "shallow")]
     assert len({run.directory for run in runs}) == 12
+
+
+def test_rates_are_tuned_on_a_seed_of_their_own_and_count_more_than_the_recipe(tmp_path: Path) -> None:
+    """Whether rates are found already changes nothing in how they are found; ResNet-20's recipe has 0.1."""
+    for arms in ({}, {"deep": {RATE: 0.3}}):
+        small = study(scales={"laptop": {"seeds": [1, 2, 3, 4, 5, 6], "minutes": 1, "arms": arms}})
+        tuning = tuning_runs(small, "laptop", tmp_path)
+        assert [(run.arm, run.seed, rate) for run, rate in tuning.items()] == [
+            (arm, 0, rate) for arm in ("deep", "shallow") for rate in (0.03, 0.1, 0.3)
+        ]
+        assert len({run.directory for run in tuning}) == 6
+    assert [run.options.get(RATE) for run in planned(small, "laptop", tmp_path)[:2]] == [0.3, None]
+    for run, rate in tuning.items():
+        finish(run, 0.5, best=0.5 + rate)
+    assert 'deep": {model.optimizer.init_args.lr: 0.3}\n' in tuned(small, "laptop", tuning) + "\n"
+    assert 'shallow": {model.optimizer.init_args.lr: 0.3}  # not so in the file' in tuned(small, "laptop", tuning)
+    assert tuning_runs(study(tuning=None), "laptop", tmp_path) == {}
 
 
 def test_one_experiment_has_one_directory_whoever_wants_it(tmp_path: Path) -> None:

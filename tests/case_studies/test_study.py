@@ -76,6 +76,10 @@ def test_all_claims_are_there_in_the_order_of_the_lecture() -> None:
         (changed("arms/wide/evaluates", "deep"), "arm wide: no arm is called deep"),
         (changed("scales/laptop/seeds", [1, 2, 3]), "scale laptop has 3 seeds: a verdict needs 6 at least"),
         (changed("scales/laptop/seeds", [1, 2, 3, 4, 5, 5]), "scale laptop names a seed twice"),
+        (changed("scales/laptop/arms", {"broad": {}}), "scale laptop: no arm is called broad"),
+        (changed("scales/laptop/arms", {"wide": {"model.depth": 1}}), "arm wide changes model.depth"),
+        (changed("tuning", {"seed": 3}), "scale laptop has seed 3, on which the rates are tuned"),
+        (changed("tuning", {"arms": ["broad"]}), "tuning: no arm is called broad"),
         (changed("measures/error/column", "val/acc1"), "needs either summary or column"),
         (changed("measures/error/take", "reached"), "take: reached needs reaches and of"),
         (
