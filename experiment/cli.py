@@ -87,6 +87,8 @@ class ExperimentCLI(LightningCLI):
                 self._directory.close()
 
     def _do(self, args: ArgsType) -> None:
+        words = sys.argv[1:] if args is None else args
+        self._named = words[0] if isinstance(words, list) and words else None
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -99,10 +101,15 @@ class ExperimentCLI(LightningCLI):
             save_config_callback=RunRecord,
             parser_kwargs={
                 "description": "The landmark image networks as experiments: COMMAND --config FILE … [--option value …]",
-                **{command: {"description": f"{purpose} {HELP}"} for command, purpose in COMMANDS.items()},
+                **{command: {"description": f"{COMMANDS[command]} {HELP}"} for command in self.subcommands()},
             },
             args=args,
         )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Those that Lightning has; of the options of all four, only those of the named command take time."""
+        every = LightningCLI.subcommands()
+        return {self._named: every[self._named]} if self._named in every else every
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Options of a run, the callbacks that every run has, and what follows from the seed and the data."""
