@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from comparison.command_line import exit_status
+from records.failures import exit_status
 
 FORMATS = ("text", "markdown", "csv")
 

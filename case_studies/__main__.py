@@ -13,7 +13,7 @@ from case_studies.results import Result, judge
 from case_studies.runs import RUNS, PlannedRun, distinct, planned, tuning_runs
 from case_studies.study import Study, studies
 from case_studies.words import LANGUAGES
-from comparison.command_line import exit_status
+from records.failures import exit_status
 
 DEFAULT_SCALE = "laptop"
 STOPPED = 130

@@ -11,11 +11,12 @@ import comparison.page
 from case_studies.report import capitalized, finding_text, mean_text, scale_and_unit, unit_of
 from case_studies.results import Result, means
 from case_studies.study import Measure, Part, Published
-from case_studies.verdicts import Verdict, t_quantile
+from case_studies.verdicts import Verdict
 from case_studies.words import ENGLISH, Language, Words
 from comparison.page import templates
 from comparison.units import human_duration
 from records.files import write_whole
+from records.statistics import t_quantile
 
 HERE = Path(__file__).parent
 TICKS = 5

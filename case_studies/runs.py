@@ -178,9 +178,8 @@ def tuning_runs(study: Study, scale: str, folder: Path = RUNS, local: Sequence[s
     untuned = size.model_copy(update={"options": _without_rate(size.options), "arms": arms})
     for name in tuning.arms or [name for name, arm in study.arms.items() if arm.evaluates is None]:
         files, options = _training(study, untuned, name)
-        rate = reduce(
-            lambda tree, key: tree[key], ("model", "init_args", *RATE.split(".")[1:]), composed(files, options)
-        )
+        tree: Any = composed(files, options)
+        rate = tree["model"]["init_args"]["optimizer"]["init_args"]["lr"]
         for factor in tuning.factors:
             tried = float(f"{factor * rate:.3g}")
             run = PlannedRun(

@@ -15,13 +15,12 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from case_studies.study import Claimed, Decision, Part
+from records.statistics import t_interval, t_quantile
 
 MOST_SEEDS = 1_000  # more than these settle nothing in practice
 
@@ -92,25 +91,6 @@ def contrasts(part: Part, figures: Mapping[str, Mapping[int, float]], censored: 
     return found
 
 
-def interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
-    """The two-sided t-interval of a mean.
-
-    Args:
-        values: At least two independent observations.
-        confidence: Share of all experiments in which the interval is to cover the mean.
-    """
-    mean = statistics.fmean(values)
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    half_width = t_quantile(confidence, len(values) - 1) * error
-    return mean - half_width, mean + half_width
-
-
-@cache
-def t_quantile(confidence: float, freedom: int) -> float:
-    """How many standard errors a two-sided interval reaches to each side, with so many degrees of freedom."""
-    return float(stats.t.ppf((1 + confidence) / 2, freedom))
-
-
 def decide(low: float, high: float, claimed: Claimed) -> Verdict:
     """Hold an interval against what was claimed."""
     if low > claimed.low and high < claimed.high:
@@ -138,7 +118,7 @@ def find(
         return Finding(Verdict.OPEN, shown, reason=f"{len(values)} of {seeds} seeds have all figures of this part")
     claimed = part.claimed
     observed = list(values.values())
-    low, high = interval(observed, confidence)
+    low, high = t_interval(observed, confidence)
     mean = statistics.fmean(observed)
     verdict = decide(low, high, claimed)
     return Finding(
@@ -159,6 +139,8 @@ def sign_flip(values: Sequence[float], threshold: float) -> float:
     differences = [value - threshold for value in values]
     if not any(differences):
         return 1.0
+    from scipy import stats  # noqa: PLC0415  takes longer to import than the table of studies to print
+
     result = stats.permutation_test(
         (differences,), np.mean, permutation_type="samples", vectorized=True, n_resamples=2**12, rng=0
     )
@@ -168,6 +150,8 @@ def sign_flip(values: Sequence[float], threshold: float) -> float:
 def _p_value(values: Sequence[float], threshold: float) -> float:
     if statistics.stdev(values) == 0:  # every seed says the same
         return float(values[0] == threshold)
+    from scipy import stats  # noqa: PLC0415  as above
+
     return float(stats.ttest_1samp(values, threshold).pvalue)
 
 

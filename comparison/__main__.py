@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from comparison.command_line import exit_status
 from comparison.configuration import Selection
 from comparison.dashboard import add_dashboard, dashboard
 from comparison.groups import Comparison, compare
 from comparison.sources.csv_files import CsvFile, parse_csv_option
 from comparison.table import csv_table, markdown_table, text_table
+from records.failures import exit_status
 
 FORMATS = {"text": text_table, "markdown": markdown_table, "csv": csv_table}
 

@@ -14,6 +14,7 @@ from comparison.sources.csv_files import CsvFile
 from comparison.statistics import Estimate, estimate
 from records.record import printable
 
+TEST, VALIDATION = "test", "validation"
 DIFFERENCES_IN_A_LABEL = 2
 # What tells two configurations of one architecture apart, from what tells most; a GAN's as a reader of papers would.
 MOST_TELLING = ("model", "data", "trainer")
@@ -43,6 +44,24 @@ class Group:
     runs: tuple[Run, ...]
     repeats: tuple[Run, ...]
     best: Estimate
+    tested: Estimate | None = None
+    headline: str = VALIDATION
+
+    @property
+    def accuracy(self) -> Estimate:
+        """What groups of a data set are ordered by: on test images where all of them have it, else the best epoch's."""
+        return self.tested if self.headline == TEST and self.tested else self.best
+
+    @property
+    def accuracies(self) -> dict[int, float]:
+        """The same of each seed; empty if a seed is not known."""
+        found = {run.summary.seed: _accuracy(run, self.headline) for run in self.runs}
+        return {seed: value for seed, value in found.items() if seed is not None and value is not None}
+
+    @property
+    def images(self) -> int:
+        """How many images the accuracy of each seed is of."""
+        return (self.example.data.test_images or 0) if self.headline == TEST else self.example.data.val_images
 
     @property
     def last(self) -> float | None:
@@ -119,7 +138,12 @@ def group_runs(runs: Iterable[Run]) -> dict[str, list[Group]]:
     for (data, architecture), by_configuration in sorted(members.items()):
         labels = _numbered(_labels(architecture, list(map(dict, by_configuration)), MOST_TELLING))
         by_data[data] += map(_group, labels, by_configuration.values())
-    return {data: sorted(groups, key=lambda group: (-group.best.mean, group.label)) for data, groups in by_data.items()}
+    found = {}
+    for data, groups in by_data.items():
+        headline = TEST if all(group.tested for group in groups) else VALIDATION
+        named = [replace(group, headline=headline) for group in groups]
+        found[data] = sorted(named, key=lambda group: (-group.accuracy.mean, group.label))
+    return found
 
 
 def label_gans(runs: Iterable[Run]) -> dict[str, list[Run]]:
@@ -171,7 +195,16 @@ def _group(label: str, same: Sequence[Run]) -> Group:
     runs, repeats = newest_of_each_seed(same)
     accuracies = [run.summary.best_accuracy for run in runs if run.summary.best_accuracy is not None]
     best = estimate(accuracies, runs[0].data.val_images)
-    return Group(label, runs[0].architecture, tuple(runs), tuple(repeats), best)
+    tested = [accuracy for run in runs if (accuracy := _accuracy(run, TEST)) is not None]
+    on_test = estimate(tested, runs[0].data.test_images) if len(tested) == len(runs) else None
+    return Group(label, runs[0].architecture, tuple(runs), tuple(repeats), best, on_test)
+
+
+def _accuracy(run: Run, headline: str) -> float | None:
+    """An accuracy; on test images only if they did not choose the epoch."""
+    if headline == VALIDATION:
+        return run.summary.best_accuracy
+    return run.summary.test_accuracy if run.data.selection_split != TEST and run.data.test_images else None
 
 
 def _labels(

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from comparison.configuration import Filing
 from comparison.measures import ACCURACY, Measurement, Protocol
@@ -28,6 +29,7 @@ class DataSet:
     val_images: int
     selection_split: str
     verified: bool
+    test_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def make_run(
         val_images=required(about.val_images, "data.val_images", name),
         selection_split=required(about.selection_split, "data.selection_split", name),
         verified=about.verified is not False,
+        test_images=about.test_images,
     )
     architecture = required(summary.model.architecture, "model.architecture", name)
     problem = _unfinished(required(summary.status, "status", name), summary.error) or damage
@@ -177,7 +180,7 @@ def make_run(
     return Run(directory, summary, data, architecture, problem, config, configuration, history)
 
 
-def results_of(history: History) -> dict[str, object]:
+def results_of(history: History) -> dict[str, Any]:
     """What a summary says of a run's results, where only its learning curve tells them."""
     best, last = history.best, history.last_accuracy
     return {

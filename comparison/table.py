@@ -1,12 +1,12 @@
 """The comparison as a table: aligned text for the terminal, Markdown for a README, CSV with raw numbers."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from comparison.fairness import fairness_notes, general_notes
 from comparison.gan_table import csv_of_figures, markdown_tables, text_tables
-from comparison.groups import Comparison, Group
+from comparison.groups import TEST, Comparison, Group
 from comparison.runs import DataSet, Run
 from comparison.statistics import Estimate
 from comparison.text_layout import Column, aligned, cells_of, comma_separated, in_one_line, literal, markdown
@@ -31,8 +31,18 @@ class Row:
     group: Group | None
 
     @property
+    def accuracy(self) -> Estimate | None:
+        """The accuracy that a group is placed by."""
+        return self.group.accuracy if self.group else None
+
+    @property
+    def tested(self) -> Estimate | None:
+        """The accuracy on the test images."""
+        return self.group.tested if self.group else None
+
+    @property
     def best(self) -> Estimate | None:
-        """The accuracy of a group."""
+        """The accuracy on the validation images, in the best epoch."""
         return self.group.best if self.group else None
 
     @property
@@ -99,8 +109,14 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("parameters_total", lambda row: row.model.parameters.total, "params", human_count),
     Column("multiply_adds", lambda row: row.model.multiply_adds, "multiply-\nadds", human_count),
     Column("depth", lambda row: row.model.depth, "depth"),
+    Column("", lambda row: row.tested.mean if row.tested else None, "test acc1", human_percent),
     Column("", lambda row: human_percent(row.best.mean) if row.best else row.status, "val acc1"),
-    Column("", lambda row: row.best, "uncertainty", uncertainty),
+    Column("", lambda row: row.accuracy, "uncertainty", uncertainty),
+    Column("test_acc1", lambda row: row.tested and row.tested.mean),
+    Column("test_acc1_low", lambda row: row.tested and row.tested.low),
+    Column("test_acc1_high", lambda row: row.tested and row.tested.high),
+    Column("test_acc1_standard_deviation", lambda row: row.tested and row.tested.standard_deviation),
+    Column("test_images", lambda row: row.run.data.test_images),
     Column("val_acc1", lambda row: row.best and row.best.mean),
     Column("val_acc1_low", lambda row: row.best and row.best.low),
     Column("val_acc1_high", lambda row: row.best and row.best.high),
@@ -117,7 +133,6 @@ COLUMNS: tuple[Column[Row], ...] = (
 )
 IN_TEXT = {in_one_line(column.heading): column for column in COLUMNS if column.heading}
 IN_CSV = [column for column in COLUMNS if column.name]
-HEADINGS = [column.heading for column in IN_TEXT.values()]
 
 
 def rows_of(groups: Sequence[Group], left_out: Sequence[Run]) -> list[Row]:
@@ -131,13 +146,22 @@ def table_rows(comparison: Comparison, data_set: str) -> list[Row]:
     return rows_of(comparison.groups.get(data_set, []), left_out)
 
 
+def shown(columns: Iterable[Column[Row]], groups: Sequence[Group]) -> list[Column[Row]]:
+    """The columns without that of test images, if no group was measured on any."""
+    return [column for column in columns if column.heading != "test acc1" or any(group.tested for group in groups)]
+
+
 def explain_uncertainty(groups: Sequence[Group]) -> str:
-    """The sentence that says what val acc1 and its uncertainty are."""
+    """The sentences that say what the accuracies are, and the uncertainty of the one that decides."""
     parts = ["val acc1: accuracy at the best epoch of each run, on the images that chose that epoch."]
-    if any(group.best.seeds > 1 for group in groups):
+    if any(group.tested for group in groups):
+        parts.insert(0, "test acc1: accuracy of that epoch's checkpoint on the test images, measured once.")
+    if groups and groups[0].headline == TEST:
+        parts.append("Networks are placed by test acc1.")
+    if any(group.accuracy.seeds > 1 for group in groups):
         parts.append("±: sample standard deviation over the seeds.")
-    if any(group.best.seeds == 1 for group in groups):
-        images = sorted({group.example.data.val_images for group in groups if group.best.seeds == 1})
+    if any(group.accuracy.seeds == 1 for group in groups):
+        images = sorted({group.images for group in groups if group.accuracy.seeds == 1})
         counts = " or ".join(f"{count:,}" for count in images)
         parts.append(f"A range: Wilson 95 % interval of one seed on {counts} images.")
     return " ".join(parts)
@@ -148,8 +172,9 @@ def text_table(comparison: Comparison) -> str:
     blocks = []
     for data_set in comparison.data_sets:
         groups = comparison.groups.get(data_set, [])
-        rows = cells_of(IN_TEXT.values(), table_rows(comparison, data_set))
-        lines = [data_set_line(comparison, data_set), "", aligned(HEADINGS, rows)]
+        columns = shown(IN_TEXT.values(), groups)
+        rows = cells_of(columns, table_rows(comparison, data_set))
+        lines = [data_set_line(comparison, data_set), "", aligned([column.heading for column in columns], rows)]
         if groups:
             lines += ["", _wrapped(explain_uncertainty(groups))]
         lines += [_wrapped(f"Note: {note}") for note in fairness_notes(groups)]
@@ -166,9 +191,11 @@ def markdown_table(comparison: Comparison) -> str:
     """GitHub-flavored Markdown, one table a data set."""
     blocks = []
     for data_set in comparison.data_sets:
-        rows = cells_of(IN_TEXT.values(), table_rows(comparison, data_set))
-        lines = [f"**{literal(data_set_line(comparison, data_set))}**", "", markdown(HEADINGS, rows)]
         groups = comparison.groups.get(data_set, [])
+        columns = shown(IN_TEXT.values(), groups)
+        rows = cells_of(columns, table_rows(comparison, data_set))
+        table = markdown([column.heading for column in columns], rows)
+        lines = [f"**{literal(data_set_line(comparison, data_set))}**", "", table]
         remarks = [explain_uncertainty(groups)] if groups else []
         remarks += fairness_notes(groups)
         blocks.append("\n".join([*lines, *(f"\n{literal(remark)}" for remark in remarks)]))

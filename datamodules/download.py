@@ -92,17 +92,31 @@ def verify_files(checksums: Mapping[Path, Checksum], *, required: bool) -> bool:
     Raises:
         ValueError: `required`, and a file differs.
     """
-    for path, checksum in checksums.items():
-        found = checksum.of(path)
-        if not checksum.matches(found):
-            if not required:
-                return False
-            raise ValueError(
-                f"{path} is not the published file ({checksum.algorithm} {found}, expected {checksum.digest}): "
-                "replace it with the published one, or accept it with --data.verify=false, "
-                "which the run's record then says."
-            )
-    return True
+    return all(
+        is_published(path, checksum, checksum.of(path), required=required) for path, checksum in checksums.items()
+    )
+
+
+def is_published(path: Path, checksum: Checksum, found: str, *, required: bool) -> bool:
+    """Compares the digest of one file with the published one.
+
+    Args:
+        path: The file.
+        checksum: What it should have.
+        found: What it has, as a whole digest.
+        required: Whether a difference is an error.
+
+    Raises:
+        ValueError: `required`, and it differs.
+    """
+    if checksum.matches(found):
+        return True
+    if not required:
+        return False
+    raise ValueError(
+        f"{path} is not the published file ({checksum.algorithm} {found}, expected {checksum.digest}): "
+        "replace it with the published one, or accept it with --data.verify=false, which the run's record then says."
+    )
 
 
 def _download_from(url: str, destination: Path, checksum: Checksum) -> None:

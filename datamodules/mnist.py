@@ -1,6 +1,7 @@
 """MNIST and Fashion-MNIST: 70,000 gray images of 28x28 pixels, in IDX files."""
 
 import gzip
+import hashlib
 import math
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision import datasets
 
-from datamodules.download import Checksum, download_file, verify_files
+from datamodules.download import Checksum, download_file, is_published
 from datamodules.in_memory import InMemoryDataModule, Split
 
 _MAGIC_UINT8 = b"\x00\x00\x08"
@@ -33,7 +34,7 @@ class MNIST(InMemoryDataModule):
     std = (0.3081,)
 
     official: ClassVar[type[datasets.MNIST]] = datasets.MNIST
-    unpacked_sha256: ClassVar[dict[str, str]] = {
+    content_sha256: ClassVar[dict[str, str]] = {  # of the unpacked files: whoever packs them anew changes no image
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
         "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -55,10 +56,11 @@ class MNIST(InMemoryDataModule):
         """Reads the official IDX files, packed or unpacked, in the folders that torchvision keeps them in.
 
         Args:
-            root: Folder in which MNIST/raw (or FashionMNIST/raw) holds the files, to which they are also downloaded.
+            root: Folder that holds the four files, itself or in MNIST/raw (FashionMNIST/raw), to which they are also
+                downloaded.
             download: Whether to download the files (12 MB, Fashion-MNIST 31 MB) that are missing.
-            verify: Whether to refuse files whose checksums differ from the published ones; if not, summary.json says
-                whether they differ.
+            verify: Whether to refuse files whose unpacked content differs from the published one; if not, summary.json
+                says whether it differs.
             image_size: Height and width of the images in pixels: 28, or 32 with two rows and columns of zeros on each
                 side, for networks that want 32.
             val_size: Number of training images, of 60,000, that are held out for validation, which selects the best
@@ -96,35 +98,28 @@ class MNIST(InMemoryDataModule):
 
     def read(self) -> tuple[Split, Split, bool]:
         """Reads the four files, unpacking them in memory."""
-        paths, checksums, verified = [], {}, True
-        for name, md5 in self.official.resources:
+        arrays, verified = [], True
+        for name, _ in self.official.resources:
             path = self._find(name)
             if path is None:
                 raise self._missing(name)
-            if path.suffix == ".gz":
-                checksums[path] = Checksum("md5", md5)
-            elif path.name in self.unpacked_sha256:
-                checksums[path] = Checksum("sha256", self.unpacked_sha256[path.name])
-            else:
-                verified = False
-            paths.append(path)
-        verified = verify_files(checksums, required=self.verify) and verified
-        train_images, train_labels, test_images, test_labels = map(read_idx, paths)
+            content = _unpacked(path)
+            checksum = Checksum("sha256", self.content_sha256[Path(name).stem])
+            verified &= is_published(path, checksum, hashlib.sha256(content).hexdigest(), required=self.verify)
+            arrays.append(_array(content, path))
+        train_images, train_labels, test_images, test_labels = arrays
         return self._split(train_images, train_labels), self._split(test_images, test_labels), verified
 
     def _find(self, name: str) -> Path | None:
-        """Locates a file: packed, or unpacked if its checksum is known or not asked for."""
-        packed = self.folder / name
-        if packed.is_file():
-            return packed
-        unpacked = packed.with_suffix("")
-        acceptable = unpacked.name in self.unpacked_sha256 or not self.verify
-        return unpacked if unpacked.is_file() and acceptable else None
+        """Locates a file, packed or unpacked, in torchvision's folder or in `root` itself."""
+        packed = (folder / name for folder in (self.folder, self.root))
+        candidates = [path for path in packed for path in (path, path.with_suffix(""))]
+        return next((path for path in candidates if path.is_file()), None)
 
     def _missing(self, name: str) -> ValueError:
         return ValueError(
-            f"{self.folder} lacks {name}: name the folder that holds {self.official.__name__}/raw with --data.root, "
-            "have the file fetched with --data.download=true, or accept an unpacked copy with --data.verify=false."
+            f"{self.folder} lacks {name}: with --data.root, name the folder that holds the four files or "
+            f"{self.official.__name__}/raw, or have the file fetched with --data.download=true."
         )
 
     def _split(self, images: Tensor, labels: Tensor) -> Split:
@@ -147,7 +142,12 @@ class FashionMNIST(MNIST):
     std = (0.3530,)
 
     official = datasets.FashionMNIST
-    unpacked_sha256: ClassVar[dict[str, str]] = {}
+    content_sha256: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    }
 
     def __init__(self, *, horizontal_flip: bool = True, **kwargs: Any) -> None:
         """Reads the official IDX files, packed or unpacked, in the folder that torchvision keeps them in.
@@ -171,10 +171,17 @@ def read_idx(path: Path) -> Tensor:
     Raises:
         ValueError: The file is damaged or not of this format.
     """
+    return _array(_unpacked(path), path)
+
+
+def _unpacked(path: Path) -> bytes:
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it to have it fetched again.") from None
+
+
+def _array(content: bytes, path: Path) -> Tensor:
     header = 4 + 4 * content[3] if len(content) > 3 else 4
     shape = [int.from_bytes(content[start : start + 4]) for start in range(4, header, 4)]
     if content[:3] != _MAGIC_UINT8 or not shape or not 0 < math.prod(shape) == len(content) - header:

@@ -1,9 +1,14 @@
 """LightningCLI with a directory for every run, exact resume, and one line for every mistake."""
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from jsonargparse import Namespace
@@ -11,9 +16,11 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from callbacks import BestCheckpoint, EpochProgressBar, KeepFinite, LatestCheckpoint, StepSeed, Throughput
+from callbacks.training.stop_signal import SIGNALS, StopWithoutSaving
 from experiment.checkpoints import (
     VerifiedCheckpointIO,
     checkpoint_to_evaluate,
@@ -65,7 +72,8 @@ class ExperimentCLI(LightningCLI):
         trust_known_modules()
         self._directory: RunDirectory | None = None
         try:
-            self._do(args)
+            with ended_by_signals():
+                self._do(args)
         except NothingToDo as finished:
             rank_zero_info(str(finished))
         except KeyboardInterrupt:
@@ -316,6 +324,23 @@ class ExperimentCLI(LightningCLI):
         return content
 
 
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Clean up, too, where a signal asks to end before the first batch or after the last, when nobody else listens."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SIGTERMException(128 + number)
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = [number for number in SIGNALS if number != signal.SIGINT and in_main_thread]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
 def chosen_checkpoint(trainer: Trainer) -> str | None:
     """The checkpoint that validation chose, if that is there."""
     paths = [one.best_model_path for one in trainer.checkpoint_callbacks if isinstance(one, BestCheckpoint)]
@@ -340,7 +365,7 @@ def _callbacks(settings: Namespace) -> list[Callback]:
         kept.append(EpochProgressBar())
     if not any(isinstance(callback, KeepFinite) for callback in kept):
         kept.append(KeepFinite())
-    return [*kept, CheckBeforeFirstStep(), StragglerWatch()]
+    return [*kept, CheckBeforeFirstStep(), StopWithoutSaving(), StragglerWatch()]
 
 
 def _is_same(resume: Path, run_dir: Path) -> bool:

@@ -1,37 +1,31 @@
 """What an exception of another library means: one sentence with a remedy, in one table.
 
-A new kind of failure is a function below and a line of `RULES`.
+A new kind of failure is a function below and a line of `RULES`; what any command can meet is in `records.failures`.
 """
 
-import errno
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from traceback import walk_tb
-from typing import NamedTuple
 
-import torch
 import torch.distributed
 
 from lightning_modules import NonFiniteLossError
+from records.failures import (
+    FAILED,
+    MISTAKE,
+    Failure,
+    chain,
+    disk,
+    encoding,
+    home,
+    memory,
+    number,
+    one_sentence,
+    package,
+)
 
-MISTAKE, FAILED = 2, 1
 ROOT = Path(__file__).resolve().parents[1]
-
-
-class Failure(NamedTuple):
-    """How a command ends.
-
-    Attributes:
-        sentence: What is wrong, and what to do about it.
-        code: Exit code: 2 for a mistake, which another command avoids; 1 for a run that failed by itself.
-    """
-
-    sentence: str
-    code: int
 
 
 def failure_of(error: BaseException) -> Failure | None:
@@ -45,89 +39,8 @@ def failure_of(error: BaseException) -> Failure | None:
     return None
 
 
-def chain(error: BaseException | None, contexts: bool = True) -> Iterator[BaseException]:
-    """An error, what it was raised from, and, with `contexts`, what was being handled when it was raised."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or (error.__context__ if contexts and not error.__suppress_context__ else None)
-
-
-def one_sentence(error: BaseException, remedy: str = "") -> str:
-    """The first line of a message without its full stop, and a remedy."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{lines[0].strip().rstrip('.:')}{f': {remedy}' if remedy else ''}."
-
-
 def _not_finite(error: BaseException) -> Failure | None:
     return Failure(str(error), FAILED) if isinstance(error, NonFiniteLossError) else None
-
-
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-OF_FILES = {
-    errno.EROFS: ("is on a file system that is read-only: make it writable, or name another place", MISTAKE),
-    errno.EACCES: ("may not be read or written: change its permissions, or name another", MISTAKE),
-    errno.EPERM: ("may not be read or written: change its permissions, or name another", MISTAKE),
-    errno.EISDIR: ("is a directory: name a file", MISTAKE),
-    errno.ENOTDIR: ("cannot be there, for a part of its path is a file: name another", MISTAKE),
-    errno.EEXIST: ("exists: name another", MISTAKE),
-    errno.ENAMETOOLONG: ("has too long a name: name another", MISTAKE),
-    errno.EIO: ("is on a disk that reports an error (EIO): look at the disk, then resume", FAILED),
-}
-
-
-def _disk(error: BaseException) -> Failure | None:
-    if not isinstance(error, OSError):
-        return None
-    named = isinstance(error.filename, str | bytes | os.PathLike)
-    path = os.fsdecode(error.filename) if named else None
-    if error.errno in FULL:
-        free = _free(Path(path or "."))
-        remedy = "make room, or name another disk with --run_dir"
-        return Failure(f"{path or 'A file'} is on a full disk ({free} are free): {remedy}.", FAILED)
-    if error.errno == errno.EMFILE:
-        return Failure("Too many files are open: raise the limit with ulimit -n, or lower data.num_workers.", FAILED)
-    if error.errno == errno.ENOMEM:
-        return _memory(MemoryError())
-    if error.errno in OF_FILES and (path or error.errno in (errno.EROFS, errno.EIO)):
-        problem, code = OF_FILES[error.errno]
-        return Failure(f"{path or 'A file'} {problem}.", code)
-    return None
-
-
-def _free(path: Path) -> str:
-    for folder in (path.absolute(), *path.absolute().parents):
-        with suppress(OSError):
-            return f"{shutil.disk_usage(folder).free:,} bytes"
-    return "no bytes"
-
-
-def _memory(error: BaseException) -> Failure | None:
-    text = str(error)
-    if isinstance(error, torch.OutOfMemoryError) or "CUDA out of memory" in text:
-        wanted = re.search(r"Tried to allocate ([\d.]+ \w+)", text)
-        return Failure(
-            f"The GPU has not enough memory{f' for {wanted[1]} more' if wanted else ''}: lower data.batch_size and "
-            "raise trainer.accumulate_grad_batches, or use --trainer.precision bf16-mixed.",
-            FAILED,
-        )
-    worker = re.search(r"DataLoader worker \(pid\(?s?\)? ?([\d, ]+)\).*(killed|exited|bus error)", text, re.I | re.S)
-    if worker:
-        return Failure(
-            f"The process {worker[1].strip()} that read data was ended from outside, most likely for want of memory: "
-            "lower data.num_workers or data.batch_size, or give /dev/shm more room.",
-            FAILED,
-        )
-    wanted = re.search(r"you tried to allocate (\d+) bytes|allocate memory: .*?(\d+) bytes", text)
-    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in text or "not enough memory" in text:
-        size = next((f" for {int(group):,} bytes more" for group in (wanted.groups() if wanted else ()) if group), "")
-        return Failure(
-            f"This machine has not enough memory{size}: lower data.batch_size or data.num_workers, or end other "
-            "programs.",
-            FAILED,
-        )
-    return None
 
 
 def _checkpoint_does_not_fit(error: BaseException) -> Failure | None:
@@ -178,18 +91,6 @@ def _optimization(error: BaseException) -> Failure | None:
         return Failure(f"{name} refuses its options ({refused}): change model.lr_scheduler.init_args.", MISTAKE)
     argument = next((name for word, name in ARGUMENTS.items() if word in refused.lower()), "…")
     return Failure(f"{name} refuses its options ({refused}): change model.optimizer.init_args.{argument}.", MISTAKE)
-
-
-def _package(error: BaseException) -> Failure | None:
-    if not isinstance(error, ImportError):
-        return None
-    name = (error.name or "").partition(".")[0]
-    hint = re.search(r"pip install (?:-U )?[`'\"]?([\w.\[\]-]+)", str(error))
-    wanted = name or (hint[1] if hint else "") or (re.findall(r"[`']([\w.-]+)[`' ]", str(error)) or [""])[0]
-    wanted = wanted.removesuffix("X") if wanted == "tensorboardX" else wanted  # Lightning takes either
-    if not wanted or (ROOT / wanted).exists():
-        return None
-    return Failure(f"{wanted} is not installed: pip install {wanted}, or leave out what needs it.", MISTAKE)
 
 
 def _monitor(error: BaseException) -> Failure | None:
@@ -247,22 +148,6 @@ def _peers(error: BaseException) -> Failure | None:
     return Failure("Another process of this run is gone or does not answer: see what the others say.", FAILED)
 
 
-def _home(error: BaseException) -> Failure | None:
-    if isinstance(error, RuntimeError | KeyError) and re.search(r"home directory|getpwuid", str(error)):
-        return Failure("This user has no home directory: set the environment variable HOME to a folder.", MISTAKE)
-    return None
-
-
-def _encoding(error: BaseException) -> Failure | None:
-    if not isinstance(error, UnicodeError):
-        return None
-    return Failure(
-        f"A file or a name has letters that this locale does not know ({one_sentence(error).rstrip('.')}): save the "
-        "file in UTF-8 and set the environment variable PYTHONUTF8=1.",
-        MISTAKE,
-    )
-
-
 def _attribute_of_a_network(error: BaseException) -> Failure | None:
     """A callback that asks the network for a part that it has not, such as BackboneFinetuning for `backbone`."""
     found = re.fullmatch(r"'(\w+)' object has no attribute '(\w+)'", str(error))
@@ -272,12 +157,6 @@ def _attribute_of_a_network(error: BaseException) -> Failure | None:
         if str(frame.f_globals.get("__name__")).startswith("lightning.pytorch.callbacks.") and "self" in frame.f_locals:
             name = type(frame.f_locals["self"]).__name__
             return Failure(f"{name} needs {found[2]}, which {found[1]} has not: leave {name} out.", MISTAKE)
-    return None
-
-
-def _number(error: BaseException) -> Failure | None:
-    if isinstance(error, OverflowError):
-        return Failure(f"A number is too large ({one_sentence(error).rstrip('.')}): give a smaller one.", MISTAKE)
     return None
 
 
@@ -309,18 +188,18 @@ def _lightning(error: BaseException) -> Failure | None:
 
 RULES: tuple[Callable[[BaseException], Failure | None], ...] = (
     _not_finite,
-    _disk,
-    _memory,
+    disk,
+    memory,
     _checkpoint_does_not_fit,
     _optimization,
-    _package,
+    package,
     _monitor,
     _peers,
     _compiler,
     _device,
-    _home,
+    home,
     _attribute_of_a_network,
-    _encoding,
-    _number,
+    encoding,
+    number,
     _lightning,
 )

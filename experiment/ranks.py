@@ -18,7 +18,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from experiment.failures import failure_of, is_about_peers, one_sentence
+from experiment.failures import failure_of, is_about_peers
+from records.failures import one_sentence
 
 SECONDS_FOR_WORDS = 6.0  # in which the others have noticed, too, that somebody is gone
 

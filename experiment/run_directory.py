@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import socket
+import unicodedata
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from records.layout import LOCK
 DEFAULT_ROOT = Path("runs")
 ATTEMPTS = 5  # to take the place of a dead process, if others try so, too
 LARGEST_LOCK = 4096  # bytes
+LONGEST_SLUG = 100  # bytes
 
 
 class RunInUseError(ValueError):
@@ -112,8 +114,9 @@ def new_run_directory(root: Path, data: str, architecture: str, command: str, no
 
 
 def slug(name: str) -> str:
-    """`name` as a folder's name: lower case, and a hyphen for whatever is not a letter, digit, dot or underscore."""
-    return re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "unnamed"
+    """`name` as a folder's name: lower case, a hyphen for what is no letter of a script, digit, dot or underscore."""
+    letters = re.sub(r"[^\w.]+", "-", unicodedata.normalize("NFC", name).lower())
+    return letters.encode()[:LONGEST_SLUG].decode(errors="ignore").strip("-.") or "unnamed"
 
 
 def _make(path: Path) -> list[Path]:

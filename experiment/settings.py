@@ -18,21 +18,23 @@ from lightning.pytorch.callbacks import (
     LearningRateMonitor,
     ModelCheckpoint,
     ProgressBar,
+    StochasticWeightAveraging,
     Timer,
 )
 from lightning.pytorch.utilities import rank_zero_info
 
-from callbacks import ClassErrors, DDPScaling, KeepFinite, PolyakAveraging, StepSeed, Throughput
-from lightning_modules import ImageClassifier
+from callbacks import ClassErrors, DDPScaling, KeepFinite, PolyakAveraging, SamplePictures, StepSeed, Throughput
+from callbacks.training.stop_signal import StopWithoutSaving
 from records.config import read_config
 from records.files import UnreadableError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 SHARES = tuple(f"limit_{split}_batches" for split in ("train", "val", "test", "predict"))
+STEPS = ("training_step", "validation_step", "test_step")
 # Whether they log something, and what, is known below.
 KNOWN_LOGGING = (
     *(ClassErrors, DDPScaling, EarlyStopping, KeepFinite, LearningRateMonitor, ModelCheckpoint, PolyakAveraging),
-    *(ProgressBar, StepSeed, Throughput, Timer),
+    *(ProgressBar, SamplePictures, StepSeed, StopWithoutSaving, Throughput, Timer),
 )
 
 
@@ -103,14 +105,16 @@ def missing_run(words: Iterable[str]) -> str | None:
 
 
 class CheckBeforeFirstStep(Callback):
-    """Refuses, before the first step, to monitor what nothing logs, and a schedule that ends before the run."""
+    """Refuses, before the first step, to monitor what nothing logs, and rates that would not be those of the recipe."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the callbacks and the schedules.
 
         Raises:
-            ValueError: One monitors a metric that is not logged, or a schedule is too short.
+            ValueError: One monitors a metric that is not logged, a schedule is too short, or one rate would replace
+                several.
         """
+        _check_one_rate(trainer)
         known = logged_names(trainer, pl_module)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         monitors = {type(callback).__name__: getattr(callback, "monitor", None) for callback in callbacks}
@@ -127,7 +131,10 @@ class CheckBeforeFirstStep(Callback):
 
 
 def logged_names(trainer: Trainer, module: LightningModule) -> set[str] | None:
-    """Names under which a classifier's run logs its metrics; None where other callbacks or modules may log more."""
+    """Names under which a run logs metrics; None where other callbacks or the module may log what nobody declares.
+
+    A module declares them by a method `metric_names`; one that inherits it and has steps of its own declares nothing.
+    """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     foreign = [
         callback
@@ -135,17 +142,16 @@ def logged_names(trainer: Trainer, module: LightningModule) -> set[str] | None:
         if not isinstance(callback, (*KNOWN_LOGGING, CheckBeforeFirstStep))
         and not type(callback).__module__.startswith(("experiment.", "lightning."))
     ]
-    steps = ("training_step", "validation_step", "test_step")
-    if foreign or not isinstance(module, ImageClassifier):
+    kind = type(module)
+    declaring = next((base for base in kind.__mro__ if "metric_names" in vars(base)), None)
+    if foreign or declaring is None:
         return None
-    if any(getattr(type(module), name) is not getattr(ImageClassifier, name) for name in steps):
+    if any(getattr(kind, name) is not getattr(declaring, name) for name in STEPS):
         return None
-    heads = [f"train/{name}_aux_{head}" for name in ("loss", "acc1") for head in module.auxiliary_heads]
-    validation = [f"val/{name}" for name in dict(module.evaluation["val"].named_children())]
-    speed = [f"throughput/{name}" for name in ("images_per_second", "peak_memory_gib")]
-    rates = [f"lr-{type(optimizer).__name__}" for optimizer in trainer.optimizers]
-    names = {"train/loss", "train/acc1", "images_seen", "epoch", "step", *heads, *speed, *rates}
-    return names | set(validation)
+    speed = {f"throughput/{name}" for name in ("images_per_second", "peak_memory_gib")}
+    rates = {f"lr-{type(optimizer).__name__}" for optimizer in trainer.optimizers}
+    declared: set[str] = module.metric_names()  # type: ignore[operator]
+    return declared | {"images_seen", "epoch", "step"} | speed | rates
 
 
 def _check_length_of_schedules(trainer: Trainer) -> None:
@@ -162,6 +168,19 @@ def _check_length_of_schedules(trainer: Trainer) -> None:
                 f"{int(steps) if math.isfinite(steps) else 'no end of its own'}: set {wanted}, or choose another unit "
                 "with model.lr_scheduler_interval."
             )
+
+
+def _check_one_rate(trainer: Trainer) -> None:
+    """Refuse StochasticWeightAveraging where the parameters have factors of the rate, which it would forget."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    if not any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks):
+        return
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    if any(group.get("lr_scale", 1) != 1 or "fixed_lr" in group for group in groups):
+        raise ValueError(
+            "StochasticWeightAveraging gives all parameters rates of its own, and this network's have factors of the "
+            "rate: leave it out, use PolyakAveraging, or set model.bias_lr_scale to 1 and leave out model.bias_lr."
+        )
 
 
 def _check_devices(devices: Any, accelerator: str) -> None:

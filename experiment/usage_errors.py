@@ -16,7 +16,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from experiment.config_files import check_files_among, read_config_text, with_file
 from experiment.explanations import MARK, explain, faults
-from experiment.failures import MISTAKE, Failure, chain, failure_of
+from experiment.failures import failure_of
+from records.failures import MISTAKE, Failure, chain
 
 ROOT = Path(__file__).resolve().parent.parent
 UNHELPFUL_WARNINGS = (

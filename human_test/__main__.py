@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from comparison.command_line import exit_status
 from human_test.answers import read_answers
 from human_test.score import report
 from records.checkpoints import run_of
+from records.failures import exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -148,8 +148,10 @@ class ImageClassifier(LightningModule):
         self._seat = Seat()
         # Means over images: a sum of zeros and ones is exact in any order, so accuracy is, on any number of ranks.
         self.evaluation = nn.ModuleDict()
-        for stage in ("val", "test"):
-            self.evaluation[stage] = nn.ModuleDict({name: MeanMetric() for name in ("loss", "acc1", "acc5")})
+        for stage in ("val", "test"):  # NaN stays in a mean, and so is seen
+            self.evaluation[stage] = nn.ModuleDict(
+                {name: MeanMetric(nan_strategy="disable") for name in ("loss", "acc1", "acc5")}
+            )
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) of images (B, in_channels, H, W), in training and in evaluation alike."""
@@ -257,12 +259,23 @@ class ImageClassifier(LightningModule):
                     f"The data set {getattr(data, 'name', '')} has {name}={expected}, the network {own}: "
                     f"set model.{name} to {expected} or leave it out."
                 )
+        if stage == "fit" and getattr(data, "num_classes", None) == 1:
+            raise ValueError(
+                f"The data set {getattr(data, 'name', '')} has one class, so there is nothing to tell apart: name a "
+                "folder that has a folder for each class (--data.root), or train a GAN."
+            )
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
         if self.compile_network:
             for network in self.children():
                 if network is not self.evaluation:
                     network.compile()  # in place: unlike torch.compile(network), it leaves the keys alone
+
+    def metric_names(self) -> set[str]:
+        """Names of all that a training logs, validations included."""
+        heads = (f"{name}_aux_{head}" for name in ("loss", "acc1") for head in self.auxiliary_heads)
+        validation = dict(self.evaluation["val"].named_children())
+        return {f"train/{name}" for name in ("loss", "acc1", *heads)} | {f"val/{name}" for name in validation}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch.

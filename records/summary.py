@@ -10,6 +10,7 @@ from records.record import Flag, Number, Numbers, OrEmpty, Part, Positive, Recor
 
 RUNNING, COMPLETED, FAILED, INTERRUPTED = "running", "completed", "failed", "interrupted"
 
+TEST_ACCURACY = "test/acc1"
 ListOrNone = BeforeValidator(lambda value: list(value) if isinstance(value, list | tuple) else None)
 OrNone = BeforeValidator(lambda value: value if isinstance(value, Mapping | Part) else None)
 
@@ -133,6 +134,11 @@ class Summary(Record):
     def best_accuracy(self) -> float | None:
         """Accuracy on the validation images in the best epoch, as a fraction."""
         return fraction(self.best_of("val/acc1").value)
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Accuracy on the test images, of the checkpoint that the validation images chose, as a fraction."""
+        return fraction(self.metrics.get(TEST_ACCURACY))
 
     @property
     def last_accuracy(self) -> float | None:

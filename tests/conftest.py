@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[1]
 # Set before W&B is imported: no test talks to a server that is not its own, and none reads a key of the user's.
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+# Set before datamodules is imported: indices of folders that are gone with their test.
+os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/landmark-image-networks-cache"
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

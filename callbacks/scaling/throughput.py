@@ -130,6 +130,14 @@ class Throughput(Callback):
         for name, value in of_all_ranks(trainer.strategy.all_gather(own), trainer.num_nodes).items():
             pl_module.log(f"throughput/{name}", value, sync_dist=True, reduce_fx="max")  # the same on all ranks
 
+    def state_dict(self) -> dict[str, int]:
+        """What a run carries on that goes on with a validation."""
+        return {"images_seen": self.images_seen}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Carry on."""
+        self.images_seen = state_dict["images_seen"]
+
     @staticmethod
     def _exactly(count: int) -> Tensor:
         """A count as float64; Lightning would make it float32, which holds no odd number above 16.7 million."""

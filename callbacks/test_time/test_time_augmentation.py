@@ -120,7 +120,8 @@ class TestTimeAugmentation(Callback):
             rank_zero_warn(
                 f"{_name(data)} was not mirrored when training, so mirror images may do harm: set flips to false."
             )
-        self._metrics = nn.ModuleDict({"acc1": PairedCounts(), "acc5": PairedCounts(), "loss": MeanMetric()})
+        loss = MeanMetric(nan_strategy="disable")  # NaN stays, and so is seen
+        self._metrics = nn.ModuleDict({"acc1": PairedCounts(), "acc5": PairedCounts(), "loss": loss})
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any

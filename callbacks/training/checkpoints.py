@@ -68,7 +68,8 @@ class LatestCheckpoint(ModelCheckpoint):
 
     It keeps the newest file only and, unlike `save_last=True`, does not wait for a metric to improve. After SIGTERM,
     SIGUSR1 or Ctrl+C to any of the ranks, all of them end the step that they are in, or the one after it; the state is
-    saved, and each process exits with 128 + the signal's number: 143, 138 or 130. A validation is finished first.
+    saved, and each process exits with 128 + the signal's number: 143, 138 or 130. A validation is cut off, and held
+    again when the run goes on.
 
     What a stop within an epoch (by max_steps, max_time, EarlyStopping) still validates is not a part of the state: a
     run that goes on is the one that never stopped.
@@ -89,7 +90,7 @@ class LatestCheckpoint(ModelCheckpoint):
         )
         self.every_n_steps = every_n_steps
         self._resumed_from: Path | None = None
-        self._stop_signal = StopSignal()
+        self.stop_signal = StopSignal()
         self._step_before = 0
         self._stopped_by = 0
         self._is_whole_step = True
@@ -105,23 +106,18 @@ class LatestCheckpoint(ModelCheckpoint):
         """Have all ranks asked in each step whether to stop."""
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
-            self._stop_signal.ask_all_ranks(trainer)
+            self.stop_signal.ask_all_ranks(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen for signals."""
         super().on_train_start(trainer, pl_module)
         self._step_before, self._stopped_by = trainer.global_step, 0
         self._saves_after_validation = self._stops_after_update = False
-        self._stop_signal.listen(trainer)
+        self.stop_signal.listen(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Stop, now that what the step before has logged is written."""
-        if self._stopped_by:
-            rank_zero_info(
-                f"Stopped by {signal.Signals(self._stopped_by).name} after step {trainer.global_step}, which is saved: "
-                f"go on with python main.py fit --resume {trainer.default_root_dir}"
-            )
-            raise SIGTERMException(128 + self._stopped_by)
+        self._obey(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -138,13 +134,30 @@ class LatestCheckpoint(ModelCheckpoint):
         self._wait_for_an_update(trainer)
         if trainer.is_last_batch or not self._is_whole_step:
             return
-        self._stopped_by = self._stop_signal.number(trainer)
+        self._stopped_by = self.stop_signal.number(trainer)
         every = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
         if self._stopped_by or every or is_ending(trainer):
             if validates_after(trainer, batch_idx):
                 self._saves_after_validation = True
             else:
                 self._save(trainer, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen for signals; before the training, too, when Lightning tries out the validation."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            self.stop_signal.begin_evaluation(trainer)
+
+    def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Stop within a validation, but not while gradients are being added up, which no file holds."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        self._stopped_by = self.stop_signal.number_between_batches(trainer)
+        if not self._stopped_by or not (self._is_whole_step or trainer.sanity_checking):
+            return
+        if not trainer.sanity_checking:
+            as_begun(trainer.fit_loop.epoch_loop.val_loop.batch_progress)
+            self._save(trainer, pl_module)
+        self._obey(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what waited for a validation within the epoch, or if that stops the run."""
@@ -160,7 +173,7 @@ class LatestCheckpoint(ModelCheckpoint):
 
         What was saved after this very step, because the run ends within its epoch, stays as it is.
         """
-        self._stopped_by = self._stop_signal.number(trainer)
+        self._stopped_by = self.stop_signal.number(trainer)
         self._save(trainer, pl_module)
 
     def _wait_for_an_update(self, trainer: Trainer) -> None:
@@ -170,6 +183,18 @@ class LatestCheckpoint(ModelCheckpoint):
         elif self._stops_after_update and self._is_whole_step:
             trainer.should_stop, self._stops_after_update = True, False
 
+    def _obey(self, trainer: Trainer) -> None:
+        if not self._stopped_by:
+            return
+        name, step, run = signal.Signals(self._stopped_by).name, trainer.global_step, trainer.default_root_dir
+        if step:
+            rank_zero_info(
+                f"Stopped by {name} after step {step}, which is saved: go on with python main.py fit --resume {run}"
+            )
+        else:
+            rank_zero_info(f"Stopped by {name} before the first step.")
+        raise SIGTERMException(128 + self._stopped_by)
+
     def _save(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save, and remove what the run was resumed from: Lightning 2.6.6 would keep one more file for each resume."""
         super().on_train_epoch_end(trainer, pl_module)
@@ -177,6 +202,16 @@ class LatestCheckpoint(ModelCheckpoint):
         if old and old != new and old.parent == new.parent and new.is_file():
             trainer.strategy.remove_checkpoint(old)
             self._resumed_from = None
+
+
+def as_begun(progress: Any) -> None:
+    """Make Lightning, when it restores the progress of a validation, hold it from its first batch on.
+
+    By a batch that was started and not processed, it knows that a validation was cut off.
+    """
+    progress.increment_started()
+    progress.current.ready = progress.current.started = 1
+    progress.current.processed = progress.current.completed = 0
 
 
 def is_ending(trainer: Trainer) -> bool:

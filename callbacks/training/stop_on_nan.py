@@ -19,6 +19,8 @@ from torch.optim import Optimizer
 from lightning_modules.classifier import NonFiniteLossError
 
 NAMED = 3
+LIKE_LOSSES = ("loss", "distance_from_equilibrium")
+"""Words in the names of metrics that are finite in a sound run."""
 
 
 class NonFiniteGradientError(NonFiniteLossError):
@@ -114,7 +116,8 @@ class KeepFinite(Callback):
 
     @staticmethod
     def _check_losses(trainer: Trainer) -> None:
-        losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
+        metrics = trainer.callback_metrics.items()
+        losses = {name: value for name, value in metrics if any(word in name for word in LIKE_LOSSES)}
         wrong = [name for name, value in losses.items() if not bool(torch.as_tensor(value).isfinite())]
         if not wrong:
             return

@@ -1,4 +1,4 @@
-"""What does accuracy cost? Validation accuracy against multiply-adds, parameters or training time."""
+"""What does accuracy cost? Test or validation accuracy against multiply-adds, parameters or training time."""
 
 import itertools
 import math
@@ -18,7 +18,6 @@ from comparison.questions.charts import (
     highlighted,
     log_scale,
     series_color,
-    smallest_error,
 )
 from comparison.units import human_count, human_duration, human_percent
 
@@ -85,19 +84,19 @@ def cost_chart(groups: Sequence[Group], series: Sequence[Series], cost: str) -> 
     known = [(group, value) for group in groups if (value := cost_of(group, cost))]
     if not known:
         return None
-    front = pareto_front([(value, 1 - group.best.mean) for group, value in known])
-    floor = smallest_error(groups)
+    front = pareto_front([(value, 1 - group.accuracy.mean) for group, value in known])
+    floor = 0.5 / max(group.images for group in groups)  # half an image, for an error of zero
     rows: list[dict[str, Any]] = [
         {
             "label": group.label,
             "x": value,
-            "y": max(1 - group.best.mean, floor),
-            "y_low": max(1 - group.best.high, floor),
-            "y_high": max(1 - group.best.low, floor),
-            "value": human_percent(group.best.mean),
+            "y": max(1 - group.accuracy.mean, floor),
+            "y_low": max(1 - group.accuracy.high, floor),
+            "y_high": max(1 - group.accuracy.low, floor),
+            "value": human_percent(group.accuracy.mean),
             "cost": _human(cost, value),
             "front": position in front,
-            "spoken": f"{group.label}: {human_percent(group.best.mean)} at {_human(cost, value)} {COSTS[cost]}",
+            "spoken": f"{group.label}: {human_percent(group.accuracy.mean)} at {_human(cost, value)} {COSTS[cost]}",
         }
         for position, (group, value) in enumerate(known)
     ]
@@ -107,7 +106,7 @@ def cost_chart(groups: Sequence[Group], series: Sequence[Series], cost: str) -> 
     color = series_color(series)
     details = [
         alt.Tooltip("label:N", title="architecture"),
-        alt.Tooltip("value:N", title="validation accuracy"),
+        alt.Tooltip("value:N", title=f"{groups[0].headline} accuracy"),
         alt.Tooltip("cost:N", title=COSTS[cost]),
     ]
     front_line = base.mark_line(
@@ -126,7 +125,12 @@ def cost_chart(groups: Sequence[Group], series: Sequence[Series], cost: str) -> 
             for place, (align, dx, dy) in enumerate(positions)
         ),
     )
-    return finish(chart, rows, HEIGHT, f"Validation accuracy against {COSTS[cost]}. {cost_summary(groups, cost)}")
+    return finish(
+        chart,
+        rows,
+        HEIGHT,
+        f"{groups[0].headline.capitalize()} accuracy against {COSTS[cost]}. {cost_summary(groups, cost)}",
+    )
 
 
 def cost_of(group: Group, cost: str) -> float | None:
@@ -139,8 +143,8 @@ def cost_of(group: Group, cost: str) -> float | None:
 def cost_summary(groups: Sequence[Group], cost: str) -> str:
     """The Pareto front in words."""
     known = [(group, value) for group in groups if (value := cost_of(group, cost))]
-    front = pareto_front([(value, 1 - group.best.mean) for group, value in known])
-    names = ", ".join(f"{known[i][0].label} ({human_percent(known[i][0].best.mean)})" for i in front)
+    front = pareto_front([(value, 1 - group.accuracy.mean) for group, value in known])
+    names = ", ".join(f"{known[i][0].label} ({human_percent(known[i][0].accuracy.mean)})" for i in front)
     return f"Nothing is both cheaper and more accurate than: {names}."
 
 
@@ -233,10 +237,10 @@ def _position_labels(rows: list[dict[str, Any]], domain: tuple[float, float]) ->
 def _caption(groups: Sequence[Group]) -> str:
     """How to read the plots of accuracy against cost."""
     bars = []
-    if any(group.best.seeds > 1 for group in groups):
-        bars.append("one sample standard deviation over the seeds")
-    if any(group.best.seeds == 1 for group in groups):
-        bars.append("the Wilson 95 % interval on the validation images for a single seed")
+    if any(group.accuracy.seeds > 1 for group in groups):
+        bars.append("the 95 % t-interval of the mean over the seeds")
+    if any(group.accuracy.seeds == 1 for group in groups):
+        bars.append(f"the Wilson 95 % interval on the {groups[0].headline} images for a single seed")
     return (
         f"Bars show {' or '.join(bars)}. The dashed line is the Pareto front: nothing is cheaper and more accurate "
         "than a point on it. The accuracy is drawn by its error on a log scale."

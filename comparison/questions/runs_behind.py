@@ -18,7 +18,7 @@ RUNS = """
     <summary>{{ swatch(group.series) }}{{ group.series.label }}<span class="quiet">{{ group.about }}</span></summary>
     <div class="scroll">
     <table>
-      <thead><tr><th scope="col">run</th><th scope="col">seed</th><th scope="col">best val acc1</th><th scope="col">at epoch</th><th scope="col">last val acc1</th><th scope="col">epochs</th><th scope="col">wall time</th><th scope="col" class="words">files</th></tr></thead>
+      <thead><tr><th scope="col">run</th><th scope="col">seed</th><th scope="col">test acc1</th><th scope="col">best val acc1</th><th scope="col">at epoch</th><th scope="col">last val acc1</th><th scope="col">epochs</th><th scope="col">wall time</th><th scope="col" class="words">files</th></tr></thead>
       <tbody>
       {% for run in group.runs %}
       <tr{% if not run.counts %} class="uncounted"{% endif %}>
@@ -75,6 +75,7 @@ def _run(run: Run, counts: bool, section: Section) -> dict[str, Any]:
     best_epoch = run.summary.best_of(ACCURACY.name).epoch
     cells = [
         ABSENT if run.summary.seed is None else str(run.summary.seed),
+        human_percent(run.summary.test_accuracy),
         human_percent(run.summary.best_accuracy),
         ABSENT if best_epoch is None else str(best_epoch + 1),
         human_percent(run.summary.last_accuracy),

@@ -19,7 +19,7 @@ from comparison.runs import WANDB_FILE, WANDB_SERVER, Run, UnreadableRun, make_r
 from comparison.sources.paths import PROJECT_PREFIX
 from records.curves import history_of
 from records.metrics import ACCURACY, LOSS, POSITION
-from records.summary import Summary
+from records.summary import TEST_ACCURACY, Summary
 
 CONFIG, HISTORY = "the W&B config", "the W&B history"
 READING_SECONDS = 300.0
@@ -95,7 +95,10 @@ def run_of(logged: WandbRun, selection: Selection) -> Run | None:
     history = history_of(logged.rows, HISTORY)
     told = {"wandb_id": logged.id, "status": logged.status, "error": logged.damage}
     told |= {name: logged.summary.get(name) for name in ("images_per_second", "wall_time_seconds")}
-    summary = Summary.of({**logged.config, **told, **results_of(history)}, CONFIG)
+    found = results_of(history)
+    tested = {TEST_ACCURACY: logged.summary[TEST_ACCURACY]} if TEST_ACCURACY in logged.summary else {}
+    found["metrics"] = {**found["metrics"], **tested}
+    summary = Summary.of({**logged.config, **told, **found}, CONFIG)
     if summary.command != "fit":
         return None
     if summary.model.is_gan:

@@ -16,6 +16,7 @@ from datamodules.imagenet.preparation.units import LAYOUTS, Options, all_cores
 from datamodules.imagenet.preparation.verify import verify
 from datamodules.photographs.index import Manifest, Odd
 from datamodules.photographs.reader import PreparedCopy
+from records.failures import exit_status
 
 ORIGINAL = ("original", "null", "none")
 _MAX_NAMES = 30
@@ -29,29 +30,23 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal without … or – shows a question mark instead of a traceback.
-        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
-    options = _parser().parse_args(arguments)
-    try:
+    """Run the command line and return its exit status; after Ctrl+C, the same command goes on."""
+    differences: list[str] = []
+
+    def command() -> None:
+        options = _parser().parse_args(arguments)
         if options.command == "prepare":
             print(_summary(_prepare(options)))
         elif options.command == "show":
             print(_summary(PreparedCopy(str(options.root)).manifest))
-        elif differences := verify(options.root, workers=options.workers or all_cores()):
-            print("\n".join(differences))
-            print(f"error: {options.root} differs in {len(differences)} places from what was prepared", file=sys.stderr)
-            return 1
+        elif found := verify(options.root, workers=options.workers or all_cores()):
+            differences.extend(found)
+            print("\n".join(found))
+            print(f"error: {options.root} differs in {len(found)} places from what was prepared", file=sys.stderr)
         else:
             print(f"{options.root} is as it was prepared")
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+
+    return exit_status(command, "Stopped; the same command goes on.") or int(bool(differences))
 
 
 def _prepare(options: argparse.Namespace) -> Manifest:

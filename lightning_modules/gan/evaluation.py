@@ -40,7 +40,7 @@ class DiscriminatorMetrics(nn.ModuleDict):
         names = ["accuracy_real", "accuracy_fake"]
         names += ["distance_from_equilibrium"] if is_probability else []
         names += ["acc1"] if tells_classes else []
-        super().__init__({name: MeanMetric() for name in names})
+        super().__init__({name: MeanMetric(nan_strategy="disable") for name in names})  # NaN stays, and so is seen
 
     def add(self, discriminator: DiscriminatorNetwork, real: Images, fake: Images, labels: Tensor) -> None:
         """Count a batch.

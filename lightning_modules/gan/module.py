@@ -22,7 +22,7 @@ from torch.optim import Adam
 
 from lightning_modules.classifier import Batch
 from lightning_modules.gan.draws import BEFORE_TRAINING, Draws
-from lightning_modules.gan.evaluation import DiscriminatorMetrics, Images
+from lightning_modules.gan.evaluation import DiscriminatorMetrics, Images, training_metrics
 from lightning_modules.gan.networks import NetworkName, build_networks, initialize_from_data, require_positive
 from lightning_modules.gan.objectives import OBJECTIVES, ObjectiveName
 from lightning_modules.gan.players import Discriminator, Generator, Losses, take_buffers_of_rank_0
@@ -172,6 +172,16 @@ class GAN(LightningModule):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in [-1, 1] of latents (B, latent_size)."""
         return self.generator(latents, labels)
+
+    def metric_names(self) -> set[str]:
+        """Names of all that a training logs, validations included."""
+        losses, validation = self.players[0].losses, dict(self.evaluation["val"].named_children())
+        train = {"loss_discriminator", "loss_generator"}
+        train |= training_metrics(torch.zeros(1), torch.zeros(1), losses.objective.is_probability).keys()
+        train |= {name for name in ("gradient_penalty", "r1") if getattr(losses.stabilizers, name)}
+        train |= {"acc1"} if losses.semi_supervised is not None else set()
+        gradients = {f"gradients/{player.name}" for player in self.players}
+        return gradients | {f"train/{name}" for name in train} | {f"val/{name}" for name in validation}
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator, and the generator if it is its turn.

@@ -14,10 +14,10 @@ from case_studies.verdicts import (
     decide,
     find,
     find_all,
-    interval,
     seeds_to_settle,
     sign_flip,
 )
+from records.statistics import t_interval
 
 
 def part(**bounds: object) -> Part:
@@ -56,7 +56,7 @@ def test_a_difference_of_differences() -> None:
 def test_the_interval_is_that_of_scipy() -> None:
     values = [1.0, 2.0, 4.0, 4.5, 7.0, 7.5]
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert interval(values, 0.95) == pytest.approx((expected.low, expected.high))
+    assert t_interval(values, 0.95) == pytest.approx((expected.low, expected.high))
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_the_sign_flip_test_is_exact() -> None:
 def test_a_true_contrast_lies_in_the_interval_as_often_as_promised(seeds: int) -> None:
     """Of 4,000 experiments 95 % cover it, within three deviations of such a share."""
     draws = np.random.default_rng(0).normal(1.0, 2.0, (4_000, seeds))
-    covered = sum(low < 1.0 < high for low, high in (interval(list(values), 0.95) for values in draws))
+    covered = sum(low < 1.0 < high for low, high in (t_interval(list(values), 0.95) for values in draws))
     assert covered / len(draws) == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / len(draws)))
 
 
 def test_a_claim_on_the_threshold_is_decided_wrongly_as_seldom_as_promised() -> None:
     """An effect that equals the threshold is called supported, or not supported, in 2.5 % of experiments each."""
     draws = np.random.default_rng(1).normal(2.0, 1.0, (4_000, 6))
-    verdicts = [decide(*interval(list(values), 0.95), Claimed(low=2.0)) for values in draws]
+    verdicts = [decide(*t_interval(list(values), 0.95), Claimed(low=2.0)) for values in draws]
     for verdict in (Verdict.SUPPORTED, Verdict.NOT_SUPPORTED):
         assert verdicts.count(verdict) / len(draws) == pytest.approx(0.025, abs=0.008)
 

@@ -62,7 +62,10 @@ def server_run(id: str = "a", **changes: Any) -> SimpleNamespace:
         return ({key: row[key] for key in keys} for row in ROWS if row.keys() >= set(keys))
 
     plain = {"id": id, "state": "finished", "group": "digits", "tags": ["digits", "ResNet-20"], "config": config()}
-    plain |= {"summary_metrics": {"wall_time_seconds": 9.0}, "url": f"https://example.org/team/networks/runs/{id}"}
+    plain |= {
+        "summary_metrics": {"wall_time_seconds": 9.0, "test/acc1": 0.625},
+        "url": f"https://example.org/team/networks/runs/{id}",
+    }
     return SimpleNamespace(**(plain | {"scan_history": scan_history} | changes))
 
 
@@ -78,7 +81,7 @@ def test_a_run_on_the_server_is_read() -> None:
     assert curve == [(1, 0.5, 2.0), (2, 0.75, 1.0)]
     summary, best = run.summary, run.summary.best_of("val/acc1")
     assert (summary.best_accuracy, best.epoch, summary.last_accuracy, summary.epochs) == (0.75, 1, 0.75, 2)
-    assert (summary.wall_time_seconds, summary.images_per_second) == (9.0, None)
+    assert (summary.wall_time_seconds, summary.images_per_second, summary.test_accuracy) == (9.0, None, 0.625)
     assert (run.filing.group, summary.wandb_id) == ("digits", "a")
     assert run.url == "https://example.org/team/networks/runs/a"
 

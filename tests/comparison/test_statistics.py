@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
+from scipy import stats
 
-from comparison.statistics import estimate
+from comparison.statistics import beaten, estimate
 from records.statistics import wilson_interval
 
 
@@ -34,11 +36,12 @@ def test_one_seed_has_the_interval_over_images() -> None:
     assert (result.seeds, result.standard_deviation) == (1, None)
 
 
-def test_several_seeds_have_the_sample_standard_deviation() -> None:
+def test_several_seeds_have_the_sample_standard_deviation_and_the_interval_of_the_mean() -> None:
     result = estimate([0.90, 0.92, 0.94], images=10_000)
     assert result.mean == pytest.approx(0.92)
     assert result.standard_deviation == pytest.approx(0.02)  # divided by n - 1
-    assert (result.low, result.high) == (pytest.approx(0.90), pytest.approx(0.94))
+    expected = stats.t.interval(0.95, 2, loc=0.92, scale=0.02 / 3**0.5)
+    assert (result.low, result.high) == pytest.approx(expected, rel=1e-9)
     assert result.seeds == 3
 
 
@@ -47,6 +50,27 @@ def test_spread_over_seeds_stays_a_fraction() -> None:
 
 
 def test_figures_that_are_no_fractions_have_no_bounds() -> None:
-    assert estimate([3.0, 5.0]).low == pytest.approx(4 - 2**0.5)
-    assert estimate([-0.1, 0.1]).low == pytest.approx(-(0.02**0.5))
+    assert estimate([3.0, 5.0]).low == pytest.approx(4 - stats.t.ppf(0.975, 1))
+    assert estimate([-0.1, 0.1]).low == pytest.approx(-0.1 * stats.t.ppf(0.975, 1))
     assert estimate([3.0]).low == estimate([3.0]).high == 3.0
+
+
+def test_the_best_beats_what_chance_does_not_bring_as_near() -> None:
+    best = {1: 0.95, 2: 0.94, 3: 0.96}
+    paired = {seed: value - 0.02 - 0.001 * seed for seed, value in best.items()}  # two points behind on every seed
+    far, near = {4: 0.80, 5: 0.82, 6: 0.81}, {1: 0.955, 2: 0.93, 3: 0.958}
+    assert beaten(best, [paired, far, near]) == [True, True, False]
+    assert beaten(best, []) == []
+    assert beaten({1: 0.9, 2: 0.9, 3: 0.9}, [{1: 0.9, 2: 0.9, 3: 0.9}, {4: 0.8, 5: 0.8, 6: 0.8}]) == [False, True]
+
+
+def test_equal_groups_are_rarely_beaten() -> None:
+    """All are as good, and the best is chosen after the fact: still at most one page in twenty may claim anything."""
+    random = np.random.default_rng(0)
+    for groups in (2, 6):
+        claims = 0
+        for _ in range(300):
+            drawn = sorted(random.normal(size=(groups, 4)), key=lambda figures: -figures.mean())
+            best, *others = [dict(enumerate(figures)) for figures in drawn]
+            claims += any(beaten(best, others))
+        assert claims <= 300 * (0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5)

@@ -1,6 +1,9 @@
 import csv
+import io
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +47,44 @@ Left out: runs/digits/nin/2026-11-24_10-00-00: summary.json is missing"""
 
 def test_text_table(mixed_runs: Path) -> None:
     assert text_table(compare([mixed_runs])) == TEXT
+
+
+def after_a_test(accuracy: float | None, images: int = 10_000) -> Callable[[dict[str, Any]], None]:
+    def change(summary: dict[str, Any]) -> None:
+        summary["data"]["test_images"] = images
+        summary["metrics"] |= {} if accuracy is None else {"test/acc1": accuracy}
+
+    return change
+
+
+def test_networks_are_placed_by_test_images_where_all_have_seen_them(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed in (1, 2, 3):
+        make_run(tmp_path / "a", "ResNet-20", seed, accuracy=0.99, change=after_a_test(0.90 + 0.01 * seed))
+    make_run(tmp_path / "a", "AlexNet", accuracy=0.97, change=after_a_test(0.95))
+    comparison = compare([tmp_path / "a"])
+    first, second = comparison.groups["digits"]
+    assert (first.label, first.accuracy.mean, second.label) == ("AlexNet", 0.95, "ResNet-20")
+    text = text_table(comparison)
+    assert re.search(r"AlexNet .* 95\.00 % .* 94\.6 to 95\.4 ", text)
+    assert re.search(r"ResNet-20 .* 92\.00 % +\d+\.\d\d % .* ± 1\.00 ", text)
+    assert "Networks are placed by test acc1." in " ".join(text.split())
+    assert "interval of one seed on 10,000 images" in " ".join(text.split())
+    rows = list(csv.DictReader(io.StringIO(csv_table(comparison))))
+    assert [float(row["test_acc1"]) for row in rows] == pytest.approx([0.95, 0.92])
+    assert float(rows[1]["test_acc1_low"]) == pytest.approx(0.92 - 0.01 / 3**0.5 * 4.302653, rel=1e-6)
+
+    make_run(tmp_path / "a", "NiN", accuracy=0.98, change=after_a_test(None))
+    comparison = compare([tmp_path / "a"])
+    groups = comparison.groups["digits"]
+    assert groups == sorted(groups, key=lambda group: -group.best.mean)
+    assert [group.accuracy for group in groups] == [group.best for group in groups]
+    assert "placed by" not in text_table(comparison)
+
+
+def test_test_images_that_chose_the_epoch_are_no_test(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path, split="test", change=after_a_test(0.95, images=360))
+    (group,) = compare([tmp_path]).groups["digits"]
+    assert (group.tested, group.headline) == (None, "validation")
 
 
 def test_markdown_table(mixed_runs: Path) -> None:

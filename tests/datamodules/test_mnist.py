@@ -64,6 +64,9 @@ def test_missing_files_are_fetched_from_the_mirror_that_has_them(
     monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{good}gone/", good])
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
     monkeypatch.setattr(datasets.MNIST, "resources", [(name, md5[name]) for name, _ in datasets.MNIST.resources])
+    known = {name.removesuffix(".gz"): gzip.decompress(content) for name, content in contents.items()}
+    known = {name: hashlib.sha256(content).hexdigest() for name, content in known.items()}
+    monkeypatch.setattr(MNIST, "content_sha256", known)
     folder = tmp_path / "data" / "MNIST" / "raw"
     folder.mkdir(parents=True)
     (folder / "train-images-idx3-ubyte.gz.a1b2c3.part").write_bytes(b"what a killed download left")
@@ -96,8 +99,9 @@ def test_other_files_are_refused(packed: bool, tmp_path: Path) -> None:
 
 def test_published_packed_files_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make(tmp_path, "FashionMNIST", packed=True) / "FashionMNIST" / "raw"
-    resources = [(f"{name}.gz", hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest()) for name in NAMES]
-    monkeypatch.setattr(datasets.FashionMNIST, "resources", resources)
+    contents = {name: gzip.decompress((folder / f"{name}.gz").read_bytes()) for name in NAMES}
+    known = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    monkeypatch.setattr(FashionMNIST, "content_sha256", known)
     data = FashionMNIST(root=str(tmp_path), val_size=20)
     data.prepare_data()
     data.setup()
@@ -109,10 +113,29 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         MNIST(root=str(tmp_path), download=False).prepare_data()
 
 
-def test_unpacked_fashion_mnist_has_no_known_checksum(tmp_path: Path) -> None:
-    make(tmp_path, "FashionMNIST")
-    with pytest.raises(ValueError, match="accept an unpacked copy with --data.verify=false"):
-        FashionMNIST(root=str(tmp_path), download=False).prepare_data()
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_folder_of_the_files_may_be_named_itself(packed: bool, tmp_path: Path) -> None:
+    """As Debian's dataset-fashion-mnist lays them out, packed anew: their content is what is verified."""
+    folder = make(tmp_path, "FashionMNIST", packed) / "FashionMNIST" / "raw"
+    data = FashionMNIST(root=str(folder), download=False, verify=False, val_size=20)
+    data.prepare_data()
+    data.setup()
+    assert data._splits["train"].images.shape == (40, 1, 28, 28)
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte.* is not the published file"):
+        FashionMNIST(root=str(folder), download=False).setup()
+
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+
+
+@pytest.mark.skipif(not DEBIAN.exists(), reason="needs Debian's package dataset-fashion-mnist")
+def test_real_clothes() -> None:
+    data = FashionMNIST(root=str(DEBIAN), download=False)
+    data.prepare_data()
+    data.setup()
+    assert data.description()["verified"] is True
+    images = torch.cat([data._splits["train"].images, data._splits["val"].images]).float() / 255
+    assert (images.mean().item(), images.std().item()) == pytest.approx((*data.mean, *data.std), abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from experiment.failures import FAILED, MISTAKE, failure_of
+from experiment.failures import failure_of
+from records.failures import FAILED, MISTAKE
 
 ON_DISK = "/nowhere/last.ckpt"
 

@@ -11,8 +11,9 @@ from datetime import timedelta
 import pytest
 from torch.distributed import HashStore
 
-from experiment.failures import FAILED, failure_of
+from experiment.failures import failure_of
 from experiment.ranks import MissingRankError, Place, RollCall, late_ranks
+from records.failures import FAILED
 
 
 @pytest.fixture

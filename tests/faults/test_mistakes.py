@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from main import main
+from tests.faults.small_runs import exhaustive
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = {name: f"{ROOT}/configs/{name}.yaml" for name in ("base", "data/digits", "model/resnet20", "quickstart")}
@@ -202,9 +203,24 @@ def answer(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> str:
     return line.removeprefix("error: ")
 
 
-@pytest.mark.slow(40)
+SAMPLE = (
+    *(
+        "a rate below zero",
+        "OneCycleLR that is too short",
+        "TensorBoard",
+        "EarlyStopping",
+        "devices by number",
+        "a GPU",
+    ),
+    *("a share above 1", "a seed that is true", "a run that is nearly there", "a name that leads out", "lr", "no data"),
+    *("options of no class", "a tab", "a key twice", "a pipe", "the first of two files"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("mistake", [*SAMPLE, *(exhaustive(name) for name in MISTAKES if name not in SAMPLE)])
 def test_a_mistake_is_one_line_with_a_remedy(
     mistake: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,11 @@ from lightning_modules import ResNet
 from records.checkpoints import digest_path, sha256_of
 from records.weights import TO_RESUME
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(60),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 
 class Payload:

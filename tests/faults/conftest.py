@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 
 from main import main
-from tests.experiment import small_runs
-from tests.experiment.small_runs import fit, write_config
+from tests.faults import small_runs
+from tests.faults.small_runs import EPOCHS, fit, write_config
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """The run of a network that nothing disturbs, done once; when checkpoints are saved does not matter to it."""
-    runs: dict[tuple[str, int], Path] = {}
+    runs: dict[tuple[str, int, int], Path] = {}
 
-    def run(network: str, ranks: int) -> Path:
-        if (network, ranks) not in runs:
+    def run(network: str, ranks: int, epochs: int = EPOCHS) -> Path:
+        if (network, ranks, epochs) not in runs:
             folder = tmp_path_factory.mktemp("undisturbed")
-            write_config(folder / "config.yaml", network, ranks, "after epochs")
+            write_config(folder / "config.yaml", network, ranks, "after epochs", epochs)
             codes = fit(folder / "config.yaml", folder / "run", ranks, folder / "log")
             assert codes == [0] * ranks, (folder / "log").read_text()[-3000:]
-            runs[network, ranks] = folder / "run"
-        return runs[network, ranks]
+            runs[network, ranks, epochs] = folder / "run"
+        return runs[network, ranks, epochs]
 
     return run
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from callbacks.training.stop_signal import StopSignal
-from tests.experiment.small_runs import assert_same_run, final_state
+from tests.faults.small_runs import assert_same_run, exhaustive, final_state
 
-pytestmark = [pytest.mark.slow(3), pytest.mark.xdist_group("stops")]
+pytestmark = [pytest.mark.faults, pytest.mark.slow(3), pytest.mark.xdist_group("stops")]
 
 SAME = "--seed_everything=7"
 OWN = ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/distance_from_equilibrium"]
@@ -27,20 +27,25 @@ trainer:
 @pytest.mark.parametrize(
     ("stop", "environment", "on"),
     [
-        pytest.param("--trainer.max_steps=1", {}, "--trainer.max_steps=-1", id="after the first step"),
-        pytest.param("--trainer.max_steps=8", {}, "--trainer.max_steps=-1", id="by max_steps"),
         pytest.param("--trainer.max_steps=9", {}, "--trainer.max_steps=-1", id="by max_steps, where a validation is"),
-        pytest.param("--trainer.max_steps=8", {}, "--trainer.max_steps=100", id="by max_steps, which is raised"),
-        pytest.param("--trainer.max_steps=12", {}, "--trainer.max_steps=100", id="by max_steps at an epoch's end"),
-        pytest.param("--trainer.max_epochs=2", {}, "--trainer.max_epochs=3", id="by max_epochs"),
-        pytest.param("--trainer.max_epochs=2", {}, "--trainer.max_steps=100", id="by max_epochs, now in steps"),
-        pytest.param(SAME, {"STOP_AT": "2"}, SAME, id="before a validation"),
-        pytest.param(SAME, {"STOP_AT": "4"}, SAME, id="in the first epoch"),
-        pytest.param(SAME, {"STOP_AT": "9"}, SAME, id="at a validation"),
-        pytest.param(SAME, {"STOP_AT": "17"}, SAME, id="in the last epoch"),
         pytest.param(SAME, {"KILL_AT": "0 backward 2 SIGINT"}, SAME, id="by Ctrl+C"),
         pytest.param(SAME, {"KILL_AT": "0 backward 9 SIGINT"}, "--trainer.max_steps=100", id="before validating"),
         pytest.param(SAME, {"KILL_AT": "0 validation_start 1 SIGTERM"}, SAME, id="validating"),
+        *(
+            pytest.param(*case, id=name, marks=pytest.mark.exhaustive)
+            for name, *case in (
+                ("after the first step", "--trainer.max_steps=1", {}, "--trainer.max_steps=-1"),
+                ("by max_steps", "--trainer.max_steps=8", {}, "--trainer.max_steps=-1"),
+                ("by max_steps, which is raised", "--trainer.max_steps=8", {}, "--trainer.max_steps=100"),
+                ("by max_steps at an epoch's end", "--trainer.max_steps=12", {}, "--trainer.max_steps=100"),
+                ("by max_epochs", "--trainer.max_epochs=2", {}, "--trainer.max_epochs=3"),
+                ("by max_epochs, now in steps", "--trainer.max_epochs=2", {}, "--trainer.max_steps=100"),
+                ("before a validation", SAME, {"STOP_AT": "2"}, SAME),
+                ("in the first epoch", SAME, {"STOP_AT": "4"}, SAME),
+                ("at a validation", SAME, {"STOP_AT": "9"}, SAME),
+                ("in the last epoch", SAME, {"STOP_AT": "17"}, SAME),
+            )
+        ),
     ],
 )
 def test_a_run_that_stopped_goes_on_as_if_it_had_not(
@@ -59,7 +64,7 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(
     assert_same_run(run, undisturbed_here())
 
 
-@pytest.mark.parametrize("patience", [1, 2, 3])
+@pytest.mark.parametrize("patience", [exhaustive(1), 2, exhaustive(3)])
 def test_early_stopping_with_more_patience_goes_on(
     patience: int, fit_here: Callable[..., int], undisturbed_here: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -75,7 +80,7 @@ def test_early_stopping_with_more_patience_goes_on(
     assert_same_run(run, undisturbed_here())
 
 
-@pytest.mark.parametrize("stop", [3, 4, 5])
+@pytest.mark.parametrize("stop", [exhaustive(3), 4, exhaustive(5)])
 def test_a_stop_waits_until_gradients_are_added_up(
     stop: int, fit_here: Callable[..., int], undisturbed_here: Callable[..., Path], tmp_path: Path
 ) -> None:

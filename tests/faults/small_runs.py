@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from lightning_modules.classifier import ImageClassifier
 from records.checkpoints import CheckpointIndex, best_checkpoints
 from tests.forked import run_main_on_ranks
 
-STEPS_PER_EPOCH, EPOCHS = 6, 8  # so many that no run ends before its kill
+STEPS_PER_EPOCH, EPOCHS = 6, 4
 
 CONFIG = """
 seed_everything: 7
@@ -35,7 +36,7 @@ trainer:
   logger:
     - class_path: experiment.csv_logger.ResumableCSVLogger
   callbacks:
-    - class_path: tests.experiment.small_runs.KillAt
+    - class_path: tests.faults.small_runs.KillAt
     - class_path: ModelCheckpoint
       init_args: {{filename: "best-{{epoch}}", {best}}}
     - class_path: LatestCheckpoint
@@ -47,7 +48,7 @@ data:
   init_args: {{batch_size: {batch_size}, eval_batch_size: 64, normalization: {normalization}}}
 """
 CLASSIFIER = """
-  class_path: tests.experiment.small_runs.DropoutNet # dropout
+  class_path: tests.faults.small_runs.DropoutNet # dropout
   init_args:
     optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.05, momentum: 0.9, weight_decay: 0.0001}}
     lr_scheduler: {class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {T_max: 30}}
@@ -101,8 +102,8 @@ trainer:
   logger:
     - class_path: experiment.csv_logger.ResumableCSVLogger
   callbacks:
-    - class_path: tests.experiment.small_runs.KillAt
-    - class_path: tests.experiment.small_runs.StopAt
+    - class_path: tests.faults.small_runs.KillAt
+    - class_path: tests.faults.small_runs.StopAt
     - class_path: BestCheckpoint
     - class_path: LatestCheckpoint
 model:
@@ -177,6 +178,11 @@ class StopAt(Callback):
             trainer.should_stop = True
 
 
+def exhaustive(*case: object) -> Any:
+    """A case that only `make test-faults` runs."""
+    return pytest.param(*case, marks=pytest.mark.exhaustive)
+
+
 def fit(config: Path, run: Path, ranks: int, log: Path, kill_at: str = "", resume: bool = False) -> list[int]:
     """Train by main.py in new processes. Returns their exit codes."""
     words = ["fit", "--config", str(config), "--run_dir", str(run), *(["--resume", "auto"] if resume else [])]
@@ -184,12 +190,12 @@ def fit(config: Path, run: Path, ranks: int, log: Path, kill_at: str = "", resum
     return run_main_on_ranks(words, ranks=ranks, log=log, **variables)
 
 
-def write_config(path: Path, network: str, ranks: int, last: str) -> None:
+def write_config(path: Path, network: str, ranks: int, last: str, epochs: int = EPOCHS) -> None:
     """A run of one of `NETWORKS`, whose latest checkpoint is saved as `LAST` says."""
     text = CONFIG.format(
         ranks=ranks,
         strategy="ddp" if ranks > 1 else "auto",
-        epochs=EPOCHS,
+        epochs=epochs,
         steps=STEPS_PER_EPOCH,
         batch_size=16 // ranks,
         last=LAST[last],

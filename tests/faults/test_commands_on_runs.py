@@ -13,10 +13,10 @@ import yaml
 from callbacks import LatestCheckpoint
 from experiment.resume import OF_ONE_START
 from records.checkpoints import CheckpointIndex, best_checkpoints, sha256_of, write_digest
-from tests.experiment import small_runs
-from tests.experiment.small_runs import assert_identical, assert_same_run, final_state
+from tests.faults import small_runs
+from tests.faults.small_runs import assert_identical, assert_same_run, exhaustive, final_state
 
-pytestmark = [pytest.mark.slow(4), pytest.mark.xdist_group("commands on runs")]
+pytestmark = [pytest.mark.faults, pytest.mark.slow(4), pytest.mark.xdist_group("commands on runs")]
 
 
 class State(NamedTuple):
@@ -72,7 +72,9 @@ def content(run: Path) -> dict[Path, bytes]:
     return {path.relative_to(run): path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize(
+    "name", ["begun with auto", *map(exhaustive, [name for name in STATES if name != "begun with auto"])]
+)
 def test_a_run_is_evaluated_repeated_and_exported(
     name: str,
     made: Callable[[str, Path], Path],
@@ -97,13 +99,18 @@ def test_a_run_is_evaluated_repeated_and_exported(
     assert content(run) == before
 
 
+SAMPLE = [
+    ("begun with auto", "--run_dir RUN --resume auto --config CONFIG"),
+    ("stopped by max_time", "--resume RUN"),
+    ("stopped by Ctrl+C", "--config CONFIG --resume RUN"),
+]
 GOING_ON = [
     (name, words) for name in STATES for words in ("--resume RUN", "--run_dir RUN --resume auto --config CONFIG")
 ]
-GOING_ON += [("fresh", "--resume RUN --config CONFIG"), ("stopped by Ctrl+C", "--config CONFIG --resume RUN")]
+GOING_ON += [("fresh", "--resume RUN --config CONFIG")]
 
 
-@pytest.mark.parametrize(("name", "words"), GOING_ON)
+@pytest.mark.parametrize(("name", "words"), [*SAMPLE, *(exhaustive(*case) for case in GOING_ON if case not in SAMPLE)])
 def test_a_run_goes_on(
     name: str,
     words: str,
@@ -126,7 +133,9 @@ def test_a_run_goes_on(
     assert [path.name for path in (tmp_path / "moved").iterdir()] == ["elsewhere"]
 
 
-@pytest.mark.parametrize("spelling", ["run", "./run/", "folder/../run", "link", "link/", "~/run", "."])
+@pytest.mark.parametrize(
+    "spelling", ["~/run", *map(exhaustive, ("run", "./run/", "folder/../run", "link", "link/", "."))]
+)
 def test_a_run_is_known_by_each_spelling_of_its_path(
     spelling: str,
     made: Callable[[str, Path], Path],

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from experiment.checkpoints import newest_verified
-from tests.experiment.small_runs import (
+from tests.faults.small_runs import (
     STEPS_PER_EPOCH,
     assert_identical,
     final_state,
@@ -17,20 +17,20 @@ from tests.experiment.small_runs import (
     write_config,
 )
 
-pytestmark = pytest.mark.slow(6)
+pytestmark = [pytest.mark.faults, pytest.mark.slow(6)]
 
 
 @pytest.mark.parametrize(
     ("network", "ranks", "signal", "point", "count", "step"),
     [
-        pytest.param(network, ranks, *rest, id=name, marks=pytest.mark.xdist_group(f"{network} on {ranks}"))
-        for name, network, ranks, *rest in (
+        pytest.param(network, ranks, *rest, id=name, marks=[pytest.mark.xdist_group(f"{network} on {ranks}"), *marks])
+        for name, marks, network, ranks, *rest in (
             # The optimizer is asked before its step, which is then taken.
-            ("in a step", "classifier", 1, "SIGUSR1", "optimizer_step", 3, 3),
-            ("in the validation", "classifier", 1, "SIGTERM", "validation_start", 1, STEPS_PER_EPOCH),
+            ("in a step", [], "classifier", 1, "SIGUSR1", "optimizer_step", 3, 3),
+            ("in the validation", [], "classifier", 1, "SIGTERM", "validation_start", 1, STEPS_PER_EPOCH),
             # Rank 0 may have been asked before rank 1 got the signal.
-            ("on one rank of two", "classifier", 2, "SIGTERM", "backward", 2, 3),
-            ("on one rank of a GAN", "GAN", 2, "SIGUSR1", "optimizer_step", 4, None),
+            ("on one rank of two", [pytest.mark.exhaustive], "classifier", 2, "SIGTERM", "backward", 2, 3),
+            ("on one rank of a GAN", [], "GAN", 2, "SIGUSR1", "optimizer_step", 4, None),
         )
     ],
 )
