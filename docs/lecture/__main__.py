@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from comparison.command_line import exit_status
 from docs.lecture.chapters import CHAPTERS, HERE, committed
 from docs.lecture.counts import pictures
 from docs.lecture.figures import figure
 from docs.lecture.notebooks import FOLDER, notebook
 from docs.lecture.pages import filled, pages, picture_of
+from records.failures import exit_status
 
 
 def generated() -> dict[Path, str]:
