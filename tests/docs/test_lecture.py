@@ -258,6 +258,27 @@ def test_there_are_26_statements_and_each_study_is_told_once() -> None:
             assert re.findall(r"<!-- study: (\w+) -->", page.read_text(encoding="utf-8")) == list(chapter.studies)
 
 
+def counted() -> dict[str, Sequence[str]]:
+    """Numbers that pages have in their prose, by the page."""
+    alexnet, zfnet, vgg, googlenet, resnet = map(counts, ("AlexNet", "ZFNet", "VGG-D", "GoogLeNet", "ResNet-50"))
+    shares = [f"{100 * one.fc / one.total:.0f} %" for one in (alexnet, vgg, googlenet, resnet)]
+    depths = ", ".join(str(one.depth) for one in (alexnet, vgg, googlenet, resnet))
+    first_fc = next(row for row in layers("VGG-D") if row.counted_as == "fc")
+    return {
+        "README": [*shares, depths],
+        "zfnet": [f"{zfnet.multiply_adds / alexnet.multiply_adds:.1f}"],
+        "vgg": [f"{vgg.multiply_adds / alexnet.multiply_adds:.0f}", f"{first_fc.parameters / 1e6:.0f}"],
+    }
+
+
+def test_numbers_in_prose_are_those_of_the_networks() -> None:
+    for name, numbers in counted().items():
+        for page in (HERE / f"{name}.md", HERE / "ko" / f"{name}.md"):
+            text = " ".join(PART.sub("", page.read_text(encoding="utf-8")).split())
+            for number in numbers:
+                assert re.search(rf"(?<![\d.,]){re.escape(number)}(?!\d|[.,]\d)", text), f"{page}: {number}"
+
+
 @pytest.mark.slow(6)
 def test_what_is_generated_is_up_to_date() -> None:
     """If this fails, `python -m docs.lecture` writes it anew."""
