@@ -157,8 +157,8 @@ def scale_and_unit(part: Part, measure: Measure, words: Words = ENGLISH) -> tupl
 
 
 def _spaced(unit: str, words: Words) -> str:
-    """The unit behind a number: Korean counters and points follow it without a space."""
-    return unit if not unit or (words.language == "ko" and unit != "%") else f" {unit}"
+    """The unit behind a number; a Korean counter follows it without a space."""
+    return unit if not unit or (words.language == "ko" and unit == words("times")) else f" {unit}"
 
 
 def claimed_text(part: Part, scale: float, unit: str, words: Words = ENGLISH) -> str:

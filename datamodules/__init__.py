@@ -4,6 +4,7 @@ from datamodules.cifar import CIFAR10 as CIFAR10
 from datamodules.cifar import CIFAR100 as CIFAR100
 from datamodules.digits import Digits as Digits
 from datamodules.image_data_module import ImageDataModule
+from datamodules.image_folder import ImageFolder as ImageFolder
 from datamodules.imagenet import ImageNet as ImageNet
 from datamodules.loader import ImageBatch as ImageBatch
 from datamodules.mnist import MNIST as MNIST

@@ -90,7 +90,13 @@ class ImageDataModule(LightningDataModule):
             self.train_dataloader()  # refuses a batch that is too large here, before the sanity check validates
 
     def train_dataloader(self) -> TrainingLoader:
-        """Shuffled batches, going on where the Trainer stands."""
+        """Shuffled batches, going on where the Trainer stands.
+
+        Raises:
+            ValueError: There are no training images, or fewer than a batch takes.
+        """
+        if "train" not in self._splits:
+            raise ValueError(f"The data set {self.name} has no training images: name another folder (--data.root).")
         rank, world_size = self._rank_and_world_size()
         return TrainingLoader(
             self._splits["train"],
@@ -128,7 +134,7 @@ class ImageDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what fixes the training batches, for a checkpoint."""
-        if not self._splits:
+        if "train" not in self._splits:
             return {}
         return {**self.train_dataloader().state_dict(), "split_seed": self.split_seed}
 
@@ -157,9 +163,7 @@ class ImageDataModule(LightningDataModule):
             "num_classes": self.num_classes,
             "image_size": self.image_size,
             "in_channels": self.in_channels,
-            "train_images": self._splits["train"].size,
-            "val_images": self._splits["val"].size,
-            "test_images": self._splits["test"].size,
+            **{f"{name}_images": self._splits[name].size for name in ("train", "val", "test") if name in self._splits},
             "selection_split": "val" if self.val_size else "test",
             "mean": list(self._center),
             "std": list(self._divisor),

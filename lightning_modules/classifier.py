@@ -259,6 +259,11 @@ class ImageClassifier(LightningModule):
                     f"The data set {getattr(data, 'name', '')} has {name}={expected}, the network {own}: "
                     f"set model.{name} to {expected} or leave it out."
                 )
+        if stage == "fit" and getattr(data, "num_classes", None) == 1:
+            raise ValueError(
+                f"The data set {getattr(data, 'name', '')} has one class, so there is nothing to tell apart: name a "
+                "folder that has a folder for each class (--data.root), or train a GAN."
+            )
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
         if self.compile_network:

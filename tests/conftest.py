@@ -20,12 +20,16 @@ ROOT = Path(__file__).parents[1]
 # Set before W&B is imported: no test talks to a server that is not its own, and none reads a key of the user's.
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+# Set before datamodules is imported: indices of folders that are gone with their test.
+os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/landmark-image-networks-cache"
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Not the lock that tqdm shares with forked processes: one that is killed while it draws would keep it for ever.
 tqdm.set_lock(threading.RLock())
 tqdm.monitor_interval = 0  # and no thread that could hold it when a test forks
+
+gc.disable()  # until everything is imported: nothing of that is garbage
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -53,6 +57,7 @@ def pytest_collection_finish() -> None:
     """What is imported stays: collecting garbage need not look at it again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:

@@ -6,6 +6,9 @@ from typing import Any
 
 from datamodules.imagenet.bounding_boxes import Boxes, read_bounding_boxes
 from datamodules.photographs import PhotographDataModule
+from datamodules.photographs.index import SPLITS
+from datamodules.photographs.opened_folder import OpenedFolder
+from datamodules.photographs.reader import PreparedCopy
 
 
 class ImageNet(PhotographDataModule):
@@ -21,13 +24,17 @@ class ImageNet(PhotographDataModule):
     """
 
     name = "imagenet"
-    # Of the training photographs (facebook/fb.resnet.torch, datasets/imagenet.lua). These deviations are means of those
-    # of single photographs; that of all pixels is a fifth larger.
-    mean = (0.485, 0.456, 0.406)
-    std = (0.229, 0.224, 0.225)
+    has_all_classes = True
 
     def __init__(self, *, root: str = "data/imagenet", **kwargs: Any) -> None:
         super().__init__(root=root, **kwargs)
+
+    def open_copy(self, root: str) -> PreparedCopy | OpenedFolder:
+        """Open a prepared copy, or a folder that has all classes in train/ and val/."""
+        folder = Path(root).expanduser()
+        if "://" not in root and not any((folder / split).is_dir() for split in SPLITS):
+            return PreparedCopy(root)
+        return super().open_copy(root)
 
     def bounding_boxes(self, path: Path) -> Mapping[str, Boxes]:
         """True boxes from an official archive or a folder, by the name of the photograph without its ending.

@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.counter_random import CounterRandom
 from datamodules.image_data_module import ImageDataModule, divide
 from datamodules.loader import ImageBatch
 from datamodules.photographs.augmentation import add_color_noise, erase, mix
-from datamodules.photographs.reader import PreparedSplit, open_copy
+from datamodules.photographs.folder import shown, some
+from datamodules.photographs.opened_folder import OpenedFolder, open_copy
+from datamodules.photographs.reader import PreparedCopy, PreparedSplit
 from datamodules.photographs.source import Decoding, PhotographSource
 from datamodules.photographs.trivial_augment import trivial_augment
 from datamodules.photographs.views import (
@@ -46,8 +49,7 @@ class Photograph(NamedTuple):
 class PhotographDataModule(ImageDataModule):
     """Photographs in a prepared copy, here or at a URL, or in a folder with train/ and val/ as ImageFolder reads it.
 
-    A data set gives its name, and the mean and the standard deviation of its pixels. `test` measures on the validation
-    photographs.
+    A data set gives its name. `test` measures on the validation photographs.
 
     Args:
         root: Folder of the photographs or of their prepared copy, or the copy's URL.
@@ -94,6 +96,11 @@ class PhotographDataModule(ImageDataModule):
     """
 
     in_channels = 3
+    has_all_classes = False  # whether a class that a split lacks is a mistake
+    # Of ImageNet's training photographs (facebook/fb.resnet.torch, datasets/imagenet.lua), for which published weights
+    # are made. These deviations are means of those of single photographs; that of all pixels is a fifth larger.
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
     _splits: Mapping[str, PhotographSource]
 
     def __init__(
@@ -162,28 +169,67 @@ class PhotographDataModule(ImageDataModule):
         }
         self.training_view = views[training_crop]()
         self._executor: ThreadPoolExecutor | None = None
-        self.copy = open_copy(root)
+        self.copy = self.open_copy(root)
         classes = self.copy.manifest.classes
         self.num_classes = len(classes)
         self.class_names = tuple(entry.names[0] if entry.names else entry.wnid for entry in classes)
 
+    def open_copy(self, root: str) -> PreparedCopy | OpenedFolder:
+        """Open what is at `root`, and refuse what this data set cannot be read from."""
+        copy = open_copy(root, self.has_all_classes)
+        if isinstance(copy, OpenedFolder):
+            self._check_broken(copy)
+        return copy
+
     def open_splits(self) -> Mapping[str, PhotographSource]:
         """Open the index of each split, and hold out training photographs if asked to."""
         self._verified = self.copy.manifest.verified
-        train, val = self.copy.split("train", self.verify), self.copy.split("val", self.verify)
-        rows = None
-        selection = self._source(val)
+        val = self.open_split("val")
+        if "train" not in self.copy.manifest.splits:  # enough to evaluate
+            return {"val": val, "test": val}
+        train = selection = self.open_split("train")
         if self.val_size:
-            divided = divide(len(train.records), self.val_size, self.split_seed)
-            rows, held_out = (indices.numpy() for indices in divided)
-            selection = self._source(train, held_out)
-        source = self._source(train, rows)
-        # A class without a photograph would never be learned, and nothing else would say so.
-        counts = np.bincount(train.records["label"][slice(None) if rows is None else rows], minlength=self.num_classes)
+            rows, held_out = divide(train.size, self.val_size, self.split_seed)
+            train, selection = (self._source(train.split, train.rows_of(part)) for part in (rows, held_out))
+        self.check_classes_present(train)
+        return {"train": train, "val": selection if self.val_size else val, "test": val}
+
+    def open_split(self, name: str) -> PhotographSource:
+        """A split as a source; photographs of a folder that cannot be read are left out."""
+        split = self.copy.split(name, self.verify)
+        unreadable = split.records["width"] == 0
+        return self._source(split, np.flatnonzero(~unreadable) if unreadable.any() else None)
+
+    def check_classes_present(self, train: PhotographSource) -> None:
+        """Refuse a class without a training photograph, which would never be learned, and nothing else would say so.
+
+        Raises:
+            ValueError: There is one.
+        """
+        labels = train.split.records["label"]
+        counts = np.bincount(labels if train.rows is None else labels[train.rows], minlength=self.num_classes)
         if not counts.all():
-            missing = ", ".join(self.copy.manifest.classes[label].wnid for label in np.flatnonzero(counts == 0)[:3])
-            raise ValueError(f"There are no training photographs of {missing}: prepare {self.root} again.")
-        return {"train": source, "val": selection, "test": self._source(val)}
+            missing = some([self.copy.manifest.classes[label].wnid for label in np.flatnonzero(counts == 0)])
+            remedy = "add some" if isinstance(self.copy, OpenedFolder) else f"prepare {self.root} again"
+            raise ValueError(f"There are no training photographs of {missing}: {remedy}.")
+
+    def _check_broken(self, copy: OpenedFolder) -> None:
+        """Refuse files that cannot be read as images, or say which are left out."""
+        broken = [
+            split.file(int(row))
+            for split in map(copy.split, copy.manifest.splits)
+            for row in np.flatnonzero(split.records["width"] == 0)
+        ]
+        if not broken:
+            return
+        first = shown(os.path.join(self.root, broken[0]))
+        if self.broken == "error":
+            more = f", and {len(broken) - 1:,} more are none ({some(broken[1:])})" if len(broken) > 1 else ""
+            raise ValueError(
+                f"{first} is no image{more}: restore what is damaged or take it out, or leave such files out with "
+                "--data.broken=skip."
+            )
+        rank_zero_info(f"{len(broken):,} files of {self.root} are no images and are left out ({some(broken)}).")
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
         """Augment a training batch further and normalize any batch, on the device."""
@@ -217,7 +263,7 @@ class PhotographDataModule(ImageDataModule):
         records = source.split.records[source.rows_of(indices.cpu())]
         boxes = self.evaluation_view.boxes(records["width"], records["height"]).tolist()
         return [
-            Photograph(record["name"].decode(), int(record["width"]), int(record["height"]), tuple(box))
+            Photograph(shown(record["name"]), int(record["width"]), int(record["height"]), tuple(box))
             for record, box in zip(records, boxes, strict=True)
         ]
 

@@ -14,6 +14,8 @@ The EXIF tag of orientation is ignored, as ImageFolder ignores it; ILSVRC's boun
 
 import io
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -26,6 +28,7 @@ Box = tuple[float, float, float, float]
 """A rectangle of a photograph in pixels: left, top, width, height."""
 
 MAX_PIXELS = 100_000_000
+PIL_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # others run programs, or hold more than an image
 SCALES = (8, 4, 2)
 _scratch = threading.local()
 
@@ -40,7 +43,7 @@ def decode(data: bytes, min_height: int = 0, min_width: int = 0) -> Pixels:
     """Decode a photograph in color.
 
     Args:
-        data: The file: JPEG of any kind, or whatever PIL reads of PNG.
+        data: The file: JPEG of any kind, or whatever PIL reads of `PIL_FORMATS`.
         min_height: Smallest height that will do; 0 for the whole image, exactly as PIL decodes it.
         min_width: Smallest width that will do, likewise.
 
@@ -127,17 +130,66 @@ def fast_view(data: bytes, box: Box, into: Pixels, mirrored: bool, stored_size: 
         cv2.flip(into, 1, dst=into)
 
 
-def _decode_with_pil(data: bytes) -> Pixels:
+def read_header(data: bytes) -> tuple[int, int, bool]:
+    """Width and height of an image, and whether it has 16 bits a channel; 0, 0 if it is none, or has too many pixels.
+
+    Args:
+        data: The file, or as much of it as holds the header.
+    """
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        return (int(width), int(height), False) if width * height <= MAX_PIXELS else (0, 0, False)
+    except ValueError:
+        pass  # no JPEG, or one with a long header
+    try:
+        with Image.open(io.BytesIO(data), formats=PIL_FORMATS) as image:
             _check_size(*image.size)
-            if image.mode.startswith("I"):
-                raise BrokenImageError("it has 16 bits a channel: prepare the data set, which converts it")
-            return np.array(image.convert("RGB"))
+            return *image.size, image.mode.startswith("I")
+    except Exception:  # a decoder that is fed any bytes may raise anything
+        return 0, 0, False
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """An image of 16 bits a channel with 8; PIL's own conversion would turn all above 255 white."""
+    gray = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+    return Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def with_eight_bits(data: bytes) -> bytes:
+    """The file of an image of 16 bits a channel as one with 8.
+
+    Raises:
+        BrokenImageError: It cannot be decoded.
+    """
+    content = io.BytesIO()
+    with _opened(data) as image:
+        eight_bits(image).save(content, "PPM")
+    return content.getvalue()
+
+
+def _decode_with_pil(data: bytes) -> Pixels:
+    with _opened(data) as image:
+        if image.mode.startswith("I"):
+            raise BrokenImageError("it has 16 bits a channel: prepare the data set, which converts it")
+        return np.array(image.convert("RGB"))
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """An image of PIL's, whatever goes wrong with it being a BrokenImageError."""
+    try:
+        with Image.open(io.BytesIO(data), formats=PIL_FORMATS) as image:
+            _check_size(*image.size)
+            yield image
+    except BrokenImageError:
+        raise
     except UnidentifiedImageError:
-        raise BrokenImageError("it is empty, or neither JPEG nor PNG" if data else "it is empty") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BrokenImageError(str(error)) from None
+        others = f", nor {', '.join(PIL_FORMATS[2:])}"
+        raise BrokenImageError(f"it is empty, or neither JPEG nor PNG{others}" if data else "it is empty") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a decoder that is fed any bytes may raise anything
+        raise BrokenImageError(str(error) or type(error).__name__) from None
 
 
 def _check_size(width: int, height: int) -> None:

@@ -38,6 +38,11 @@ RECORD = np.dtype(
 )
 
 
+def record_dtype(longest: int) -> np.dtype[Any]:
+    """`RECORD` with room for names of so many bytes; numpy would cut off what is longer without a word."""
+    return np.dtype([*RECORD.descr[:-1], ("name", f"S{max(longest, RECORD['name'].itemsize)}")])
+
+
 @dataclass(frozen=True)
 class ImageClass:
     """A class: its WordNet id, such as n01440764, and its words, such as tench; none where the source has none."""

@@ -1,13 +1,8 @@
-"""A prepared copy or a folder tree, opened: the bytes of any photograph by its row in a split.
-
-The index of a tree is made once, from the sizes of the files and the headers of the images, and kept in the tree or, if
-that may not be written to, in the user's cache. It holds no checksums: for those, prepare a copy.
-"""
+"""A prepared copy, opened: the bytes of any photograph by its row in a split."""
 
 import hashlib
 import os
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,29 +10,14 @@ from typing import Any
 import fsspec
 import numpy as np
 import numpy.typing as npt
-import simplejpeg
-from filelock import FileLock
 from fsspec.spec import AbstractFileSystem
-from PIL import Image
-from tqdm import tqdm
 
 from datamodules.photographs.decoder import BrokenImageError
-from datamodules.photographs.index import (
-    MANIFEST,
-    RECORD,
-    SPLITS,
-    ImageClass,
-    Manifest,
-    SplitEntry,
-    manifest_from_json,
-    write_index,
-)
-from records.files import UnreadableError, open_regular, write_whole
+from datamodules.photographs.folder import shown
+from datamodules.photographs.index import MANIFEST, RECORD, Manifest, SplitEntry, manifest_from_json
+from records.files import write_whole
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "landmark-image-networks"
-SUFFIXES = (".jpeg", ".jpg", ".png")
-HEADER_BYTES = 1 << 16
-THREADS = 16  # they wait for the disk
 
 
 class Store:
@@ -124,8 +104,11 @@ class PreparedSplit:
 
     def file(self, row: int) -> str:
         """Path of the published file of a photograph, for messages: split, class and name."""
+        return shown(self._path(row))
+
+    def _path(self, row: int) -> str:
         record = self.records[row]
-        return f"{self.name}/{self._classes[record['label']]}/{record['name'].decode()}"
+        return f"{self.name}/{self._classes[record['label']]}/{os.fsdecode(record['name'])}"
 
     def read(self, row: int) -> bytes:
         """The bytes of a photograph.
@@ -139,7 +122,7 @@ class PreparedSplit:
             if self._shards:
                 data = self.store.read(self._shards[record["shard"]], int(record["offset"]), size)
             else:
-                data = self.store.read(self.file(row))
+                data = self.store.read(self._path(row))
         except OSError as error:
             raise BrokenImageError(f"it cannot be read from {self.store.root} ({error})") from None
         if len(data) != size or (self.verify and zlib.crc32(data) != record["crc32"]):
@@ -152,17 +135,15 @@ class PreparedCopy:
 
     Args:
         root: Its folder, or its URL.
-        index: Folder of its manifest and index, if they are not there too, as for a tree that may not be written to.
 
     Raises:
         ValueError: There is none, or its manifest cannot be read.
     """
 
-    def __init__(self, root: str, index: str | None = None) -> None:
+    def __init__(self, root: str) -> None:
         self.store = store_at(root)
-        self._index = self.store if index is None else store_at(index)
         try:
-            text = self._index.read(MANIFEST).decode()
+            text = self.store.read(MANIFEST).decode()
         except FileNotFoundError:
             raise ValueError(
                 f"There is no prepared ImageNet at {root} (it would have a {MANIFEST}): make one with "
@@ -188,11 +169,11 @@ class PreparedCopy:
 
     def _records(self, name: str, entry: SplitEntry) -> npt.NDArray[Any]:
         """The index, mapped: from the copy's folder or, of a remote copy, from a file in the user's cache."""
-        path = Path(self._index.root) / f"{name}.npy"
-        if "://" in self._index.root:
+        path = Path(self.store.root) / f"{name}.npy"
+        if "://" in self.store.root:
             path = CACHE / f"{entry.index_sha256}.npy"
             if not path.exists():
-                content = self._index.read(f"{name}.npy")
+                content = self.store.read(f"{name}.npy")
                 if hashlib.sha256(content).hexdigest() != entry.index_sha256:
                     raise ValueError(f"{self.store.root}/{name}.npy is not what {MANIFEST} says: prepare it again.")
                 write_whole(path, content, shared=True)  # each process of a run may
@@ -201,81 +182,3 @@ class PreparedCopy:
         except (OSError, ValueError) as error:
             raise ValueError(f"{path} cannot be read ({error}): prepare the data set again.") from None
         return records
-
-
-def open_copy(root: str) -> PreparedCopy:
-    """Open a prepared copy or a folder tree; of a tree the index is made, which takes minutes, if there is none yet.
-
-    Raises:
-        ValueError: There is neither, or the tree is not as it should be.
-    """
-    tree = Path(root).expanduser()
-    if "://" in root or (tree / MANIFEST).exists() or not (tree / "train").is_dir():
-        return PreparedCopy(root)
-    folder = tree if os.access(tree, os.W_OK) else CACHE / hashlib.sha256(str(tree.resolve()).encode()).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "index.lock"):  # the other processes of the host wait for the first
-        if not (folder / MANIFEST).exists():
-            _write_index(tree, folder)
-    return PreparedCopy(root, str(folder))
-
-
-def _write_index(tree: Path, folder: Path) -> None:
-    wnids = sorted(entry.name for entry in os.scandir(tree / "train") if entry.is_dir())
-    entries = {}
-    for split in SPLITS:
-        if not (tree / split).is_dir():
-            continue
-        others = {entry.name for entry in os.scandir(tree / split) if entry.is_dir()}.symmetric_difference(wnids)
-        if others:
-            raise ValueError(
-                f"The classes of {tree / 'train'} and {tree / split} differ ({', '.join(sorted(others)[:3])}, …): "
-                "a folder is missing, or is none of a class."
-            )
-        entries[split] = write_index(folder, split, _records(tree, split, wnids))
-    manifest = Manifest(
-        layout="tree",
-        classes=tuple(ImageClass(wnid) for wnid in wnids),
-        splits=entries,
-        source={"tree": str(tree), "checksums": False},
-    )
-    write_whole(folder / MANIFEST, manifest.to_json())
-
-
-def _records(tree: Path, split: str, wnids: list[str]) -> npt.NDArray[Any]:
-    found: list[tuple[Any, ...]] = []
-    with (
-        ThreadPoolExecutor(THREADS) as threads,
-        tqdm(desc=f"index of {split}", total=len(wnids), unit="class") as progress,
-    ):
-        for label, wnid in enumerate(wnids):
-            images = (entry for entry in os.scandir(tree / split / wnid) if entry.name.lower().endswith(SUFFIXES))
-            files = sorted(images, key=lambda entry: entry.name)
-            if not files:
-                raise ValueError(f"{tree / split / wnid} has no image: restore it.")
-            for file, (width, height) in zip(files, threads.map(_size, files), strict=True):
-                found.append((0, 0, file.stat().st_size, 0, label, width, height, file.name.encode()))
-            progress.update()
-    longest = max(len(name) for *_, name in found)
-    # A user's own names may be longer than ILSVRC's, and numpy would cut them off without a word.
-    records = np.array(found, [*RECORD.descr[:-1], ("name", f"S{max(longest, RECORD['name'].itemsize)}")])
-    return records[np.argsort(records["name"], kind="stable")]
-
-
-def _size(file: os.DirEntry[str]) -> tuple[int, int]:
-    """Width and height."""
-    try:
-        with open_regular(Path(file.path)) as content:
-            head = content.read(HEADER_BYTES)
-    except UnreadableError as error:
-        raise ValueError(f"{file.path} is no image ({error}): restore it, or take it out of the folder.") from None
-    try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(head)
-        return int(width), int(height)
-    except ValueError:
-        pass  # no JPEG, or one with a long header
-    try:
-        with Image.open(file.path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file.path} is no image ({error}): restore it, or take it out of the folder.") from None

@@ -176,15 +176,18 @@ class PhotographSource:
 
     def _decode_next(self, row: int, image: Pixels, epoch: int) -> int:
         """Put the next photograph that can be decoded, as a whole, in the place of a broken one; returns its label."""
-        count = len(self.split.records)
-        for following in (other % count for other in range(row + 1, row + count)):
+        rows = np.arange(len(self.split.records)) if self.rows is None else self.rows
+        place = int(np.searchsorted(rows, row))
+        for following in map(int, np.roll(rows, -place)[1:]):  # none that is held out
             try:
                 self._decode_view(following, (0, 0, *self._stored_size(following)), False, image, epoch)
             except BrokenImageError as error:
                 self._skip_or_raise(following, error)
             else:
                 return int(self.split.records["label"][following])
-        raise ValueError(f"None of the {count} photographs of {self.split.name} can be decoded: prepare them again.")
+        raise ValueError(
+            f"None of the {len(rows)} photographs of {self.split.name} can be decoded: prepare them again."
+        )
 
     def _decode_whole(self, rows: Rows, labels: Tensor, images: dict[int, list[Tensor | None]], part: slice) -> None:
         for position in range(len(rows))[part]:

@@ -14,9 +14,8 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 
-from datamodules.photographs.decoder import MAX_PIXELS, BrokenImageError
+from datamodules.photographs.decoder import MAX_PIXELS, PIL_FORMATS, BrokenImageError, eight_bits
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 JPEG = ("JPEG", "MPO")  # the second holds several, of which the first is read
 CONVERTED_QUALITY = 95  # of what has to be converted though it is not made smaller
 
@@ -101,11 +100,11 @@ def convert(data: bytes, encoding: Encoding) -> Stored:
 def _open(data: bytes) -> Image.Image:
     """Read the header only: a few bytes may claim gigabytes of pixels."""
     try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image: Image.Image = Image.open(io.BytesIO(data), formats=PIL_FORMATS)
     except Image.DecompressionBombError as error:
         raise BrokenImageError(f"it is too large ({error})") from None
     except Exception:  # a decoder that is fed any bytes may raise anything
-        raise BrokenImageError(f"it is no image of a kind that is read here ({', '.join(FORMATS)})") from None
+        raise BrokenImageError(f"it is no image of a kind that is read here ({', '.join(PIL_FORMATS)})") from None
     if image.width * image.height > MAX_PIXELS:
         raise BrokenImageError(f"it is too large ({image.width} x {image.height} pixels, at most {MAX_PIXELS:,})")
     return image
@@ -153,9 +152,8 @@ def _of_odd(image: Image.Image, encoding: Encoding) -> Stored:
 
 def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
     image.load()
-    if image.mode.startswith("I"):  # 16 bits gray: PIL's conversion would turn all above 255 white
-        gray = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8))
+    if image.mode.startswith("I"):  # 16 bits gray
+        image = eight_bits(image)
     return np.asarray(image if image.mode == "L" and image.format in JPEG else image.convert("RGB"))
 
 

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +23,12 @@ from datamodules.imagenet.preparation.archives import (
     list_members,
 )
 from datamodules.imagenet.preparation.classes import ClassChoice, choose, read_devkit
+from datamodules.photographs.folder import SPLIT_FOLDERS, read_folder, shown
 from datamodules.photographs.index import RECORD, SPLITS, ImageClass
 from records.files import whole_file, write_json
 
 ORIGINAL = np.dtype([("name", "S32"), ("label", "<i4"), ("offset", "<u8"), ("size", "<u8")])
 MAX_NAME_BYTES = RECORD["name"].itemsize
-_CLASS_FOLDER = re.compile(r"[A-Za-z0-9_-]+")
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -138,7 +137,7 @@ class Tree:
             ValueError: There is no such tree.
         """
         for split in SPLITS:
-            if not (self.root / split).is_dir():
+            if not any((self.root / os.fsdecode(name)).is_dir() for name in SPLIT_FOLDERS[split]):
                 raise ValueError(
                     f"{self.root / split} is missing: name with --tree a folder that has train/CLASS/IMAGE "
                     "and val/CLASS/IMAGE."
@@ -156,29 +155,32 @@ class Tree:
         Raises:
             ValueError: Classes are missing, or names that must differ are the same.
         """
-        classes = {split: sorted(entry.name for entry in _visible(self.root / split)) for split in SPLITS}
-        for split, other in (SPLITS, SPLITS[::-1]):
-            missing = sorted(set(classes[other]).difference(classes[split]))
-            if missing:
-                raise ValueError(
-                    f"{self.root / split} has no folder {missing[0]} ({len(missing)} missing that "
-                    f"{self.root / other} has): restore it, or remove the class from both."
-                )
+        folder = read_folder(self.root, SPLITS)
+        if folder.beside:
+            name = shown(folder.beside[0])
+            raise ValueError(f"{self.root / name} is no folder of a class: move it elsewhere.")
+        folder.check_classes(complete=True)
+        names = {_decoded(self.root, name): name for name in folder.classes}
         words = {}
         if self.devkit is not None:
             _CheckedArchives(notes, verify).check(self.devkit, PUBLISHED[DEVKIT])
             words = {entry.wnid: entry.names for entry in read_devkit(self.devkit).classes}
-        chosen = choose(choice, classes["train"])
+        chosen = choose(choice, list(names))
         images = {}
         for split in SPLITS:
-            folders = enumerate(self.root / split / wnid for wnid in chosen)
-            files = [(name, label, 0, size) for label, folder in folders for name, size in _files_of_class(folder)]
-            found = np.array(files, ORIGINAL)
+            rows = [
+                (name, label, 0, size)
+                for label, wnid in enumerate(chosen)
+                for files in [folder.splits[split][names[wnid]]]
+                for name, size in zip(files.names, files.sizes, strict=True)
+            ]
+            longest = max(len(name) for name, *_ in rows)
+            found = np.array(rows, [("name", f"S{max(longest, MAX_NAME_BYTES)}"), *ORIGINAL.descr[1:]])
             images[split] = found[np.argsort(found["name"], kind="stable")] if split == "val" else found
         return Originals(
             classes=tuple(ImageClass(wnid, words.get(wnid, ())) for wnid in chosen),
             images=images,
-            locations={split: self.root / split for split in SPLITS},
+            locations={split: folder.path(split) for split in SPLITS},
             source=self.identity(),
             verified=False,
         )
@@ -199,7 +201,7 @@ def reading(location: Path, wnids: tuple[str, ...]) -> Iterator[Callable[[Any], 
         The function. It raises ValueError if the disk or the network fails, which is no fault of the image.
     """
     if location.is_dir():
-        yield lambda image: _read_file(location / wnids[image["label"]] / image["name"].decode())
+        yield lambda image: _read_file(location / wnids[image["label"]] / os.fsdecode(image["name"]))
         return
     with _errors_of_reading(location):
         file = location.open("rb", buffering=0)
@@ -288,33 +290,12 @@ def _of_classes(members: Members, wnids: tuple[str, ...]) -> npt.NDArray[Any]:
     return images
 
 
-def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Entries that are not hidden, as .DS_Store is."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if not entry.is_dir() or not _CLASS_FOLDER.fullmatch(entry.name):
-                raise ValueError(f"{entry.path} is no folder of a class (letters, digits, - and _): move it elsewhere.")
-            yield entry
-
-
-def _files_of_class(folder: Path) -> list[tuple[bytes, int]]:
-    """Names and sizes, in the order of the names."""
-    files = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            name = os.fsencode(entry.name)
-            if len(name) > MAX_NAME_BYTES or not name.isascii() or not entry.is_file():
-                raise ValueError(
-                    f"{entry.path} is no file with a name of at most {MAX_NAME_BYTES} plain characters: rename it."
-                )
-            files.append((name, entry.stat().st_size))
-    if not files:
-        raise ValueError(f"{folder} has no image: restore it, or remove the class from train and val.")
-    return sorted(files)
+def _decoded(root: Path, name: bytes) -> str:
+    """A name that a manifest can hold."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{root}: the name of the class {shown(name)} is no text in UTF-8: rename it.") from None
 
 
 def _read_file(path: Path) -> bytes:

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from datamodules.imagenet.preparation.originals import Originals, Published, errors_of_writing_to
+from datamodules.imagenet.preparation.originals import MAX_NAME_BYTES, Originals, Published, errors_of_writing_to
 from datamodules.imagenet.preparation.units import (
     NOTES,
     Job,
@@ -30,14 +30,15 @@ from datamodules.imagenet.preparation.units import (
     write_unit,
 )
 from datamodules.imagenet.preparation.workers import run_in_processes
+from datamodules.photographs.folder import shown
 from datamodules.photographs.index import (
     MANIFEST,
-    RECORD,
     SPLITS,
     Manifest,
     Odd,
     Shard,
     SplitEntry,
+    record_dtype,
     write_index,
 )
 from datamodules.photographs.reader import PreparedCopy
@@ -120,6 +121,13 @@ def _identity_in(manifest: Manifest) -> dict[str, Any]:
 
 
 def _check_names(split: str, originals: Originals) -> None:
+    for image in originals.images[split]:
+        if len(image["name"]) > MAX_NAME_BYTES or not image["name"].isascii():
+            path = originals.locations[split] / originals.classes[image["label"]].wnid / shown(image["name"])
+            raise ValueError(
+                f"{path} is no file with a name of at most {MAX_NAME_BYTES} plain characters, as a shard holds: rename "
+                "it, choose --layout tree, or read the folder as it is (--data ImageFolder --data.root FOLDER)."
+            )
     stems = np.char.upper(originals.images[split]["name"].astype(str))
     unique, counts = np.unique([stem_of(stem.encode()) for stem in stems], return_counts=True)
     if (counts > 1).any():
@@ -154,7 +162,8 @@ def _finish(destination: Path, originals: Originals, options: Options, units: li
     entries: dict[str, SplitEntry] = {}
     odd: list[Odd] = []
     for split in SPLITS:
-        records = np.zeros(len(originals.images[split]), RECORD)
+        images = originals.images[split]
+        records = np.zeros(len(images), record_dtype(images["name"].itemsize))
         shards: list[Shard] = []
         for unit in units:
             if unit.split != split:

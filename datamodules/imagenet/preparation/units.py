@@ -24,7 +24,8 @@ from datamodules.imagenet.preparation.classes import ClassChoice
 from datamodules.imagenet.preparation.conversion import Encoding, Stored, convert
 from datamodules.imagenet.preparation.originals import errors_of_writing_to, reading
 from datamodules.photographs.decoder import BrokenImageError
-from datamodules.photographs.index import RECORD, Odd, Shard
+from datamodules.photographs.folder import shown
+from datamodules.photographs.index import Odd, Shard, record_dtype
 from records.files import PART, whole_file, write_json
 
 LAYOUTS = ("shards", "tree")
@@ -179,7 +180,7 @@ def write_unit(job: Job, unit: Unit, after_each: Callable[[], None]) -> None:
     Raises:
         ValueError: A photograph is broken, or the disk is full.
     """
-    records = np.zeros(len(unit.images), RECORD)
+    records = np.zeros(len(unit.images), record_dtype(unit.images["name"].itemsize))
     odd: list[Odd] = []
     shard: Shard | None = None
     with errors_of_writing_to(job.destination):
@@ -187,7 +188,9 @@ def write_unit(job: Job, unit: Unit, after_each: Callable[[], None]) -> None:
         if job.options.layout == "tree":
             with _part_of_folder(job.destination / unit.split / job.wnids[unit.images["label"][0]]) as folder:
                 for row, data in converted:
-                    (folder / unit.images["name"][row].decode()).write_bytes(data)
+                    path = folder / os.fsdecode(unit.images["name"][row])
+                    path.parent.mkdir(parents=True, exist_ok=True)  # of folders within that of a class
+                    path.write_bytes(data)
         else:
             file = f"{unit.split}/shard-{unit.number:05d}.tar"
             with whole_file(job.destination / file) as part:
@@ -256,7 +259,7 @@ def _converted(
     """Row and bytes of each photograph; fills in all of its record but where it lies."""
     with reading(job.locations[unit.split], job.wnids) as read:
         for row, image in enumerate(unit.images):
-            name = image["name"].decode()
+            name = shown(image["name"])
             try:
                 stored: Stored | None = convert(read(image), job.options.encoding)
             except BrokenImageError as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def _differences(part: _Part, after_each: Callable[[], None]) -> list[str]:
         return [
             line
             for record in part.records
-            for line in _of_file(part.folder / record["name"].decode(), record, after_each)
+            for line in _of_file(part.folder / os.fsdecode(record["name"]), record, after_each)
         ]
     path = part.folder / part.shard.file
     try:
@@ -79,7 +80,7 @@ def _differences(part: _Part, after_each: Callable[[], None]) -> list[str]:
             for record in part.records:
                 start, size = int(record["offset"]), int(record["size"])
                 if zlib.crc32(content[start : start + size]) != record["crc32"]:
-                    lines.append(f"{path}: {record['name'].decode()} has changed")
+                    lines.append(f"{path}: {os.fsdecode(record['name'])} has changed")
                 after_each()
             return lines
     except OSError as error:
