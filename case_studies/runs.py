@@ -207,7 +207,7 @@ def _without_rate(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _training(study: Study, size: Scale, arm: str) -> tuple[list[str], dict[str, Any]]:
     """The files and options of an arm that trains: what is closer to the arm counts more."""
-    files = [*study.base, *study.arms[arm].configs, *size.configs]
+    files = [*(size.base or study.base), *study.arms[arm].configs, *size.configs]
     return files, {**study.options, **size.options, **study.arms[arm].options, **size.arms.get(arm, {})}
 
 
