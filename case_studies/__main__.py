@@ -1,4 +1,4 @@
-"""Test the papers' claims: `python -m case_studies [table | tune | run | plan | verdict | report]`."""
+"""Test the papers' claims: `python -m case_studies [table | tune | run | plan | verdict | save | report]`."""
 
 import argparse
 import json
@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from case_studies.plans import FORMATS
+from case_studies.publication import DEFAULT_SCALE, save
 from case_studies.report import explained, record_of, table, tuned
 from case_studies.results import Result, judge
 from case_studies.runs import RUNS, PlannedRun, distinct, planned, tuning_runs
 from case_studies.study import Study, studies
+from case_studies.verdicts import Verdict
 from case_studies.words import LANGUAGES
 from records.failures import exit_status
 
-DEFAULT_SCALE = "laptop"
+RESULTS = Path("results/case_studies")
 STOPPED = 130
 
 
@@ -88,6 +90,17 @@ def verdict(options: argparse.Namespace) -> None:
         print("\n\n".join(explained(result) for result in results))
 
 
+def save_results(options: argparse.Namespace) -> None:
+    """Write the verdicts of studies that have one, with what they rest on, into a folder that can be committed."""
+    for study in _studies(options):
+        runs = planned(study, options.scale, options.runs)
+        result = judge(study, options.scale, runs)
+        if result.verdict is Verdict.OPEN:
+            print(f"{study.name} has no verdict yet, and is left out.", file=sys.stderr)
+        else:
+            print(save(result, runs, tuning_runs(study, options.scale, options.runs), options.output))
+
+
 def report(options: argparse.Namespace) -> None:
     """Write the page of all claims."""
     from case_studies.page import write_page  # noqa: PLC0415  the table does without what draws
@@ -127,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Test what the papers claimed, by runs that differ in one thing. Without a command: table.",
     )
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="table | tune | run | plan | verdict | report"
+        dest="command", required=True, metavar="table | tune | run | plan | verdict | save | report"
     )
     for action, name, about, names in (
         (show_table, "table", "list the studies with their runs and verdicts", "*"),
@@ -135,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         (run, "run", "train the runs that are missing, then print the verdicts", "+"),
         (plan, "plan", "print the commands of the runs for a shell, SLURM or Snakemake", "+"),
         (verdict, "verdict", "print the verdicts with what they rest on", "*"),
+        (save_results, "save", "write the verdicts with what they rest on into a folder that can be committed", "*"),
         (report, "report", "write the page of all claims", "*"),
     ):
         command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
@@ -164,6 +178,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--format", choices=FORMATS, default="sh", help="default: %(default)s")
         elif name == "verdict":
             command.add_argument("--json", action="store_true", help="as JSON, for other programs")
+        elif name == "save":
+            command.add_argument("--output", type=Path, default=RESULTS, help="folder; default: %(default)s")
         elif name == "report":
             command.add_argument(
                 "--output", type=Path, default=Path("runs/case_studies.html"), help="page; default: %(default)s"
