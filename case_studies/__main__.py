@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from case_studies.plans import FORMATS
@@ -40,7 +41,10 @@ def show_table(options: argparse.Namespace) -> None:
 def tune(options: argparse.Namespace) -> int:
     """Train each arm at several rates on a seed of its own, then print the best ones as the study's file names them."""
     chosen = _studies(options)
-    runs = [tuning_runs(study, options.scale, options.runs, options.local) for study in chosen]
+    runs = [
+        {_at_wandb(run, options): rate for run, rate in tuning_runs(study, options.scale, *_where(options)).items()}
+        for study in chosen
+    ]
     code = _train([run for of_study in runs for run in of_study], options.workers)
     if code != STOPPED:
         print("\n\n".join(tuned(study, options.scale, rates) for study, rates in zip(chosen, runs, strict=True)))
@@ -98,7 +102,19 @@ def _studies(options: argparse.Namespace) -> list[Study]:
 
 
 def _runs(options: argparse.Namespace) -> list[PlannedRun]:
-    return [run for study in _studies(options) for run in planned(study, options.scale, options.runs, options.local)]
+    return [
+        _at_wandb(run, options)
+        for study in _studies(options)
+        for run in planned(study, options.scale, *_where(options))
+    ]
+
+
+def _where(options: argparse.Namespace) -> tuple[Path, list[str]]:
+    return options.runs, options.local
+
+
+def _at_wandb(run: PlannedRun, options: argparse.Namespace) -> PlannedRun:
+    return replace(run, wandb=options.wandb)
 
 
 def _results(options: argparse.Namespace) -> list[Result]:
@@ -134,6 +150,11 @@ def _parser() -> argparse.ArgumentParser:
                 type=lambda text: f"--{text}",
                 metavar="NAME=VALUE",
                 help="an option of main.py for this machine, such as data.root=FOLDER; verdicts do not depend on it",
+            )
+            command.add_argument(
+                "--wandb",
+                metavar="PROJECT",
+                help="log to this project at Weights & Biases too: a study is a group, an arm a tag",
             )
         if name in ("tune", "run"):
             command.add_argument(

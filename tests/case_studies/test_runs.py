@@ -1,6 +1,7 @@
 """The runs of a study: one directory for one experiment, whichever study wants it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -171,12 +172,24 @@ def test_plans_are_what_their_engines_read(capsys: pytest.CaptureFixture[str], t
         script = tmp_path / form
         script.write_text(capsys.readouterr().out)
         subprocess.run(["bash", "-n", str(script)], check=True)
-    assert script.read_text().count(" && python main.py test ") == 4  # behind the run that they evaluate
+    assert script.read_text().count(" && srun python main.py test ") == 4  # behind the run that they evaluate
     assert "--array=0-1" in script.read_text()
     assert main(["plan", "views", "--scale", "test", "--format", "snakemake", "--runs", str(tmp_path)]) == 0
     rules = capsys.readouterr().out
     assert rules.count("rule run_") == 6
     assert rules.count("    input: ") == 4
+
+
+def test_runs_are_filed_at_wandb_by_study_and_arm(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["plan", "views", "--scale", "test", "--runs", str(tmp_path)]
+    assert main(words) == 0
+    plain = capsys.readouterr().out
+    assert main([*words, "--wandb", "landmarks"]) == 0
+    logged = capsys.readouterr().out
+    assert "WandbLogger" not in plain
+    assert logged.count('"group": "views", "tags": ["test", "one view"]') == 2
+    directories = re.compile(r"--run_dir=\S+")
+    assert directories.findall(plain) == directories.findall(logged)
 
 
 def test_verdicts_are_json_for_other_programs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
