@@ -150,9 +150,9 @@ def _drawn(block: Block, times: int, top: int, largest: int) -> Iterator[str]:
             )
             yield _text(x, y + 13, layer.kind.replace(" + norm", ""), "middle", TEXT_ON[kind])
     if block.adds:
-        y = top + block.height - block.fork / 2
-        yield f'<circle cx="{MIDDLE}" cy="{y}" r="7" fill="#fff" stroke="{MUTED}"/>'
-        yield _text(MIDDLE, y + 4, "+", "middle", INK, bold=True)
+        joined = top + block.height - block.fork / 2
+        yield f'<circle cx="{MIDDLE}" cy="{joined}" r="7" fill="#fff" stroke="{MUTED}"/>'
+        yield _text(MIDDLE, joined + 4, "+", "middle", INK, bold=True)
     yield _text(SHAPE, middle + 4, " × ".join(map(str, shape)), "start", INK)
     if block.parameters:
         yield _text(COUNT, middle + 4, human_count(block.parameters), "end", INK)

@@ -8,7 +8,7 @@ from typing import Any
 
 from case_studies.results import CheckedCondition, FailedRun, Result, means
 from case_studies.runs import PlannedRun
-from case_studies.study import RATE, Measure, Part, Study
+from case_studies.study import RATE, Measure, Part, Published, Study
 from case_studies.verdicts import Finding, Verdict
 from case_studies.words import ENGLISH, Words
 from comparison.text_layout import aligned
@@ -145,6 +145,13 @@ def finding_text(part: Part, measure: Measure, found: Finding, words: Words = EN
         return text
     settle = found.seeds_to_settle
     return f"{text} {words('more_seeds', seeds=settle) if settle else words('too_many_seeds')}"
+
+
+def figures_text(one: Published) -> str:
+    """The figures that a paper prints; a single one without its label."""
+    if len(one.figures) == 1:
+        return f"{next(iter(one.figures.values())):g}"
+    return ", ".join(f"{label} {value:g}" for label, value in one.figures.items())
 
 
 def capitalized(text: str) -> str:

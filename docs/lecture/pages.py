@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from case_studies.report import finding_text
+from case_studies.report import figures_text, finding_text
 from case_studies.results import Result
 from case_studies.runs import planned
 from case_studies.study import Published, Study
@@ -43,7 +43,7 @@ def filled(text: str, language: Language, results: Path = RESULTS) -> str:
 
     def made(part: re.Match[str]) -> str:
         head, kind, argument, end = part.groups()
-        return f"{head}{makers[kind](argument or '', language, results)}\n{end}"
+        return f"{head}\n{makers[kind](argument or '', language, results)}\n\n{end}"
 
     return PART.sub(made, text)
 
@@ -116,8 +116,7 @@ def _verdict(result: Result, words: Words) -> str:
 
 
 def _published(one: Published, words: Words) -> str:
-    figures = ", ".join(f"{label} {value:g}" for label, value in one.figures.items())
-    return f"{words.sentence(one.shows)}: {figures} ({one.place})"
+    return f"{words.sentence(one.shows)}: {figures_text(one)} ({one.place})"
 
 
 def _verdicts(_: str, language: Language, results: Path) -> str:
