@@ -87,6 +87,8 @@ class ExperimentCLI(LightningCLI):
                 self._directory.close()
 
     def _do(self, args: ArgsType) -> None:
+        words = sys.argv[1:] if args is None else args
+        self._named = words[0] if isinstance(words, list) and words else None
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -99,10 +101,15 @@ class ExperimentCLI(LightningCLI):
             save_config_callback=RunRecord,
             parser_kwargs={
                 "description": "The landmark image networks as experiments: COMMAND --config FILE … [--option value …]",
-                **{command: {"description": f"{purpose} {HELP}"} for command, purpose in COMMANDS.items()},
+                **{command: {"description": f"{COMMANDS[command]} {HELP}"} for command in self.subcommands()},
             },
             args=args,
         )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Those that Lightning has; of the options of all four, only those of the named command take time."""
+        every = LightningCLI.subcommands()
+        return {self._named: every[self._named]} if self._named in every else every
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Options of a run, the callbacks that every run has, and what follows from the seed and the data."""
@@ -266,10 +273,12 @@ class ExperimentCLI(LightningCLI):
         if options.resume:
             automatic = str(options.resume) == "auto"
             path = options.run_dir if automatic else options.resume
-            checkpoint = latest_of_run(path, TO_RESUME) if automatic else checkpoint_to_resume(path)
+            checkpoint = checkpoint_to_resume(path, self._problem_of)
             if checkpoint is not None:
                 check_resumption(path, options)
                 self._go_on(path, checkpoint)
+            elif not automatic:
+                raise ValueError(f"The run {path} has no checkpoint that verifies: start it anew, without --resume.")
             if not writes:
                 return RunDirectory(path)
             directory = RunDirectory.of_earlier_run(path)
@@ -312,16 +321,20 @@ class ExperimentCLI(LightningCLI):
     def _load(self, checkpoint: Path, needs: tuple[str, ...] = TO_EVALUATE) -> dict[str, Any]:
         """Have the Trainer load `checkpoint`; say in what its network differs from the command line's, which wins."""
         content: dict[str, Any] = load_verified(checkpoint, needs=needs)
-        saved, current = content.get("architecture"), self._names()[1]
-        if saved not in (None, current):
-            raise ValueError(f"The checkpoint {checkpoint} holds a {saved}, but the command line names a {current}.")
-        if problem := misfit(content["state_dict"], self.model):
+        if problem := self._problem_of(content):
             raise ValueError(f"The checkpoint {checkpoint} {problem}: give the config of its own run, or another file.")
         arguments = content.get("hyper_parameters")
         for line in differences(arguments if isinstance(arguments, dict) else {}, self.model.hparams):
             rank_zero_info(f"Not as in {checkpoint.name}: {line}")
         self.config_init[self.subcommand].ckpt_path = str(checkpoint)
         return content
+
+    def _problem_of(self, checkpoint: dict[str, Any]) -> str | None:
+        """What keeps the content of a checkpoint from the network, to stand behind its name."""
+        saved, current = checkpoint.get("architecture"), self._names()[1]
+        if saved not in (None, current):
+            return f"holds a {saved}, but the command line names a {current}"
+        return misfit(checkpoint["state_dict"], self.model)
 
 
 @contextmanager

@@ -65,7 +65,9 @@ def model_card(network: ImageClassifier) -> ModelCard:
     shape = (network.in_channels, network.image_size, network.image_size)
     meta = meta_copy(network)
     multiply_adds, logits = _multiply_adds(meta, meta.forward, shape)
-    training_multiply_adds, _ = _multiply_adds(meta, meta.training_outputs, shape)
+    training_multiply_adds = multiply_adds
+    if len(meta.auxiliary_heads):
+        training_multiply_adds, _ = _multiply_adds(meta, meta.training_outputs, shape)
     auxiliary = count_parameters(meta.auxiliary_heads).total
     meta.auxiliary_heads = nn.ModuleDict()
     return ModelCard(

@@ -29,6 +29,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers would wait
 tqdm.set_lock(threading.RLock())
 tqdm.monitor_interval = 0  # and no thread that could hold it when a test forks
 
+gc.disable()  # until everything is imported: nothing of that is garbage
+
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,6 +57,7 @@ def pytest_collection_finish() -> None:
     """What is imported stays: collecting garbage need not look at it again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:

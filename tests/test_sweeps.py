@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args, load_sweep_config
 from wandb.sdk.lib import config_util
 
 from experiment.wandb_logger import ResilientWandbLogger, best_key
@@ -23,6 +22,9 @@ ONE_STEP = ("--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu", "-
 
 def agent_command(sweep: Path, **arguments: Any) -> list[str]:
     """What an agent runs, as wandb.wandb_agent.Agent._command_run puts it together."""
+    # 2 seconds, which only these tests need
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args, load_sweep_config
+
     config = load_sweep_config(str(sweep))
     assert config is not None
     given = create_sweep_command_args({"args": {name: {"value": value} for name, value in arguments.items()}})

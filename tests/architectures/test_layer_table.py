@@ -121,6 +121,7 @@ def test_auxiliary_heads_come_last_and_only_in_training() -> None:
     ]
 
 
+@pytest.mark.slow(4)
 def test_a_very_deep_network() -> None:
     # Three stages of 400 convolutions in steps of 1, 2 and 4 pixels, and the stem.
     *_, last, _, _ = layer_table(on_meta(ResNet, depth=1202, variant="cifar"))

@@ -15,6 +15,7 @@ from comparison.groups import compare
 from comparison.page import inline_json, write_page
 from comparison.questions.most_accurate import finding
 from comparison.table import text_table
+from tests.comparison.conftest import write_run
 
 MakeRun = Callable[..., Path]
 
@@ -39,15 +40,15 @@ class Elements(HTMLParser):
             self.styles += data
 
 
-@pytest.fixture
-def comparison_page(tmp_path: Path, make_run: MakeRun) -> Path:
+@pytest.fixture(scope="module")
+def comparison_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("page") / "runs"
     for seed in (1, 2, 3):
-        make_run(tmp_path / "runs", "ResNet-20", seed)
-        make_run(tmp_path / "runs", "AlexNet", seed, batch_size=64)
-    make_run(tmp_path / "runs", "VGG-16", status="failed", error="train/loss is NaN")
-    output = tmp_path / "runs" / "comparison.html"
-    write_page(compare([tmp_path / "runs"]), output)
-    return output
+        write_run(runs, "ResNet-20", seed)
+        write_run(runs, "AlexNet", seed, batch_size=64)
+    write_run(runs, "VGG-16", status="failed", error="train/loss is NaN")
+    write_page(compare([runs]), runs / "comparison.html")
+    return runs / "comparison.html"
 
 
 @pytest.fixture

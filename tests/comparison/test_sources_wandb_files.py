@@ -13,7 +13,7 @@ from comparison.sources.wandb_runs import WandbRun, join_parts, run_of
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ("base.yaml", "data/digits.yaml", "model/resnet20.yaml", "quickstart.yaml")
-SHORT = ("--trainer.max_epochs=2", "--trainer.limit_train_batches=1", "--trainer.precision=32-true")
+SHORT = ("--trainer.max_epochs=2", "--trainer.limit_train_batches=1", "--model.depth=8")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_copy_of_a_file_counts_once(wandb_file: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_is_chosen_by_the_group_and_tags_that_it_was_given(wandb_file: Path) -> None:
-    assert len(read_runs([wandb_file], Selection(("digits",), ("digits", "ResNet-20")))[0]) == 1
+    assert len(read_runs([wandb_file], Selection(("digits",), ("digits", "ResNet-8")))[0]) == 1
     assert read_runs([wandb_file], Selection(tags=("AlexNet",))) == ([], [])
 
 
