@@ -84,12 +84,8 @@ def tuned(study: Study, scale: str, runs: Mapping[PlannedRun, float]) -> str:
     """The validation error of each arm at each rate, and the best rates as the study's file names them."""
     if not runs:
         return f"{study.title}: nothing is tuned, the rates are published."
-    errors: dict[str, dict[float, float]] = {}
-    for run, rate in runs.items():
-        best = (run.summary.plain() if run.summary else {}).get("best", {}).get("val/acc1", {}).get("value")
-        errors.setdefault(run.arm, {})[rate] = math.inf if best is None else 1 - best
     rows, lines = [], []
-    for arm, of_rates in errors.items():
+    for arm, of_rates in validation_errors(runs).items():
         best = min(of_rates, key=lambda rate: of_rates[rate])
         cells = [f"{rate:g}: {100 * error:.1f} %" for rate, error in of_rates.items() if math.isfinite(error)]
         rows.append([arm, *cells, *[ABSENT] * (len(of_rates) - len(cells))])
@@ -100,6 +96,15 @@ def tuned(study: Study, scale: str, runs: Mapping[PlannedRun, float]) -> str:
         )
     headings = ["arm", *["rate: validation error"] + [""] * (len(rows[0]) - 2)]
     return "\n".join([study.title, aligned(headings, rows, text_columns=1), "arms:", *lines])
+
+
+def validation_errors(runs: Mapping[PlannedRun, float]) -> dict[str, dict[float, float]]:
+    """By arm and rate the validation error in the best epoch; infinite where a run is missing or failed."""
+    errors: dict[str, dict[float, float]] = {}
+    for run, rate in runs.items():
+        best = run.summary.best_accuracy if run.summary and run.is_done else None
+        errors.setdefault(run.arm, {})[rate] = math.inf if best is None else 1 - best
+    return errors
 
 
 def unit_of(measure: Measure) -> str:
