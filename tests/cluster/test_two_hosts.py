@@ -120,7 +120,7 @@ def test_a_run_under_fire_goes_on_to_the_same_weights(
     try:
         wait_for(lambda: any(run.glob("checkpoints/last-*.sha256")), processes)
         if fire == "killed":
-            os.killpg(processes[1].pid, 9)
+            kill_all(hosts[1])
         elif fire == "cut off":
             cut(hosts[0])
         elif not slow(hosts[0]):
@@ -138,6 +138,13 @@ def test_a_run_under_fire_goes_on_to_the_same_weights(
         assert codes == [0, 0], (log(run, 0)[-2000:], log(run, 1)[-2000:])
         assert "Going on with" in log(run, 0)
     assert_same_weights(run)
+
+
+def kill_all(host: str) -> None:
+    """Kill the ranks and what started them, which torchrun puts into sessions of their own."""
+    found = subprocess.run(["ip", "netns", "pids", host], check=True, capture_output=True, text=True).stdout
+    for number in found.split():
+        os.kill(int(number), 9)
 
 
 def slow(host: str) -> bool:
