@@ -92,7 +92,7 @@ def test_a_model_trains_for_a_step(config: Path, run_main: Callable[..., None], 
     if network.image_size <= 32:
         run_main(*command(Path("configs/data/digits.yaml"), config))
         return
-    few = ["--data.root", str(photographs), "--data.batch_size", "2", "--data.eval_batch_size", "2"]
+    few = ["--data.root", str(photographs), "--data.batch_size", "1", "--data.eval_batch_size", "1"]
     if config.stem not in OF_FULL_SIZE:
         few += ["--data.image_size", "96"]
     if isinstance(network, AlexNet | VGG | ZFNet):

@@ -20,6 +20,7 @@ def two_runs(tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("two_runs")
+@pytest.mark.slow(3)
 def test_without_arguments_the_table_is_printed_and_the_page_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -29,6 +30,7 @@ def test_without_arguments_the_table_is_printed_and_the_page_written(capsys: pyt
 
 
 @pytest.mark.usefixtures("two_runs")
+@pytest.mark.slow(1)
 def test_options_need_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--output", "elsewhere/page.html"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(Path("elsewhere/page.html"))

@@ -133,6 +133,7 @@ def test_googlenet(
 
 
 @pytest.mark.parametrize(("depth", "conv", "fc", "norm", "original", "v1_5"), RESNET_IMAGENET)
+@pytest.mark.slow(1)
 def test_resnet_on_imagenet(depth: int, conv: int, fc: int, norm: int, original: int, v1_5: int) -> None:
     for variant, multiply_adds in (("original", original), ("v1.5", v1_5)):
         card = on_meta(ResNet, depth=depth, variant=variant)

@@ -36,6 +36,7 @@ def real_images(split: str) -> torch.Tensor:
     return data._splits[split].images
 
 
+@pytest.mark.slow(1)
 def test_the_figures_are_those_of_the_functions(tmp_path: Path) -> None:
     network = classifier_run(tmp_path / "classifier")
     callback = SampleMeasures(str(tmp_path / "classifier"), images=320, seed=7)
@@ -73,6 +74,7 @@ def test_the_figures_are_those_of_the_functions(tmp_path: Path) -> None:
     assert list(module.state_dict()) == ["weight"]
 
 
+@pytest.mark.slow(1)
 def test_when_it_measures_and_that_real_images_pass_once(tmp_path: Path) -> None:
     classifier_run(tmp_path / "classifier")
     callback = SampleMeasures(str(tmp_path / "classifier"), ["fid", "score"], images=70, every_n_epochs=2)

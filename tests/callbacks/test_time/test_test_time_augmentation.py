@@ -105,6 +105,7 @@ def probabilities(network: ImageClassifier, data: LightningDataModule, *callback
 
 
 @pytest.mark.filterwarnings("ignore:digits was not mirrored")
+@pytest.mark.slow(2)
 def test_one_pass_gives_single_view_average_and_gain(digits: Digits, caplog: pytest.LogCaptureFixture) -> None:
     network = resnet(in_channels=1)
     trainer(max_steps=10, limit_val_batches=0).fit(network, datamodule=digits)
@@ -129,6 +130,7 @@ def test_one_pass_gives_single_view_average_and_gain(digits: Digits, caplog: pyt
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+@pytest.mark.slow(2)
 def test_low_precision_and_channels_last(precision: str) -> None:
     network = resnet(channels_last=True)
     tta = TestTimeAugmentation("googlenet_crops", sides=[36, 40])
@@ -249,6 +251,7 @@ def test_two_at_once_are_refused_and_leave_nothing_behind() -> None:
     assert network.test_views is before
 
 
+@pytest.mark.slow(2)
 def test_dense_network_of_whole_images() -> None:
     network = VGG("A", dense=True, stem="small", fc_width=8, num_classes=10, initialization="kaiming")
     (metrics,) = trainer(TestTimeAugmentation("vgg_dense_and_crops", [36], flips=False)).test(
