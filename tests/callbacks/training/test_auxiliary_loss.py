@@ -231,6 +231,7 @@ def test_two_ranks_switch_a_head_off_without_a_search_for_unused_parameters(tmp_
     words += ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.enable_progress_bar", "false"]
     words += ["--trainer.max_epochs", "1", "--trainer.max_steps", "4", "--trainer.limit_val_batches", "0"]
     words += ["--trainer.log_every_n_steps", "1", "--data.batch_size", "4", "--run_dir", str(tmp_path / "run")]
+    words += ["--model.width", "0.25", "--test_at_end", "false"]
     words += ["--trainer.callbacks+=AuxiliaryLossWeighting", "--trainer.callbacks.unit", "step"]
     words += ["--trainer.callbacks.heads", '{"4a": {"off_after": 2}, "4d": {"kind": "balance"}}']
     codes = run_main_on_ranks(words, ranks=2, log=tmp_path / "log")
