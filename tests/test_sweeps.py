@@ -148,6 +148,7 @@ def test_an_agent_takes_a_run_from_the_server_and_trains_it(server: WandbServer,
     assert best_key("val/acc1") in server.runs["run1"]["summary"]
 
 
+@pytest.mark.slow(1)
 def test_a_run_of_an_agent_is_the_sweeps_and_keeps_its_config(
     server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def test_one_network_layer_by_layer(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["total", "60,965,224", "100.0", "%", "724,406,816", "100.0", "%"] in lines
 
 
+@pytest.mark.slow(1)
 def test_auxiliary_heads_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
     table, heads = run(capsys, str(MODELS / "googlenet.yaml")).split("Auxiliary heads, in training only:")
     assert "auxiliary_heads" not in table
@@ -55,6 +56,7 @@ def test_the_data_set_decides_classes_and_size(capsys: pytest.CaptureFixture[str
     assert out.startswith("ResNet-20: input 1x64x64, 7 classes, depth 20\n")
 
 
+@pytest.mark.slow(1)
 def test_configs_are_composed_from_left_to_right(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text("model: {init_args: {depth: 32}}\ntrainer: {max_epochs: 1}\n")
     out = run(capsys, "--config", str(ROOT / "configs/base.yaml"), "--config", RESNET20, "--config", str(config))

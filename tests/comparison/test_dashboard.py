@@ -43,6 +43,7 @@ def without_random_names(content: Any) -> Any:
 
 
 @needs_extra
+@pytest.mark.slow(1)
 def test_the_file_holds_workspace_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "new" / "dashboard.json"
     group = 'it\'s "digits"'

@@ -241,6 +241,7 @@ def test_a_critic_has_no_accuracy(tmp_path: Path) -> None:
     assert "objective of dcgan: left out" in page_of(runs, tmp_path / "page.html")
 
 
+@pytest.mark.slow(1)
 def test_each_space_has_a_chart_of_its_own(tmp_path: Path) -> None:
     write_gan(tmp_path, "a", seed=1, measured=(fid(0, 9.0), fid(1, 4.0)))
     write_gan(tmp_path, "b", seed=2, measured=(fid(0, 8.0), fid(0, 3.0, sha256="f" * 64), fid(1, 2.0, sha256="f" * 64)))
@@ -283,6 +284,7 @@ def test_answers_are_in_words(tmp_path: Path) -> None:
     assert "callback SampleMeasures" in quality_answer(read(write_gan(tmp_path / "more", "unmeasured")))
 
 
+@pytest.mark.slow(1)
 def test_the_section_shows_samples_with_links_to_the_config(tmp_path: Path) -> None:
     write_gan(tmp_path / "runs", "it's <b>", networks="<img>", measured=(fid(0, 9.0), fid(1, 4.0)))
     html = page_of(read(tmp_path), tmp_path / "page.html")

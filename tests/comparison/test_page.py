@@ -65,6 +65,7 @@ def hostile_page(tmp_path: Path, make_run: MakeRun) -> Path:
     return output
 
 
+@pytest.mark.slow(1)
 def test_the_page_loads_nothing(comparison_page: Path) -> None:
     elements = Elements(comparison_page.read_text(encoding="utf-8"))
     for tag, attributes in elements.tags:

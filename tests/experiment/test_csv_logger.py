@@ -149,6 +149,7 @@ def test_resumed_run_has_the_rows_of_an_undisturbed_one(tmp_path, undisturbed_ro
     assert read(tmp_path / "killed") == undisturbed_rows(save, log_every_n_steps)
 
 
+@pytest.mark.slow(1)
 def test_columns_start_with_the_position_and_end_with_the_newest_metric(tmp_path):
     fit(tmp_path)
     header, *rows = read(tmp_path)

@@ -113,6 +113,7 @@ def test_same_logits_as_torchvision(
         torch.testing.assert_close(network(images), expected(images), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow(1)
 def test_fully_connected_weights_as_convolutions(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"variant": "A", "stem": "small", "image_size": 64, "fc_width": 8, "num_classes": 10}
     plain = VGG(**arguments, initialization="kaiming").eval()
@@ -364,6 +365,7 @@ class TestTorchvision:
             list(pool.map(lambda _: weight_files.read_weights(ResNet(18), self.NAME), range(4)))
         assert len(downloads) == 1
 
+    @pytest.mark.slow(1)
     def test_damaged_cache(self, downloads: list[str], tmp_path: Path) -> None:
         loaded(ResNet(18, weights=self.NAME))
         (file,) = (tmp_path / "hub" / "checkpoints").glob("*.pth")

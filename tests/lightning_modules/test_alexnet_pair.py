@@ -43,6 +43,7 @@ def test_the_network_of_the_paper_is_the_same_in_single_precision() -> None:
     assert sum(parameter.numel() for parameter in pair.parameters()) == 60_965_224
 
 
+@pytest.mark.slow(1)
 def test_checkpoints_are_interchangeable() -> None:
     pair = pair_of_processors()
     whole = AlexNet(**SMALL)  # type: ignore[arg-type]

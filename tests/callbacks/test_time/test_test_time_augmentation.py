@@ -162,6 +162,7 @@ def test_border_is_black_as_when_training(digits: Digits) -> None:
         ("resnet_dense", [36]),
     ],
 )
+@pytest.mark.slow(1)
 def test_single_view_of_whole_images_is_the_central_crop(protocol: Any, sides: list[int] | None) -> None:
     network, data = resnet(), Photos()
     (alone,) = trainer().test(network, datamodule=data, verbose=False)
@@ -188,6 +189,7 @@ def test_ten_crops_of_whole_images(protocol: Any) -> None:
             torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow(1)
 def test_all_is_as_before_at_the_end_and_after_an_exception() -> None:
     network, data = resnet(), Photos()
     before = network.test_views

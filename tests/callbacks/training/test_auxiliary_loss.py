@@ -102,6 +102,7 @@ class Weights(Callback):
         self.low.append(pl_module.auxiliary_loss_weights["low"])
 
 
+@pytest.mark.slow(1)
 def test_measuring_changes_no_bit(tmp_path: Path) -> None:
     plain, measured = tiny_net(), tiny_net()
     fit(plain, folder=tmp_path)
@@ -127,6 +128,7 @@ def test_a_compiled_network_is_measured_alike(tmp_path: Path) -> None:
         assert rows[True].values(name) == pytest.approx(rows[False].values(name), rel=1e-4)
 
 
+@pytest.mark.slow(1)
 def test_gradients_do_not_depend_on_accumulation_and_are_logged_when_due(tmp_path: Path) -> None:
     rows = {}
     for batches in (1, 4):
@@ -139,6 +141,7 @@ def test_gradients_do_not_depend_on_accumulation_and_are_logged_when_due(tmp_pat
     assert [step for step, metrics in sparse.rows if "gradients/aux_low" in metrics] == [2, 5]
 
 
+@pytest.mark.slow(1)
 def test_the_scale_of_a_loss_is_taken_out(tmp_path: Path) -> None:
     class Scale(Callback):
         """The loss as 16-mixed scales it, which only GPUs do."""
@@ -184,6 +187,7 @@ def test_a_network_is_left_as_it_was_after_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("schedule", [{"kind": "balance"}, {"kind": "cosine", "until": 7}], ids=str)
+@pytest.mark.slow(1)
 def test_a_resumed_run_goes_on_with_the_same_weights(schedule: dict[str, Any], tmp_path: Path) -> None:
     def run(weights: Weights, **options: Any) -> tuple[Any, TinyNet]:
         network = tiny_net()

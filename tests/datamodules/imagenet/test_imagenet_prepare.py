@@ -108,6 +108,7 @@ def test_a_tree_and_the_archives_give_the_same_photographs(official: Path, tmp_p
 
 
 @pytest.mark.parametrize("layout", ["shards", "tree"])
+@pytest.mark.slow(1)
 def test_any_number_of_processes_gives_the_same_bytes(official: Path, tmp_path: Path, layout: str) -> None:
     one = from_archives(tmp_path / "one", official, "--layout", layout, "--shorter_side", "64")
     from_archives(tmp_path / "three", official, "--layout", layout, "--shorter_side", "64", "--workers", "3")
@@ -399,6 +400,7 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.slow(1)
 def test_real_photographs(tmp_path: Path, real_images: Path) -> None:
     sample = str(real_images / "imagenet-sample")
     classes = len(list((real_images / "imagenet-sample" / "val").iterdir()))

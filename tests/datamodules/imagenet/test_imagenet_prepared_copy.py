@@ -11,6 +11,7 @@ from tests.datamodules.imagenet.conftest import from_archives
 
 
 @pytest.mark.parametrize("layout", ["shards", "tree"])
+@pytest.mark.slow(1)
 def test_verify_names_what_has_changed(
     official: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str
 ) -> None:
