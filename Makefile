@@ -36,7 +36,7 @@ check: style  ## The same with the quick tests only, in a minute
 	@$(call with_types,$(PYTEST) -m "not slow and not exhaustive")
 
 test-faults: .venv/installed-dev  ## Inject every fault of results/faults.md, at every instant; what is skipped says why
-	$(PYTEST) -m "faults or exhaustive"
+	$(PYTEST) -p tests.faults.report -m "faults or exhaustive"
 
 test-cluster: .venv/installed-dev  ## Train on two network namespaces and on a real SLURM; as root, INSTALL=1 installs both
 ifdef INSTALL

@@ -17,7 +17,7 @@ from comparison.units import human_count
 
 BRANCH = re.compile(r"(.*?)\.((?:branch|shortcut)\w*)(?:\.|$)")
 WIDTH, LEFT, MIDDLE, SHAPE, COUNT, TIMES = 760, 84, 346, 556, 704, 744  # where all stands, in pixels
-BOX, LINE, GAP, LONGEST_MAP = 98, 22, 14, 130
+BOX, LINE, GAP, FORK, LONGEST_MAP = 98, 22, 12, 20, 130
 TEXT_ON = {"conv": "#fff", "fc": INK, "other": INK}
 
 
@@ -50,9 +50,19 @@ class Block:
         return (self.adds, self.parameters, *of_layers)
 
     @property
-    def lines(self) -> int:
-        """Boxes below each other."""
-        return max(map(len, self.branches))
+    def columns(self) -> list[tuple[Layer, ...]]:
+        """What is drawn side by side: the branches, and an empty one for the input that is added."""
+        return [*self.branches, ()] if self.adds and len(self.branches) == 1 else list(self.branches)
+
+    @property
+    def fork(self) -> int:
+        """Height of the lines that part above the branches, and of those that meet below."""
+        return FORK if len(self.columns) > 1 else 0
+
+    @property
+    def height(self) -> int:
+        """Height of the drawing of the block."""
+        return LINE * max(map(len, self.branches)) + 2 * self.fork
 
 
 def blocks_of(layers: Sequence[Layer], plain: bool = False) -> list[tuple[Block, int]]:
@@ -84,10 +94,10 @@ def drawing(title: str, layers: Sequence[Layer], side: int, plain: bool = False)
         plain: See `blocks_of`.
     """
     parts: list[str] = []
-    top = 64
+    top = 76
     for block, times in blocks_of(layers, plain):
         parts += _drawn(block, times, top, side)
-        top += block.lines * LINE + GAP
+        top += block.height + GAP
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + 16}" width="{WIDTH}" role="img" '
         f'font-family="{FONT}" font-size="11"><title>{escape(title)}</title>'
@@ -117,30 +127,52 @@ def _block(items: Sequence[tuple[str, str, Layer]], plain: bool) -> Block:
 
 
 def _drawn(block: Block, times: int, top: int, largest: int) -> Iterator[str]:
-    height = block.lines * LINE
     shape = block.output_shape
     side = LONGEST_MAP * shape[-1] / largest if len(shape) > 1 else 2
-    at, middle = LEFT - side / 2, top + height / 2
-    yield f'<rect x="{at:.1f}" y="{middle - 5}" width="{side:.1f}" height="10" rx="2" fill="{MUTED}" opacity="0.45"/>'
-    columns = [*block.branches, ()] if block.adds and len(block.branches) == 1 else list(block.branches)
-    left = MIDDLE - len(columns) * BOX / 2
-    for number, branch in enumerate(columns):
-        x = left + number * BOX
-        if not branch:  # the input itself
-            yield _text(x + BOX / 2, top + height / 2 + 4, "+ input", "middle", MUTED)
-        wide = 1.9 * BOX if len(columns) == 1 else BOX - 6
+    middle = top + block.height / 2
+    yield (
+        f'<rect x="{LEFT - side / 2:.1f}" y="{middle - 5}" width="{side:.1f}" height="10" rx="2" fill="{MUTED}" '
+        'opacity="0.45"/>'
+    )
+    left = MIDDLE - len(block.columns) * BOX / 2
+    centers = [left + (number + 0.5) * BOX for number in range(len(block.columns))]
+    yield _paths(block, centers, top)
+    for x, branch in zip(centers, block.columns, strict=True):
+        if not branch:
+            yield _text(x + 6, middle + 4, "+ input", "start", MUTED)
+        wide = 1.9 * BOX if len(centers) == 1 else BOX - 6
         for line, layer in enumerate(branch):
-            y = top + height - (len(branch) - line) * LINE
+            y = top + block.height - block.fork - (len(branch) - line) * LINE + 2
             kind = layer.counted_as if layer.counted_as in COLORS else "other"
-            at = x + BOX / 2 - wide / 2
-            yield f'<rect x="{at:.1f}" y="{y}" width="{wide:.1f}" height="{LINE - 4}" rx="4" fill="{COLORS[kind]}"/>'
-            yield _text(x + BOX / 2, y + 13, layer.kind.replace(" + norm", ""), "middle", TEXT_ON[kind])
-    middle = top + height / 2 + 4
-    yield _text(SHAPE, middle, " × ".join(map(str, shape)), "start", INK)
+            yield (
+                f'<rect x="{x - wide / 2:.1f}" y="{y}" width="{wide:.1f}" height="{LINE - 4}" rx="4" '
+                f'fill="{COLORS[kind]}"/>'
+            )
+            yield _text(x, y + 13, layer.kind.replace(" + norm", ""), "middle", TEXT_ON[kind])
+    if block.adds:
+        joined = top + block.height - block.fork / 2
+        yield f'<circle cx="{MIDDLE}" cy="{joined}" r="7" fill="#fff" stroke="{MUTED}"/>'
+        yield _text(MIDDLE, joined + 4, "+", "middle", INK, bold=True)
+    yield _text(SHAPE, middle + 4, " × ".join(map(str, shape)), "start", INK)
     if block.parameters:
-        yield _text(COUNT, middle, human_count(block.parameters), "end", INK)
+        yield _text(COUNT, middle + 4, human_count(block.parameters), "end", INK)
     if times > 1:
-        yield _text(TIMES, middle, f"× {times}", "end", INK, bold=True)
+        yield _text(TIMES, middle + 4, f"× {times}", "end", INK, bold=True)
+
+
+def _paths(block: Block, centers: Sequence[float], top: int) -> str:
+    """The lines from the block above through the branches of this one."""
+    bottom, half = top + block.height, block.fork / 2
+    if len(centers) == 1:
+        lines = f"M{MIDDLE} {top - GAP}V{bottom}"
+    else:
+        forks = "".join(f"M{x:.1f} {top + half}V{bottom - half}" for x in centers)
+        across = f"M{centers[0]:.1f} {{}}H{centers[-1]:.1f}"
+        lines = (
+            f"M{MIDDLE} {top - GAP}v{GAP + half}{across.format(top + half)}{forks}{across.format(bottom - half)}"
+            f"M{MIDDLE} {bottom - half}v{half}"
+        )
+    return f'<path d="{lines}" fill="none" stroke="{MUTED}"/>'
 
 
 def _text(x: float, y: float, words: str, anchor: str, color: str, bold: bool = False) -> str:

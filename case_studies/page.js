@@ -44,25 +44,29 @@ function connect(part) {
   const original = caption.textContent;
   const bar = part.querySelector(".interval");
   const all = Object.keys(data.values);
+  const say = (text) => {
+    caption.textContent = text;
+    part.querySelector(".tall").setAttribute("aria-label", text);
+  };
   const update = (seeds) => {
     if (!bar) return data.verdict;
     const left = all.filter((seed) => seeds.has(seed));
     all.forEach((seed) => part.querySelector(`.dot[data-seed="${seed}"]`).classList.toggle("off", !seeds.has(seed)));
     bar.hidden = left.length < 2;
     if (left.length < 2) {
-      caption.textContent = TEXTS.two_seeds;
+      say(TEXTS.two_seeds);
       return "inconclusive";
     }
     const { mean, from, to, verdict } = judge(data, left.map((seed) => data.values[seed]));
     bar.style.left = `${position(data, from)}%`;
     bar.style.right = `${100 - position(data, to)}%`;
     if (left.length === all.length) {
-      caption.textContent = original;
+      say(original);
       return data.verdict;
     }
     const said = { kept: left.length, all: all.length, verdict: TEXTS.verdicts[verdict][1] };
     const values = { mean: shown(data, mean), low: number(data, from), high: shown(data, to) };
-    caption.textContent = capitalized(filled("with_seeds", { ...said, ...values }));
+    say(capitalized(filled("with_seeds", { ...said, ...values })));
     return verdict;
   };
   return { part, data, update, judged: bar !== null };
@@ -91,9 +95,10 @@ function letSeedsBeSwitchedOff(claim, parts) {
 }
 
 // The ends of the slider are round and as far to one side as to the other, so that they do not give the answer away.
-function ends({ axis, level, unit }) {
+function ends({ axis, level, ratio, unit }) {
   if (level && unit.trim() === "%") return [0, 100];
   const most = 1.7 * Math.max(...axis.map(Math.abs));
+  if (ratio) return [-1, 1].map((side) => side * Math.LN10 * Math.ceil(most / Math.LN10));
   const decade = 10 ** Math.floor(Math.log10(most));
   const reach = decade * [1, 2, 5, 10].find((factor) => factor * decade >= most);
   return [level ? 0 : -reach, reach];

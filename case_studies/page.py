@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 import comparison.page
-from case_studies.report import capitalized, finding_text, mean_text, scale_and_unit, unit_of
+from case_studies.report import capitalized, figures_text, finding_text, mean_text, scale_and_unit, unit_of
 from case_studies.results import Result, means
 from case_studies.study import Measure, Part, Published
 from case_studies.verdicts import Verdict
@@ -225,12 +225,7 @@ def part_of(result: Result, name: str, words: Words = ENGLISH) -> dict[str, Any]
         "interval": {"left": axis.at(spread[0]), "right": axis.at(spread[1])} if spread else None,
         "printed": [{"label": label, "at": axis.at(at)} for label, at in printed],
         "published": [
-            {
-                "place": one.place,
-                "shows": words.sentence(one.shows),
-                "text": ", ".join(f"{label} {value:g}" for label, value in one.figures.items()),
-            }
-            for one in published
+            {"place": one.place, "shows": words.sentence(one.shows), "text": figures_text(one)} for one in published
         ],
         "data": {
             "values": {str(seed): round(value, 6) for seed, value in values.items()},

@@ -19,14 +19,16 @@ def slurm(runs: Sequence[PlannedRun]) -> str:
     tasks = _with_evaluations(runs)
     lines = [
         "#!/bin/bash",
-        "# Submit with: sbatch FILE. A task that was killed or preempted goes on when it is queued again.",
+        "# Submit with: sbatch FILE. What is done is not repeated, a run that was stopped goes on: the same file may",
+        "# be submitted again. SLURM itself does so with a task that was preempted or whose node failed.",
         f"#SBATCH --array=0-{len(tasks) - 1}",
+        "#SBATCH --ntasks=1",
         "#SBATCH --cpus-per-task=1",
         "#SBATCH --requeue",
-        "#SBATCH --signal=B:TERM@120",
+        "#SBATCH --signal=TERM@120",  # to the run itself, which saves: it is a step of the job
         "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK",
         "case $SLURM_ARRAY_TASK_ID in",
-        *(f"{number}) {' && '.join(command(run) for run in task)} ;;" for number, task in enumerate(tasks)),
+        *(f"{number}) {' && '.join(f'srun {command(run)}' for run in task)} ;;" for number, task in enumerate(tasks)),
         "esac",
     ]
     return "\n".join(lines) + "\n"

@@ -93,7 +93,7 @@ def _next(
         if trained is None or trained.is_done:
             waiting.remove(run)
             return run
-        if trained in failed:
+        if trained.directory in {one.directory for one in failed}:
             waiting.remove(run)
             failed.append(run)
     return None

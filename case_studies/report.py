@@ -8,7 +8,7 @@ from typing import Any
 
 from case_studies.results import CheckedCondition, FailedRun, Result, means
 from case_studies.runs import PlannedRun
-from case_studies.study import RATE, Measure, Part, Study
+from case_studies.study import RATE, Measure, Part, Published, Study
 from case_studies.verdicts import Finding, Verdict
 from case_studies.words import ENGLISH, Words
 from comparison.text_layout import aligned
@@ -84,12 +84,8 @@ def tuned(study: Study, scale: str, runs: Mapping[PlannedRun, float]) -> str:
     """The validation error of each arm at each rate, and the best rates as the study's file names them."""
     if not runs:
         return f"{study.title}: nothing is tuned, the rates are published."
-    errors: dict[str, dict[float, float]] = {}
-    for run, rate in runs.items():
-        best = (run.summary.plain() if run.summary else {}).get("best", {}).get("val/acc1", {}).get("value")
-        errors.setdefault(run.arm, {})[rate] = math.inf if best is None else 1 - best
     rows, lines = [], []
-    for arm, of_rates in errors.items():
+    for arm, of_rates in validation_errors(runs).items():
         best = min(of_rates, key=lambda rate: of_rates[rate])
         cells = [f"{rate:g}: {100 * error:.1f} %" for rate, error in of_rates.items() if math.isfinite(error)]
         rows.append([arm, *cells, *[ABSENT] * (len(of_rates) - len(cells))])
@@ -100,6 +96,15 @@ def tuned(study: Study, scale: str, runs: Mapping[PlannedRun, float]) -> str:
         )
     headings = ["arm", *["rate: validation error"] + [""] * (len(rows[0]) - 2)]
     return "\n".join([study.title, aligned(headings, rows, text_columns=1), "arms:", *lines])
+
+
+def validation_errors(runs: Mapping[PlannedRun, float]) -> dict[str, dict[float, float]]:
+    """By arm and rate the validation error in the best epoch; infinite where a run is missing or failed."""
+    errors: dict[str, dict[float, float]] = {}
+    for run, rate in runs.items():
+        best = run.summary.best_accuracy if run.summary and run.is_done else None
+        errors.setdefault(run.arm, {})[rate] = math.inf if best is None else 1 - best
+    return errors
 
 
 def unit_of(measure: Measure) -> str:
@@ -142,6 +147,13 @@ def finding_text(part: Part, measure: Measure, found: Finding, words: Words = EN
     return f"{text} {words('more_seeds', seeds=settle) if settle else words('too_many_seeds')}"
 
 
+def figures_text(one: Published) -> str:
+    """The figures that a paper prints; a single one without its label."""
+    if len(one.figures) == 1:
+        return f"{next(iter(one.figures.values())):g}"
+    return ", ".join(f"{label} {value:g}" for label, value in one.figures.items())
+
+
 def capitalized(text: str) -> str:
     """The text with a capital at its beginning."""
     return f"{text[:1].upper()}{text[1:]}"
@@ -157,8 +169,8 @@ def scale_and_unit(part: Part, measure: Measure, words: Words = ENGLISH) -> tupl
 
 
 def _spaced(unit: str, words: Words) -> str:
-    """The unit behind a number: Korean counters and points follow it without a space."""
-    return unit if not unit or (words.language == "ko" and unit != "%") else f" {unit}"
+    """The unit behind a number; a Korean counter follows it without a space."""
+    return unit if not unit or (words.language == "ko" and unit == words("times")) else f" {unit}"
 
 
 def claimed_text(part: Part, scale: float, unit: str, words: Words = ENGLISH) -> str:

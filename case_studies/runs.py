@@ -53,6 +53,7 @@ class PlannedRun:
         trained: The run that it evaluates, or None if it trains.
         folder: Where the runs of all studies lie.
         local: Words for this machine behind the command, such as where data lie; they are no part of the experiment.
+        wandb: Project at W&B, or None for none.
     """
 
     study: Study
@@ -64,6 +65,7 @@ class PlannedRun:
     trained: "PlannedRun | None"
     folder: Path
     local: tuple[str, ...] = ()
+    wandb: str | None = None
 
     @cached_property
     def directory(self) -> Path:
@@ -89,10 +91,20 @@ class PlannedRun:
             "fit",
             *(word for file in self.configs for word in ("--config", file)),
             *_option_words({**self.options, **seeds}),
+            *self._logger,
             *self.local,
             f"--run_dir={self.directory.as_posix()}",
             "--resume=auto",
         ]
+
+    @property
+    def _logger(self) -> list[str]:
+        """W&B beside the run's own record: the study is the group, its scale and the arm are tags."""
+        if self.wandb is None:
+            return []
+        filing = {"project": self.wandb, "group": self.study.name, "tags": [self.scale, self.arm]}
+        logger = {"class_path": "experiment.wandb_logger.ResilientWandbLogger", "init_args": filing}
+        return _option_words({"trainer.logger+": logger})
 
     @property
     def summary(self) -> Summary | None:
@@ -195,7 +207,7 @@ def _without_rate(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _training(study: Study, size: Scale, arm: str) -> tuple[list[str], dict[str, Any]]:
     """The files and options of an arm that trains: what is closer to the arm counts more."""
-    files = [*study.base, *study.arms[arm].configs, *size.configs]
+    files = [*(size.base or study.base), *study.arms[arm].configs, *size.configs]
     return files, {**study.options, **size.options, **study.arms[arm].options, **size.arms.get(arm, {})}
 
 

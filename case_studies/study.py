@@ -112,7 +112,8 @@ class Scale(Item):
 
     Attributes:
         seeds: Of the verdict; they also draw the splits.
-        minutes: Of one core, for all runs of the scale.
+        minutes: Of one core, or of one GPU where the scale needs it, for all runs of the scale.
+        base: Config files in the place of the study's.
         configs: Files over the base.
         options: Over the files and below those of the arms.
         arms: Options of single arms at this scale, over all others: their widths, and the rates that `tune` found.
@@ -120,6 +121,7 @@ class Scale(Item):
 
     seeds: list[int]
     minutes: float
+    base: list[str] = []
     configs: list[str] = []
     options: dict[str, Any] = {}
     arms: dict[str, dict[str, Any]] = {}

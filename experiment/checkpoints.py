@@ -1,6 +1,6 @@
 """Checkpoints that are whole or absent, signed with a SHA-256 of their bytes, and which of them a run goes on with."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,11 @@ def newest_verified(folder: Path, needs: Iterable[str] = ()) -> Path | None:
 
     Those that do not verify, or lack one of the parts that the command needs, are named in a warning.
     """
+    return next(iter(_verified(folder, needs)), None)
+
+
+def _verified(folder: Path, needs: Iterable[str]) -> list[Path]:
+    """The checkpoints of `newest_verified`, the newest first."""
     candidates = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         if not is_verified(path):
@@ -154,7 +159,7 @@ def newest_verified(folder: Path, needs: Iterable[str] = ()) -> Path | None:
             rank_zero_warn(f"The checkpoint {error}: it is left out.")
             continue
         candidates.append((checkpoint["epoch"], checkpoint["global_step"], path))
-    return max(candidates)[2] if candidates else None
+    return [path for *_, path in sorted(candidates, reverse=True)]
 
 
 def with_config_of_resumed_run(words: Sequence[str]) -> list[str]:
@@ -182,16 +187,24 @@ def latest_of_run(run: Path, needs: Iterable[str] = ()) -> Path | None:
     return newest_verified(run / CHECKPOINTS, needs)
 
 
-def checkpoint_to_resume(run: Path) -> Path:
-    """The checkpoint from which a run goes on.
+def checkpoint_to_resume(run: Path, problem_of: Callable[[dict[str, Any]], str | None]) -> Path | None:
+    """The checkpoint from which a run goes on: the latest, or before it the newest that fits; None if none verifies.
+
+    Args:
+        run: Directory of the run.
+        problem_of: What keeps the content of a checkpoint from the network, to stand behind its name; None if nothing.
 
     Raises:
-        ValueError: The run has none that verifies.
+        ValueError: None fits.
     """
-    checkpoint = latest_of_run(run, TO_RESUME)
-    if checkpoint is None:
-        raise ValueError(f"The run {run} has no checkpoint that verifies: start it anew, without --resume.")
-    return checkpoint
+    latest = latest_of_run(run, TO_RESUME)
+    if latest is None or (problem := problem_of(read_weights(latest, TO_RESUME, mapped=True))) is None:
+        return latest
+    for path in _verified(run / CHECKPOINTS, TO_RESUME):
+        if path != latest and problem_of(read_weights(path, TO_RESUME, mapped=True)) is None:
+            rank_zero_warn(f"The checkpoint {latest} {problem}: it is left out.")
+            return path
+    raise ValueError(f"The checkpoint {latest} {problem}: give the config of its own run, or another file.")
 
 
 def checkpoint_to_evaluate(path: str) -> Path:

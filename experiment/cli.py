@@ -273,10 +273,12 @@ class ExperimentCLI(LightningCLI):
         if options.resume:
             automatic = str(options.resume) == "auto"
             path = options.run_dir if automatic else options.resume
-            checkpoint = latest_of_run(path, TO_RESUME) if automatic else checkpoint_to_resume(path)
+            checkpoint = checkpoint_to_resume(path, self._problem_of)
             if checkpoint is not None:
                 check_resumption(path, options)
                 self._go_on(path, checkpoint)
+            elif not automatic:
+                raise ValueError(f"The run {path} has no checkpoint that verifies: start it anew, without --resume.")
             if not writes:
                 return RunDirectory(path)
             directory = RunDirectory.of_earlier_run(path)
@@ -319,16 +321,20 @@ class ExperimentCLI(LightningCLI):
     def _load(self, checkpoint: Path, needs: tuple[str, ...] = TO_EVALUATE) -> dict[str, Any]:
         """Have the Trainer load `checkpoint`; say in what its network differs from the command line's, which wins."""
         content: dict[str, Any] = load_verified(checkpoint, needs=needs)
-        saved, current = content.get("architecture"), self._names()[1]
-        if saved not in (None, current):
-            raise ValueError(f"The checkpoint {checkpoint} holds a {saved}, but the command line names a {current}.")
-        if problem := misfit(content["state_dict"], self.model):
+        if problem := self._problem_of(content):
             raise ValueError(f"The checkpoint {checkpoint} {problem}: give the config of its own run, or another file.")
         arguments = content.get("hyper_parameters")
         for line in differences(arguments if isinstance(arguments, dict) else {}, self.model.hparams):
             rank_zero_info(f"Not as in {checkpoint.name}: {line}")
         self.config_init[self.subcommand].ckpt_path = str(checkpoint)
         return content
+
+    def _problem_of(self, checkpoint: dict[str, Any]) -> str | None:
+        """What keeps the content of a checkpoint from the network, to stand behind its name."""
+        saved, current = checkpoint.get("architecture"), self._names()[1]
+        if saved not in (None, current):
+            return f"holds a {saved}, but the command line names a {current}"
+        return misfit(checkpoint["state_dict"], self.model)
 
 
 @contextmanager

@@ -6,18 +6,23 @@ import re
 import secrets
 import shutil
 import socket
+import threading
 import unicodedata
+import weakref
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from records.failures import FAILED
 from records.files import UnreadableError, read_json
 from records.layout import LOCK
 
 DEFAULT_ROOT = Path("runs")
 ATTEMPTS = 5  # to take the place of a dead process, if others try so, too
 LARGEST_LOCK = 4096  # bytes
+BEAT_SECONDS = 20.0  # between two signs of life of the process that writes to a run
+SILENT_SECONDS = 180.0  # after which a process of another host counts as dead
 LONGEST_SLUG = 100  # bytes
 
 
@@ -39,6 +44,10 @@ class RunDirectory:
         self.kept = created is None
         self._created = created or []
         self._owned = owned
+        self._ends = threading.Event()
+        if owned:
+            weakref.finalize(self, self._ends.set)
+            threading.Thread(target=_show_life, args=(path / LOCK, self._ends), daemon=True).start()
 
     @classmethod
     def of_earlier_run(cls, path: Path) -> "RunDirectory":
@@ -93,6 +102,7 @@ class RunDirectory:
         """Let other processes write to the run; remove what was made for a run that did not begin."""
         if not self._owned:
             return
+        self._ends.set()
         if self.kept:
             _unlock(self.path)
             return
@@ -155,7 +165,7 @@ def _lock(directory: Path) -> None:
                 return
             except FileExistsError:
                 holder = _holder(lock)
-                if holder is not None and not _is_dead(holder):
+                if holder is not None and not _is_dead(holder) and not _is_silent(holder, lock, own):
                     break
                 _remove_stale(lock, holder)
     finally:
@@ -164,7 +174,7 @@ def _lock(directory: Path) -> None:
     remedy = (
         "wait for its end, or end it"
         if host == socket.gethostname()
-        else f"if it has ended, or the host is down, remove {lock} and start again"
+        else f"if it has ended, or the host is down, remove {lock} and start again, or wait {SILENT_SECONDS:.0f} s"
     )
     raise RunInUseError(f"Process {number} on {host} writes to the run {directory}: {remedy}.")
 
@@ -177,6 +187,21 @@ def _give_name(own: Path, lock: Path) -> None:
     except OSError:  # a file system without links
         with lock.open("x", encoding="utf-8") as file:
             file.write(own.read_text(encoding="utf-8"))
+
+
+def _show_life(lock: Path, ends: threading.Event) -> None:
+    """Touch the lock of this process every now and then, until `ends` is set.
+
+    A process that was stopped or cut off until another took its place ends: a run has one writer.
+    """
+    while not ends.wait(BEAT_SECONDS):
+        with suppress(OSError):
+            holder = _holder(lock)
+            if holder == _this_process():
+                os.utime(lock)
+            elif holder is not None:
+                os.write(2, f"error: another process writes to {lock.parent} by now, so this one ends.\n".encode())
+                os._exit(FAILED)
 
 
 def _unlock(directory: Path) -> None:
@@ -218,6 +243,15 @@ def _is_dead(holder: dict[str, Any]) -> bool:
     except OSError:  # it is another user's
         pass
     return holder.get("started") != _start_of(number)
+
+
+def _is_silent(holder: dict[str, Any], lock: Path, own: Path) -> bool:
+    """Whether a process of another host has shown no sign of life for long, by the clock of the file system alone."""
+    with suppress(OSError):
+        return holder.get("host") != socket.gethostname() and (
+            own.stat().st_mtime - lock.stat().st_mtime > SILENT_SECONDS
+        )
+    return False
 
 
 def _start_of(process: int) -> str | None:

@@ -17,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from experiment.config_files import check_files_among, read_config_text, with_file
 from experiment.explanations import MARK, explain, faults
 from experiment.failures import failure_of
-from records.failures import MISTAKE, Failure, chain
+from records.failures import MISTAKE, Failure, chain, print_whatever_the_encoding
 
 ROOT = Path(__file__).resolve().parent.parent
 UNHELPFUL_WARNINGS = (
@@ -76,6 +76,7 @@ def one_line_for_usage_errors() -> Iterator[None]:
     Those are the errors that this project or Lightning raised for the user, and those of other libraries that the table
     of `experiment.failures` knows. What else torch or another library raises is a bug of ours, and keeps its traceback.
     """
+    print_whatever_the_encoding()
     try:
         yield
     except Exception as error:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import BaseFinetuning
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from torch import Tensor, nn
 from torch.optim import SGD
@@ -17,7 +18,13 @@ from torchmetrics import MeanMetric
 
 from lightning_modules.evaluation_views import Seat, TestViews, one_view
 from lightning_modules.evaluation_views import negative_log_likelihood as negative_log_likelihood  # noqa: PLC0414
-from lightning_modules.parameter_groups import parameter_groups, scheduled
+from lightning_modules.parameter_groups import (
+    backbone_parts,
+    freeze,
+    keep_norms_evaluating,
+    parameter_groups,
+    scheduled,
+)
 
 
 class Batch(Protocol):
@@ -66,6 +73,9 @@ class ImageClassifier(LightningModule):
             that of the weights, times bias_lr_scale.
         channels_last: Keep images and weights in NHWC memory order, which is faster with bf16 and on GPUs.
         compile: Compile the network with torch.compile; the keys of checkpoints stay the same.
+        freeze: Parts that keep the weights they start with, batch statistics included: backbone, which is all but the
+            output layers, or names of parts, such as [stem, stages.0]; null trains all.
+        backbone_lr_scale: Factor of the learning rate for all but the output layers, such as 0.1 to fine-tune.
         weights: Trained weights to start from: a checkpoint of this project, a state dict (.pth, .safetensors), or the
             name of torchvision's, such as ResNet50_Weights.IMAGENET1K_V1.
     """
@@ -118,6 +128,8 @@ class ImageClassifier(LightningModule):
         bias_lr_scale: float = 1.0,
         bias_lr: float | None = None,
         weights: str | None = None,
+        freeze: str | list[str] | None = None,
+        backbone_lr_scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.num_classes = 1000 if num_classes is None else num_classes
@@ -130,6 +142,10 @@ class ImageClassifier(LightningModule):
             raise ValueError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}.")
         if bias_lr is not None and bias_lr_scale != 1:
             raise ValueError("bias_lr and bias_lr_scale both decide at what rate biases learn: leave one of them out.")
+        if not backbone_lr_scale > 0:
+            raise ValueError(
+                f"backbone_lr_scale must be above 0, not {backbone_lr_scale}: to freeze it, there is freeze."
+            )
         # Callables stay out of the checkpoint, which must load with weights_only; a checkpoint needs no other weights.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", *self.start_options], logger=False)
         self.label_smoothing = label_smoothing
@@ -141,6 +157,9 @@ class ImageClassifier(LightningModule):
         self.compile_network = compile
         self.bias_lr_scale = bias_lr_scale
         self.bias_lr = bias_lr
+        self.parts_to_freeze = [freeze] if isinstance(freeze, str) else freeze or []
+        self.frozen_parts: list[str] = []
+        self.backbone_lr_scale = backbone_lr_scale
         self.start_weights = {} if weights is None else {"weights": weights}
         self.lr_scales: dict[str, float] = {}  # factor of the learning rate, by the first part of a parameter's name
         self.auxiliary_heads = nn.ModuleDict()  # in use only while training, left out of exports
@@ -194,6 +213,17 @@ class ImageClassifier(LightningModule):
                 own = re.sub(pattern, replacement, own)
             renamed[own] = tensor
         return renamed if len(renamed) == len(state) else state
+
+    @property
+    def backbone(self) -> nn.ModuleList:
+        """All layers but the output layers and the auxiliary heads, as Lightning's BackboneFinetuning asks for them."""
+        return nn.ModuleList(map(self.get_submodule, backbone_parts(self, self.output_layers)))
+
+    def train(self, mode: bool = True) -> "ImageClassifier":
+        """As of any module, but the batch normalization of frozen parts goes on evaluating."""
+        super().train(mode)
+        keep_norms_evaluating(self, self.frozen_parts)
+        return self
 
     @property
     def test_views(self) -> TestViews:
@@ -264,6 +294,9 @@ class ImageClassifier(LightningModule):
                 f"The data set {getattr(data, 'name', '')} has one class, so there is nothing to tell apart: name a "
                 "folder that has a folder for each class (--data.root), or train a GAN."
             )
+        if stage == "fit" and self.parts_to_freeze:
+            self.frozen_parts = freeze(self, self.parts_to_freeze, self.output_layers)
+            self.train(self.training)
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
         if self.compile_network:
@@ -276,6 +309,24 @@ class ImageClassifier(LightningModule):
         heads = (f"{name}_aux_{head}" for name in ("loss", "acc1") for head in self.auxiliary_heads)
         validation = dict(self.evaluation["val"].named_children())
         return {f"train/{name}" for name in ("loss", "acc1", *heads)} | {f"val/{name}" for name in validation}
+
+    def on_fit_start(self) -> None:
+        """Train what Lightning's callbacks of fine-tuning have put back into the optimizers of a run that goes on.
+
+        Raises:
+            ValueError: Such a callback would train other weights on each rank: DDP knows what is trained at the start.
+        """
+        if not any(isinstance(callback, BaseFinetuning) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+            return
+        if self.trainer.world_size > 1:
+            raise ValueError(
+                "Layers that are unfrozen within a run would not be averaged over its processes: train the head with "
+                "model.freeze backbone, then all of it from these weights, with model.backbone_lr_scale."
+            )
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.requires_grad_(True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch.
@@ -334,8 +385,10 @@ class ImageClassifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The injected optimizer over `parameter_groups`, with the injected schedule."""
+        named = self.named_parameters()
+        backbone = (backbone_parts(self, self.output_layers), self.backbone_lr_scale)
         groups = parameter_groups(
-            self.named_parameters(), self.decay_norms_and_biases, self.lr_scales, self.bias_lr_scale, self.bias_lr
+            named, self.decay_norms_and_biases, self.lr_scales, self.bias_lr_scale, self.bias_lr, *backbone
         )
         optimizer = self.make_optimizer(groups)
         scheduler = scheduled(optimizer, self.make_lr_scheduler)

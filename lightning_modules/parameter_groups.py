@@ -1,10 +1,10 @@
-"""Parameter groups: which parameters decay, and at what rate each learns, whatever the schedule."""
+"""Which parameters are trained, which decay, and at what rate each learns, whatever the schedule."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
@@ -19,6 +19,10 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
+BACKBONE = "backbone"
+AUXILIARY = "auxiliary_heads"
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+
 PROPORTIONAL = (ConstantLR, ExponentialLR, LambdaLR, LinearLR, MultiplicativeLR, MultiStepLR, PolynomialLR, StepLR)
 """Schedules that only multiply the rates that they find, so that whatever factor a rate has stays in it."""
 
@@ -29,6 +33,8 @@ def parameter_groups(
     lr_scales: Mapping[str, float],
     bias_lr_scale: float,
     bias_lr: float | None,
+    backbone: Sequence[str] = (),
+    backbone_lr_scale: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Parameters by whether they decay, and by `lr_scale`, the factor of their learning rate, or `fixed_lr`.
 
@@ -40,6 +46,8 @@ def parameter_groups(
         lr_scales: Factors of the learning rate by the first part of a parameter's name.
         bias_lr_scale: See ImageClassifier.
         bias_lr: See ImageClassifier.
+        backbone: Parts that learn at another rate.
+        backbone_lr_scale: Factor of their rate.
     """
     groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}
     for name, parameter in named_parameters:
@@ -50,8 +58,10 @@ def parameter_groups(
         fixed = bias and bias_lr is not None
         scale = next((scale for layer, scale in lr_scales.items() if name.startswith(f"{layer}.")), 1.0)
         scale *= bias_lr_scale if bias else 1.0
+        factor = backbone_lr_scale if is_within(name, backbone) else 1.0
+        scale *= factor
         group: dict[str, Any] = {"params": [], "lr_scale": scale}
-        group |= {"fixed_lr": bias_lr} if fixed else {}
+        group |= {"fixed_lr": bias_lr * factor} if bias_lr is not None and fixed else {}
         group |= {"weight_decay": 0.0} if exempt else {}
         groups.setdefault((fixed, exempt, scale), group)["params"].append(parameter)
     return [groups[key] for key in sorted(groups)]
@@ -148,3 +158,53 @@ def _apply_factors(groups: Sequence[dict[str, Any]]) -> None:
 def _is_proportional(schedule: LRScheduler) -> bool:
     own = type(schedule)
     return own.step is LRScheduler.step and any(own.get_lr is known.get_lr for known in PROPORTIONAL)
+
+
+def is_within(name: str, parts: Iterable[str]) -> bool:
+    """Whether a parameter or a module, by its name, is one of some parts or lies in one."""
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def backbone_parts(network: nn.Module, output_layers: Sequence[str]) -> list[str]:
+    """Names of the largest modules with parameters that hold none of the output layers and no auxiliary head."""
+    heads = (*output_layers, AUXILIARY)
+    found: list[str] = []
+    for name, module in network.named_modules():
+        holds_a_head = not name or any(is_within(head, [name]) for head in heads)
+        if holds_a_head or is_within(name, [*heads, *found]) or next(module.parameters(), None) is None:
+            continue
+        found.append(name)
+    return found
+
+
+def freeze(network: nn.Module, asked: Sequence[str], output_layers: Sequence[str]) -> list[str]:
+    """Have the parameters of some parts keep their values; returns the names of these parts.
+
+    Args:
+        network: The network.
+        asked: `BACKBONE`, or names of parts.
+        output_layers: Names of its output layers.
+
+    Raises:
+        ValueError: There is no such part, or nothing would be left to train.
+    """
+    known = [name for name, module in network.named_modules() if name and next(module.parameters(), None) is not None]
+    parts = [part for part in asked if part != BACKBONE]
+    for part in parts:
+        if part not in known:
+            some = ", ".join(name for name in known if name.count(".") < 2 and not is_within(name, [AUXILIARY]))
+            raise ValueError(f"model.freeze: there is no part {part}: choose {BACKBONE}, or among {some}.")
+    parts += backbone_parts(network, output_layers) if BACKBONE in asked else []
+    for name, parameter in network.named_parameters():
+        if is_within(name, parts):
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ValueError(f"model.freeze {', '.join(parts)} leaves nothing to train: freeze less, such as {BACKBONE}.")
+    return parts
+
+
+def keep_norms_evaluating(network: nn.Module, parts: Sequence[str]) -> None:
+    """Have the batch normalization of frozen parts use its running statistics, and leave them as they are."""
+    for name, module in network.named_modules():
+        if isinstance(module, NORMS) and is_within(name, parts):
+            module.eval()

@@ -36,9 +36,7 @@ def exit_status(command: Callable[[], None], on_interrupt: str = "Stopped.") -> 
     Returns:
         0; 2 after a mistake, 1 after a failure, each printed as one sentence; 130 after Ctrl+C.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal without ± or – shows a question mark instead of a traceback.
-        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    print_whatever_the_encoding()
     try:
         command()
         sys.stdout.flush()
@@ -57,12 +55,20 @@ def exit_status(command: Callable[[], None], on_interrupt: str = "Stopped.") -> 
         return failure.code
 
 
+def print_whatever_the_encoding() -> None:
+    """Have a terminal without ± or – show a question mark instead of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+
+
 def _forget_output() -> None:
     """Let what could not be printed go, of which Python would complain at its end."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ValueError:  # it is closed
+        pass
 
 
 def _failure_of(error: Exception) -> Failure | None:
@@ -99,6 +105,7 @@ OF_FILES = {
     errno.EISDIR: ("is a directory: name a file", MISTAKE),
     errno.ENOTDIR: ("cannot be there, for a part of its path is a file: name another", MISTAKE),
     errno.EEXIST: ("exists: name another", MISTAKE),
+    errno.EINVAL: ("is no place for a file: name another", MISTAKE),
     errno.ENAMETOOLONG: ("has too long a name: name another", MISTAKE),
     errno.EIO: ("is on a disk that reports an error (EIO): look at the disk, then start again", FAILED),
 }

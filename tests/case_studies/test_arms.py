@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch import callbacks as lightning_callbacks
@@ -35,12 +36,12 @@ def options(cls: type) -> set[str]:
 
 
 @cache  # many arms train the same network on other data, or in another way
-def parameters(model: str, in_channels: int) -> int:
-    with TemporaryDirectory() as folder:
+def parameters(model: str, in_channels: int, image_size: int) -> int:
+    with TemporaryDirectory() as folder, torch.device("meta"):
         config = Path(folder) / "model.yaml"
         config.write_text(model)
-        network = build([config], {"num_classes": 10, "in_channels": in_channels, "image_size": 32})
-    return model_card(network).parameters.total
+        network = build([config], {"num_classes": 10, "in_channels": in_channels, "image_size": image_size})
+        return model_card(network).parameters.total
 
 
 @pytest.mark.slow(0.1)
@@ -56,7 +57,8 @@ def test_an_arm_is_a_network_on_data_that_there_are(run: PlannedRun) -> None:
     if tree["model"]["class_path"] == "GAN":
         assert set(tree["model"]["init_args"]) <= options(GAN)
         return
-    assert parameters(yaml.safe_dump({"model": tree["model"]}), data.in_channels) > 0
+    size = tree["data"]["init_args"].get("image_size", 32)
+    assert parameters(yaml.safe_dump({"model": tree["model"]}), data.in_channels, size) > 0
 
 
 @pytest.mark.parametrize("study", studies(), ids=lambda study: study.name)

@@ -1,6 +1,7 @@
 """The runs of a study: one directory for one experiment, whichever study wants it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 from case_studies.__main__ import main
 from case_studies.page import render_page
 from case_studies.pool import why
-from case_studies.report import tuned
+from case_studies.publication import save
+from case_studies.report import record_of, tuned
 from case_studies.results import judge
-from case_studies.runs import PlannedRun, distinct, planned, tuning_runs
+from case_studies.runs import RUNS, PlannedRun, distinct, planned, tuning_runs
 from case_studies.study import RATE, Study, studies
 from case_studies.verdicts import Verdict
 from records.summary import COMPLETED, Summary
@@ -171,12 +173,59 @@ def test_plans_are_what_their_engines_read(capsys: pytest.CaptureFixture[str], t
         script = tmp_path / form
         script.write_text(capsys.readouterr().out)
         subprocess.run(["bash", "-n", str(script)], check=True)
-    assert script.read_text().count(" && python main.py test ") == 4  # behind the run that they evaluate
+    assert script.read_text().count(" && srun python main.py test ") == 4  # behind the run that they evaluate
     assert "--array=0-1" in script.read_text()
     assert main(["plan", "views", "--scale", "test", "--format", "snakemake", "--runs", str(tmp_path)]) == 0
     rules = capsys.readouterr().out
     assert rules.count("rule run_") == 6
     assert rules.count("    input: ") == 4
+
+
+def test_runs_are_filed_at_wandb_by_study_and_arm(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["plan", "views", "--scale", "test", "--runs", str(tmp_path)]
+    assert main(words) == 0
+    plain = capsys.readouterr().out
+    assert main([*words, "--wandb", "landmarks"]) == 0
+    logged = capsys.readouterr().out
+    assert "WandbLogger" not in plain
+    assert logged.count('"group": "views", "tags": ["test", "one view"]') == 2
+    directories = re.compile(r"--run_dir=\S+")
+    assert directories.findall(plain) == directories.findall(logged)
+
+
+def test_what_is_saved_gives_the_same_verdict_again(tmp_path: Path) -> None:
+    runs = planned(study(), "laptop", tmp_path / "runs")
+    for run in runs:
+        finish(run, 0.9 if run.arm == "deep" else 0.8 - 0.001 * run.seed)
+    tuning = tuning_runs(study(), "laptop", tmp_path / "runs")
+    first = next(iter(tuning))
+    finish(first, 0.9, best=0.75)
+    result = judge(study(), "laptop", runs)
+    path = save(result, runs, tuning, tmp_path / "saved")
+    saved = json.loads(path.read_text())
+    assert (path.name, saved["verdict"], saved["seeds"]) == ("small.json", "supported", [1, 2, 3, 4, 5, 6])
+    assert saved["tuning"]["deep"] == {"0.03": 0.25, "0.1": None, "0.3": None}
+    again = planned(study(), "laptop", tmp_path / "saved" / "runs")
+    assert record_of(judge(study(), "laptop", again)) == record_of(result)
+    assert sorted(file.name for file in again[0].directory.iterdir()) == ["metrics.csv", "summary.json"]
+
+
+def test_without_runs_of_ones_own_the_committed_ones_speak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("case_studies.__main__.ROOT", tmp_path)
+    (views,) = studies(["views"])
+    for run in planned(views, "laptop", tmp_path / "results" / "case_studies" / "runs"):
+        finish(run, 0.9 if run.trained else 0.85)
+    assert main(["table", "views"]) == 0
+    printed = capsys.readouterr().out
+    assert " 18/18 " in printed
+    assert "Trained by the project, in results/case_studies: views." in printed
+    finish(planned(views, "laptop", RUNS)[0], 0.9)
+    assert main(["table", "views"]) == 0
+    assert " 1/18 " in (printed := capsys.readouterr().out)
+    assert "Trained by the project" not in printed
 
 
 def test_verdicts_are_json_for_other_programs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_what_a_paper_prints_of_a_contrast_stands_on_its_axis(tmp_path: Path) ->
         finish(run, {"deep": 0.90, "shallow": 0.85}[run.arm] + 0.001 * run.seed * (run.arm == "deep"))
     page = render_page([judge(judged, "laptop", runs)])
     assert page.count('class="printed"') == 1
-    assert "The paper: points (Fig. 1): theirs 9.5" in page
+    assert "The paper: points (Fig. 1): 9.5" in page
     with pytest.raises(ValueError, match="no part is called nothing"):
         study(claim={**claim, "published": [{**printed, "part": "nothing"}]})
 

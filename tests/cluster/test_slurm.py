@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from case_studies.plans import slurm as array_job
+from case_studies.runs import planned
+from tests.case_studies.test_pool import TINY
+from tests.case_studies.test_runs import study
 from tests.cluster.runs import ROOT, environment, on_request, words
 
 pytestmark = on_request
@@ -151,6 +155,23 @@ def test_a_job_that_is_queued_again_goes_on(
     assert ("Stopped by SIGUSR1" in log.read_text()) == stopped
     assert all(f"task {rank}: Exited with exit code 138" in log.read_text() for rank in (0, 1)) == stopped
     assert_same_weights(run)
+
+
+def test_an_array_trains_the_runs_of_a_case_study(slurm: dict[str, str], tmp_path: Path) -> None:
+    """Two runs, behind one of which another evaluates its network."""
+    arms = {
+        "deep": {},
+        "mirrored": {"evaluates": "deep", "configs": ["configs/evaluation/flip.yaml"]},
+        "shallow": {"options": {"model.depth": 14}},
+    }
+    small = study(arms=arms, scales={"test": {"seeds": [1], "minutes": 1, "options": TINY}}, parts={}, checks=[])
+    runs = planned(small, "test", tmp_path / "runs")
+    script = tmp_path / "array.sh"
+    script.write_text(array_job(runs))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    code, log = submit(slurm | {"PATH": path}, tmp_path, str(script))
+    assert code == 0, log[-3000:]
+    assert all(run.is_done for run in runs), log[-3000:]
 
 
 def state(variables: dict[str, str], job: str) -> str:

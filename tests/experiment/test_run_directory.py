@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from experiment.run_directory import RunDirectory, RunInUseError, new_run_directory, slug
+from experiment.run_directory import SILENT_SECONDS, RunDirectory, RunInUseError, new_run_directory, slug
+from tests.forked import run_on_ranks
 
 NOW = datetime(2026, 1, 2, 3, 4, 5)
 
@@ -93,6 +95,43 @@ def test_the_lock_of_a_dead_process_of_this_host_is_taken_over(
     else:
         with pytest.raises(RunInUseError, match=f"remove {lock} and start" if changes else "wait for its end"):
             RunDirectory.of_earlier_run(run.path)
+
+
+def test_the_lock_of_another_host_that_shows_no_life_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    lock = tmp_path / "lock.json"
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "1"}))
+    os.utime(lock, (time.time() - SILENT_SECONDS / 2,) * 2)
+    with pytest.raises(RunInUseError, match=f"or wait {SILENT_SECONDS:.0f} s"):
+        RunDirectory.of_earlier_run(tmp_path)
+    os.utime(lock, (time.time() - 2 * SILENT_SECONDS,) * 2)
+    RunDirectory.of_earlier_run(tmp_path).close()
+    assert not lock.exists()
+
+
+def test_a_process_shows_that_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiment.run_directory.BEAT_SECONDS", 0.01)
+    run = RunDirectory.new(tmp_path / "run")
+    lock = run.path / "lock.json"
+    os.utime(lock, (1, 1))
+    deadline = time.monotonic() + 5
+    while lock.stat().st_mtime == 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    run.close()
+
+
+def lose_the_lock(folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiment.run_directory.BEAT_SECONDS", 0.01)
+        run = RunDirectory.new(folder / "run")
+        (run.path / "lock.json").write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "1"}))
+        time.sleep(20)
+
+
+def test_a_process_whose_place_was_taken_ends(tmp_path: Path) -> None:
+    assert run_on_ranks(lose_the_lock, tmp_path, ranks=1, log=tmp_path / "log") == [1]
+    assert f"another process writes to {tmp_path / 'run'} by now" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{", '{"host": 1}', '{"pid": -1}'])

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,22 +125,27 @@ class KillAt(Callback):
     """Sends its own process a signal when that comes to a point for the n-th time, if KILL_AT says so.
 
     KILL_AT is in the environment, as a config that is resumed has to be the same: rank, point, n and signal. A rename
-    is one of a checkpoint, which gives a file that is whole its name.
+    is one of a checkpoint, which gives a file that is whole its name. RAISE is an error, and SLEEP takes seven seconds.
     """
 
     def __init__(self) -> None:
         rank, point, count, name = os.environ.get("KILL_AT", "0 none 0 SIGKILL").split()
         self.point = point if rank == os.environ.get("LOCAL_RANK", "0") else None
         self.count = int(count)
-        self.signal = signal.Signals[name]
+        self.event = name
 
     def reached(self, point: str) -> None:
         if point == self.point:
             self.count -= 1
-            if self.count == 0:
-                os.kill(os.getpid(), self.signal)
+            if self.count == 0 and self.event == "RAISE":
+                raise KeyError("label 12")
+            if self.count == 0 and self.event == "SLEEP":
+                time.sleep(7)
+            elif self.count == 0:
+                os.kill(os.getpid(), signal.Signals[self.event])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.reached("setup")
         if self.point == "rename":
             sys.addaudithook(self.audit)
 
@@ -162,8 +168,17 @@ class KillAt(Callback):
     def on_validation_start(self, *_: Any) -> None:
         self.reached("validation_start")
 
+    def on_validation_batch_start(self, *_: Any) -> None:
+        self.reached("validation_batch_start")
+
     def on_validation_end(self, *_: Any) -> None:
         self.reached("validation_end")
+
+    def on_test_batch_start(self, *_: Any) -> None:
+        self.reached("test_batch_start")
+
+    def on_predict_batch_start(self, *_: Any) -> None:
+        self.reached("predict_batch_start")
 
 
 class StopAt(Callback):
@@ -183,9 +198,11 @@ def exhaustive(*case: object) -> Any:
     return pytest.param(*case, marks=pytest.mark.exhaustive)
 
 
-def fit(config: Path, run: Path, ranks: int, log: Path, kill_at: str = "", resume: bool = False) -> list[int]:
+def fit(
+    config: Path, run: Path, ranks: int, log: Path, kill_at: str = "", resume: bool = False, words: Sequence[str] = ()
+) -> list[int]:
     """Train by main.py in new processes. Returns their exit codes."""
-    words = ["fit", "--config", str(config), "--run_dir", str(run), *(["--resume", "auto"] if resume else [])]
+    words = ["fit", "--config", str(config), "--run_dir", str(run), *(["--resume", "auto"] if resume else []), *words]
     variables = {"TRUSTED_IMPORTS": __name__} | ({"KILL_AT": kill_at} if kill_at else {})
     return run_main_on_ranks(words, ranks=ranks, log=log, **variables)
 

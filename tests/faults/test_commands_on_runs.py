@@ -217,3 +217,41 @@ def test_what_contradicts_itself_is_refused(
     assert "An epoch of this run has 6 batches, and would now have 5" in capsys.readouterr().err
     assert content(run) == before
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("spoiled", ["weights of another shape", *map(exhaustive, ("a weight that lacks", "a name"))])
+def test_an_earlier_checkpoint_is_taken_where_the_latest_does_not_fit(
+    spoiled: str,
+    made: Callable[[str, Path], Path],
+    fit_here: Callable[..., int],
+    undisturbed_here: Callable[..., Path],
+    tmp_path: Path,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    run = made("begun with auto", tmp_path / "run")
+    latest = run / str(CheckpointIndex.of_run(run).latest)
+    state = torch.load(latest, weights_only=True)
+    name, weight = next(iter(state["state_dict"].items()))
+    if spoiled == "a name":
+        state["architecture"] = "Another"
+    elif spoiled == "a weight that lacks":
+        del state["state_dict"][name]
+    else:
+        state["state_dict"][name] = weight[:1]
+    torch.save(state, latest)
+    write_digest(latest, sha256_of(latest))
+    assert fit_here("--resume", run, "--trainer.max_epochs=3", command="fit") == 0
+    (said,) = {str(one.message) for one in recwarn if "is left out" in str(one.message)}
+    assert said.startswith(f"The checkpoint {latest} ")
+    assert_identical(final_state(run), final_state(undisturbed_here()))
+
+
+def test_a_run_of_which_no_checkpoint_fits_is_refused(
+    made: Callable[[str, Path], Path], fit_here: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = made("begun with auto", tmp_path / "run")
+    before = content(run)
+    other = ["--model=ResNet", "--model.depth=8", "--model.variant=cifar"]
+    assert fit_here("--run_dir", run, "--resume=auto", "--config", run / "config.yaml", *other, command="fit") == 2
+    assert "holds a DropoutNet, but the command line names a ResNet-8: give the config" in capsys.readouterr().err
+    assert content(run) == before

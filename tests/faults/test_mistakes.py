@@ -17,6 +17,7 @@ FIT = (
     *("--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_progress_bar=false"),
     *("--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.enable_checkpointing=false"),
 )
+GAN = (*FIT[:3], "--data.normalization=symmetric", "--model=GAN", *FIT[6:])
 YAML = "data: {class_path: Digits}\nmodel: {class_path: ResNet, init_args: {depth: 8, variant: cifar}}\n"
 
 MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -68,6 +69,19 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
             "--model.lr_scheduler.monitor=val/accuracy",
         ),
         "ReduceLROnPlateau monitors val/accuracy, which nothing logs",
+    ),
+    "what a GAN does not log": (
+        (*GAN, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/acc1"),
+        "EarlyStopping monitors val/acc1, which nothing logs: .*val/accuracy_real",
+    ),
+    "one rate for several": (
+        (
+            *FIT,
+            "--model.bias_lr_scale=2",
+            "--trainer.callbacks+=StochasticWeightAveraging",
+            "--trainer.callbacks.swa_lrs=0.1",
+        ),
+        "StochasticWeightAveraging gives all parameters rates of its own.*: leave it out",
     ),
     "a part that the network has not": (
         (*FIT, "--trainer.callbacks+=BackboneFinetuning"),
@@ -209,6 +223,8 @@ SAMPLE = (
         "OneCycleLR that is too short",
         "TensorBoard",
         "EarlyStopping",
+        "what a GAN does not log",
+        "one rate for several",
         "devices by number",
         "a GPU",
     ),

@@ -99,3 +99,64 @@ def test_ctrl_c_twice_ends_at_once(tmp_path: Path) -> None:
         listener._note(signal.SIGINT, None)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "point"),
+    [
+        pytest.param("0", "0 validation_batch_start 2 SIGTERM", id="within an epoch"),
+        exhaustive("0", "0 validation_batch_start 8 SIGUSR1"),  # at its end
+        exhaustive("0", "0 validation_batch_start 8 SIGINT"),
+        exhaustive("6", "0 validation_batch_start 8 SIGTERM"),  # while the run ends
+        exhaustive("8", "0 validation_batch_start 12 SIGTERM"),  # which is why it is held
+    ],
+)
+def test_a_validation_that_is_cut_off_is_held_again(
+    stop_at: str,
+    point: str,
+    fit_here: Callable[..., int],
+    undisturbed_here: Callable[..., Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run, long = tmp_path / "run", ["--data.eval_batch_size=16", "--trainer.limit_val_batches=4"]
+    code = {"SIGTERM": 143, "SIGUSR1": 138, "SIGINT": 130}[point.rpartition(" ")[2]]
+    assert fit_here(*long, "--run_dir", run, KILL_AT=point, STOP_AT=stop_at) == code
+    assert "which is saved" in caplog.text
+    assert fit_here(*long, "--resume", run) == 0
+    assert_same_run(run, undisturbed_here(*long))
+
+
+WITHOUT_CHECKPOINTS = ("--trainer.enable_checkpointing=false", "--trainer.num_sanity_val_steps=0")
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "point"),
+    [
+        ("fit", (), "setup"),
+        ("fit", ("--trainer.num_sanity_val_steps=2",), "validation_batch_start"),
+        ("fit", WITHOUT_CHECKPOINTS, "batch_start"),
+        exhaustive("fit", WITHOUT_CHECKPOINTS, "validation_batch_start"),
+        ("validate", (), "validation_batch_start"),
+        ("test", (), "test_batch_start"),
+        exhaustive("predict", (), "predict_batch_start"),
+    ],
+)
+def test_a_signal_is_obeyed_where_nothing_is_saved(
+    command: str,
+    options: tuple[str, ...],
+    point: str,
+    fit_here: Callable[..., int],
+    undisturbed_here: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """Before the first step, and in an evaluation; what did not begin leaves nothing that a later command meets."""
+    run = tmp_path / "runs" / "run"
+    start: list[object] = [*options, "--data.eval_batch_size=16", "--run_dir", run]
+    if command != "fit":
+        start = ["--config", fit_here.config, *start, "--ckpt_path", undisturbed_here()]  # type: ignore[attr-defined]
+    assert fit_here(*start, command="" if command == "fit" else command, KILL_AT=f"0 {point} 1 SIGTERM") == 143
+    if point in ("setup", "validation_batch_start") and command == "fit" and options != WITHOUT_CHECKPOINTS:
+        assert not (tmp_path / "runs").exists()
+        assert fit_here("--run_dir", run, "--resume", "auto") == 0
+        assert_same_run(run, undisturbed_here())

@@ -89,6 +89,15 @@ def test_a_loss_of_nan_ends_a_test(stop: type[KeepFinite], tmp_path: Path) -> No
         trainer.test(network, loader(network, 1))
 
 
+def test_a_validation_loss_that_is_partly_nan_is_seen(tmp_path: Path) -> None:
+    class SpoilABatch(Callback):
+        def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            batch.images[0] = float("nan")
+
+    with pytest.raises(NonFiniteValidationError, match="validation loss is nan after step 4"):
+        fit(tiny_net(), SpoilABatch(), KeepFinite(), folder=tmp_path)
+
+
 class SpoilTheLastStep(Callback):
     """Makes weights or momentum infinite in the last step of the second epoch."""
 
