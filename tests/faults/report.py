@@ -42,12 +42,6 @@ class Outcome(NamedTuple):
 outcomes: dict[str, Outcome] = {}
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin with what earlier runs counted: a part of the tests can be run again."""
-    kept = config.cache.get(KEPT, {}) if config.cache is not None else {}
-    outcomes.update({name: Outcome(*values) for name, values in kept.items()})
-
-
 @pytest.hookimpl(tryfirst=True)  # before what `-m` leaves out is left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have `-m faults` choose the tests that inject a fault of the list, wherever they stand."""
@@ -70,11 +64,14 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the report; once, where the results of all processes come together."""
-    if not hasattr(session.config, "workerinput") and outcomes:
-        if session.config.cache is not None:
-            session.config.cache.set(KEPT, outcomes)
-        (ROOT / "results" / "faults.md").write_text(report(), encoding="utf-8")
+    """Write the report; once, where the results of all processes come together, with those of tests run earlier."""
+    cache = session.config.cache
+    if hasattr(session.config, "workerinput") or not outcomes or cache is None:
+        return
+    earlier = {name: Outcome(*values) for name, values in cache.get(KEPT, {}).items()}
+    outcomes.update({name: one for name, one in earlier.items() if name not in outcomes})
+    cache.set(KEPT, outcomes)
+    (ROOT / "results" / "faults.md").write_text(report(), encoding="utf-8")
 
 
 def report() -> str:
@@ -91,8 +88,9 @@ def report() -> str:
     for number, row in ROWS.items():
         found = of(row.tests)
         times, survived = sums(found)
+        counted = f"{times} | {survived}" if times else "not run | "
         files = ", ".join(dict.fromkeys(f"`{Path(name.partition('::')[0]).name}`" for name in row.tests))
-        lines.append(f"| {number} | {row.fault} | {row.injected} | {times} | {survived} | {files or row.untested} |")
+        lines.append(f"| {number} | {row.fault} | {row.injected} | {counted} | {files or row.untested} |")
     lines += [
         "",
         "## Ten goals",
@@ -107,7 +105,8 @@ def report() -> str:
         longest = f"{max(seconds):.1f} s" if seconds else ""
         ran = sum(not one.skipped for one in found.values())
         details = "; ".join(dict.fromkeys(one.detail for one in found.values() if one.detail))
-        lines.append(f"| {number} | {goal.goal} | {ran} | {times} | {survived} | {longest} | {details} |")
+        counted = f"{ran} | {times} | {survived}" if times else "not run | | "
+        lines.append(f"| {number} | {goal.goal} | {counted} | {longest} | {details} |")
     lines += ["", "## What failed", ""]
     failed = [name for name, one in outcomes.items() if one.survived < one.injected]
     lines += [f"- `{name}`" for name in sorted(failed)] or ["Nothing."]

@@ -46,7 +46,7 @@ class EndingServer(WandbServer):
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("end", [exhaustive(end) for end in ("no data", "in the middle", "at the end")])
+@pytest.mark.parametrize("end", ["no data", exhaustive("in the middle"), exhaustive("at the end")])
 def test_the_weights_are_those_without_wandb_and_the_log_syncs(
     end: str,
     fit_here: Callable[..., int],
