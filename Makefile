@@ -6,7 +6,8 @@ DIGITS := --config configs/data/digits.yaml
 # asked once, when .venv is there: half the time where the processor has instructions for bfloat16, ten times elsewhere
 PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.preflight))$(PRECISION)
 # Tests that share a costly fixture stay together, the slowest come first: tests/conftest.py says so.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# What is compiled is kept, whatever the environment wants: new processes start sooner, and so does the next time.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
 .PHONY: quickstart test check test-faults test-cluster lint style bench lock audit
@@ -35,7 +36,7 @@ check: style  ## The same with the quick tests only, in a minute
 	@$(call with_types,$(PYTEST) -m "not slow and not exhaustive")
 
 test-faults: .venv/installed-dev  ## Inject every fault of results/faults.md, at every instant; what is skipped says why
-	$(PYTEST) -m "faults or exhaustive"
+	$(PYTEST) -p tests.faults.report -m "faults or exhaustive"
 
 test-cluster: .venv/installed-dev  ## Train on two network namespaces and on a real SLURM; as root, INSTALL=1 installs both
 ifdef INSTALL

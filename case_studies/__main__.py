@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from case_studies.plans import FORMATS
-from case_studies.publication import DEFAULT_SCALE, save
+from case_studies.publication import COMMITTED_RUNS, DEFAULT_SCALE, save
 from case_studies.report import explained, record_of, table, tuned
 from case_studies.results import Result, judge
-from case_studies.runs import RUNS, PlannedRun, distinct, planned, tuning_runs
+from case_studies.runs import ROOT, RUNS, PlannedRun, distinct, planned, tuning_runs
 from case_studies.study import Study, studies
 from case_studies.verdicts import Verdict
 from case_studies.words import LANGUAGES
@@ -37,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def show_table(options: argparse.Namespace) -> None:
     """Print a line for each study: what is claimed, how many runs are there, and the verdict."""
-    print(table(_results(options)))
+    results = _results(options)
+    print(table(results))
+    if of_project := [result.study.name for result in results if result.committed]:
+        print(f"\nTrained by the project, in {RESULTS}: {', '.join(of_project)}.")
 
 
 def tune(options: argparse.Namespace) -> int:
@@ -131,7 +134,16 @@ def _at_wandb(run: PlannedRun, options: argparse.Namespace) -> PlannedRun:
 
 
 def _results(options: argparse.Namespace) -> list[Result]:
-    return [judge(study, options.scale, planned(study, options.scale, options.runs)) for study in _studies(options)]
+    return [_result(study, options) for study in _studies(options)]
+
+
+def _result(study: Study, options: argparse.Namespace) -> Result:
+    """The verdict of the user's own runs, or, while there are none, of those that the project has committed."""
+    own = judge(study, options.scale, planned(study, options.scale, options.runs))
+    if own.done or own.failed or options.runs != RUNS:
+        return own
+    committed = judge(study, options.scale, planned(study, options.scale, ROOT / RESULTS / COMMITTED_RUNS))
+    return replace(committed, committed=True) if committed.done else own
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ from records.files import write_json
 from records.layout import METRICS
 from records.summary import Summary
 
-RUNS = "runs"
+COMMITTED_RUNS = "runs"
 DEFAULT_SCALE = "laptop"
 
 
@@ -40,7 +40,7 @@ def save(result: Result, runs: Sequence[PlannedRun], tuning: Mapping[PlannedRun,
     """
     done = [run for run in runs if run.is_done]
     for run in done:
-        copy = folder / RUNS / run.directory.name
+        copy = folder / COMMITTED_RUNS / run.directory.name
         copy.mkdir(parents=True, exist_ok=True)
         for name in (Summary.FILE, METRICS):
             shutil.copyfile(run.directory / name, copy / name)

@@ -54,6 +54,7 @@ class Result:
         exploratory: Why the verdict is not one of a rule that was registered before the runs; empty if it is.
         failed: Runs that do not count.
         core_seconds: Time of all finished runs.
+        committed: Whether the runs are those that the project was committed with.
     """
 
     study: Study
@@ -67,6 +68,7 @@ class Result:
     exploratory: str
     failed: Sequence[FailedRun]
     core_seconds: float
+    committed: bool = False
 
 
 def judge(study: Study, scale: str, runs: Sequence[PlannedRun]) -> Result:

@@ -155,7 +155,7 @@ def explain_uncertainty(groups: Sequence[Group]) -> str:
     """The sentences that say what the accuracies are, and the uncertainty of the one that decides."""
     parts = ["val acc1: accuracy at the best epoch of each run, on the images that chose that epoch."]
     if any(group.tested for group in groups):
-        parts.insert(0, "test acc1: accuracy of that epoch's checkpoint on the test images, measured once.")
+        parts.insert(0, "test acc1: accuracy of the best epoch's checkpoint on the test images, measured once.")
     if groups and groups[0].headline == TEST:
         parts.append("Networks are placed by test acc1.")
     if any(group.accuracy.seeds > 1 for group in groups):

@@ -13,7 +13,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -206,6 +206,9 @@ class ExperimentCLI(LightningCLI):
         settings.plugins = [*_as_list(settings.plugins), checkpoint_io]
         trainer = super().instantiate_trainer(**kwargs)
         checkpoint_io.callbacks = trainer.checkpoint_callbacks
+        for callback in trainer.checkpoint_callbacks:  # Lightning would ask the first logger where they lie
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(directory / CHECKPOINTS)
         warn_of_slow_bfloat16(trainer)
         return trainer
 

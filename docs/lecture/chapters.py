@@ -1,10 +1,11 @@
 """The chapters of the lecture in their order, and the committed results that they quote."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from case_studies.report import result_of
 from case_studies.results import Result
@@ -79,14 +80,13 @@ def committed(name: str, folder: Path = RESULTS) -> list[Committed]:
 
     Args:
         name: Of the study.
-        folder: That holds `NAME.json`, as `python -m case_studies verdict NAME --json` prints it.
+        folder: That `python -m case_studies save` wrote `NAME.json` into, and `NAME.SCALE.json` of other scales.
     """
-    file = folder / f"{name}.json"
-    if not file.exists():
-        return []
-    found = json.loads(file.read_text(encoding="utf-8"))
-    records = [record for record in (found if isinstance(found, list) else [found]) if record["study"] == name]
-    results = [(record, result_of(record, study(name))) for record in records]
-    return [
-        Committed(result, record["fingerprint"] != result.study.fingerprint(result.scale)) for record, result in results
-    ]
+    files = [file for file in (folder / f"{name}.json", *sorted(folder.glob(f"{name}.*.json"))) if file.exists()]
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return [Committed(result_of(record, study(name)), _is_stale(record)) for record in records]
+
+
+def _is_stale(record: Mapping[str, Any]) -> bool:
+    one, scale = study(record["study"]), record["scale"]
+    return scale not in one.scales or record["fingerprint"] != one.fingerprint(scale)

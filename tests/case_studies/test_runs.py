@@ -15,7 +15,7 @@ from case_studies.pool import why
 from case_studies.publication import save
 from case_studies.report import record_of, tuned
 from case_studies.results import judge
-from case_studies.runs import PlannedRun, distinct, planned, tuning_runs
+from case_studies.runs import RUNS, PlannedRun, distinct, planned, tuning_runs
 from case_studies.study import RATE, Study, studies
 from case_studies.verdicts import Verdict
 from records.summary import COMPLETED, Summary
@@ -210,6 +210,24 @@ def test_what_is_saved_gives_the_same_verdict_again(tmp_path: Path) -> None:
     assert sorted(file.name for file in again[0].directory.iterdir()) == ["metrics.csv", "summary.json"]
 
 
+def test_without_runs_of_ones_own_the_committed_ones_speak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("case_studies.__main__.ROOT", tmp_path)
+    (views,) = studies(["views"])
+    for run in planned(views, "laptop", tmp_path / "results" / "case_studies" / "runs"):
+        finish(run, 0.9 if run.trained else 0.85)
+    assert main(["table", "views"]) == 0
+    printed = capsys.readouterr().out
+    assert " 18/18 " in printed
+    assert "Trained by the project, in results/case_studies: views." in printed
+    finish(planned(views, "laptop", RUNS)[0], 0.9)
+    assert main(["table", "views"]) == 0
+    assert " 1/18 " in (printed := capsys.readouterr().out)
+    assert "Trained by the project" not in printed
+
+
 def test_verdicts_are_json_for_other_programs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["verdict", "--json", "--runs", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -229,6 +247,7 @@ def test_a_mistake_is_one_line(words: list[str], error: str, capsys: pytest.Capt
     assert error in capsys.readouterr().err
 
 
+@pytest.mark.slow(1)
 def test_the_table_waits_for_no_network() -> None:
     """A login node has no time for PyTorch."""
     program = "import sys; from case_studies.__main__ import main; main(['table']); print('torch' in sys.modules)"

@@ -107,6 +107,52 @@ def test_a_cut_cable_ends_both_hosts(hosts: tuple[str, str], tmp_path: Path) -> 
         end(processes)
 
 
+@pytest.mark.parametrize("fire", ["killed", "cut off", "slowed"])
+def test_a_run_under_fire_goes_on_to_the_same_weights(
+    fire: str, hosts: tuple[str, str], tmp_path: Path, assert_same_weights: Callable[[Path], None]
+) -> None:
+    """The second host's ranks are killed, its cable is cut, or each packet takes a tenth of a second longer."""
+    run = tmp_path / "run"
+    saves = tmp_path / "saves.yaml"
+    saves.write_text("trainer: {callbacks: [{class_path: LatestCheckpoint, init_args: {every_n_steps: 1}}]}\n")
+    more = ("--config", str(saves), "--trainer.strategy.init_args.timeout", "0:00:15", "--resume", "auto")
+    processes = [start(host, rank, run, *more) for rank, host in enumerate(hosts)]
+    try:
+        wait_for(lambda: any(run.glob("checkpoints/last-*.sha256")), processes)
+        if fire == "killed":
+            os.killpg(processes[1].pid, 9)
+        elif fire == "cut off":
+            cut(hosts[0])
+        elif not slow(hosts[0]):
+            pytest.skip("this kernel cannot slow a link down (netem)")
+        codes = [process.wait(timeout=120) for process in processes]
+    finally:
+        end(processes)
+    if fire == "slowed":
+        assert codes == [0, 0], (log(run, 0)[-2000:], log(run, 1)[-2000:])
+    else:
+        assert 0 not in codes
+        mend(hosts[0])
+        processes = [start(host, rank, run, *more) for rank, host in enumerate(hosts)]
+        codes = [process.wait(timeout=240) for process in processes]
+        assert codes == [0, 0], (log(run, 0)[-2000:], log(run, 1)[-2000:])
+        assert "Going on with" in log(run, 0)
+    assert_same_weights(run)
+
+
+def slow(host: str) -> bool:
+    netem = ["ip", "netns", "exec", host, "tc", "qdisc", "add", "dev", "cable", "root", "netem", "delay", "100ms"]
+    return bool(shutil.which("tc")) and subprocess.run(netem, check=False, capture_output=True).returncode == 0
+
+
+def mend(host: str) -> None:
+    """Undo what `cut` did."""
+    subprocess.run(
+        ["ip", "netns", "exec", host, "tc", "qdisc", "del", "dev", "cable", "root"], check=False, capture_output=True
+    )
+    ip("-n", host, "link", "set", "cable", "up")
+
+
 def test_a_host_that_never_comes_is_not_waited_for_for_ever(hosts: tuple[str, str], tmp_path: Path) -> None:
     process = start(hosts[0], 0, tmp_path / "run")
     try:

@@ -316,7 +316,7 @@ def test_a_committed_result_is_told_with_its_picture(tmp_path: Path) -> None:
             f"0,7,70,0.5,{0.2 + 0.01 * number},0.9\n"
         )
     result = judge(one, "laptop", runs)
-    (tmp_path / "columns.json").write_text(json.dumps([record_of(result)]))
+    (tmp_path / "columns.json").write_text(json.dumps(record_of(result)))
     text = (HERE / "alexnet.md").read_text(encoding="utf-8")
     told = filled(text, "en", tmp_path)
     assert "**Verdict: supported**" in told
@@ -330,6 +330,8 @@ def test_a_committed_result_is_told_with_its_picture(tmp_path: Path) -> None:
     record = record_of(result) | {"fingerprint": "of another rule"}
     (tmp_path / "columns.json").write_text(json.dumps(record))
     assert "The rule has changed since these runs." in filled(text, "en", tmp_path)
+    (tmp_path / "columns.imagenet.json").write_text(json.dumps(record | {"scale": "imagenet"}))
+    assert "pictures/study-columns-imagenet.svg" in filled(text, "en", tmp_path)
 
 
 def code_of(notebook: Path) -> list[str]:

@@ -120,10 +120,10 @@ def launched(launcher: str, tmp_path: Path, kill_at: str = "", *words: str) -> t
     return process, run
 
 
-def gone(process: subprocess.Popen[str], seconds: float) -> bool:
-    """Wait until all processes of a session are gone; end them if they are not in time."""
+def gone(process: subprocess.Popen[str], run: Path, seconds: float) -> bool:
+    """Wait until all processes of a run are gone; end them if they are not in time."""
     deadline = time.monotonic() + seconds
-    while members := in_session(process.pid):
+    while members := processes_of(run):
         process.poll()
         if time.monotonic() > deadline:
             for member in members:
@@ -134,17 +134,18 @@ def gone(process: subprocess.Popen[str], seconds: float) -> bool:
     return True
 
 
-def in_session(leader: int) -> list[int]:
-    """Processes of a session that live."""
+def processes_of(run: Path) -> list[int]:
+    """Processes that live and whose command line names the run, launchers of another program among them."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            words = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if int(fields[3]) == leader and fields[0] not in "ZX":
+        if f"--run_dir={run}".encode() in words and state not in "ZX":
             found.append(int(folder.name))
-    return found
+    return sorted(found)
 
 
 @pytest.mark.slow(25)
@@ -152,9 +153,9 @@ def in_session(leader: int) -> list[int]:
 def test_a_stopped_rank_is_named_whatever_started_it(
     launcher: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    process, _ = launched(launcher, tmp_path, "1 batch_start 8 SIGSTOP", *PATIENT)
+    process, run = launched(launcher, tmp_path, "1 batch_start 8 SIGSTOP", *PATIENT)
     start = time.monotonic()
-    assert gone(process, 120), (tmp_path / "log").read_text()[-3000:]
+    assert gone(process, run, 120), (tmp_path / "log").read_text()[-3000:]
     record_property("seconds", time.monotonic() - start)
     assert re.search(r"Rank 1 .* is stopped \(SIGSTOP\): kill -CONT", (tmp_path / "log").read_text())
     assert process.wait() != 0
@@ -176,16 +177,16 @@ def test_after_a_signal_all_processes_are_gone_in_ten_seconds(
             assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
             assert process.poll() is None, (tmp_path / "log").read_text()[-3000:]
             time.sleep(0.1)
-        ranks = ranks_of(process.pid)
+        ranks = [number for number in processes_of(run) if launcher == "Lightning" or number != process.pid]
         targets = {"one rank": ranks[-1:], "all ranks": ranks, "the launcher": [process.pid]}[to]
         start = time.monotonic()
         for target in targets:
             os.kill(target, number)
-        assert gone(process, 60), (tmp_path / "log").read_text()[-3000:]
+        assert gone(process, run, 60), (tmp_path / "log").read_text()[-3000:]
         seconds = time.monotonic() - start
         record_property("seconds", seconds)
     finally:
-        gone(process, 0)
+        gone(process, run, 0)
     assert f"Stopped by {number.name} after step" in (tmp_path / "log").read_text()
     newest = newest_verified(run / "checkpoints")
     assert newest is not None
@@ -193,13 +194,3 @@ def test_after_a_signal_all_processes_are_gone_in_ten_seconds(
     assert step is not None
     assert newest.name == f"last-{int(step[1]):08d}.ckpt"
     assert seconds < 10
-
-
-def ranks_of(leader: int) -> list[int]:
-    """The processes of a session that run main.py, the launcher of another program left out."""
-    found = []
-    for number in in_session(leader):
-        words = (Path("/proc") / str(number) / "cmdline").read_bytes().split(b"\0")
-        if b"fit" in words and b"torch.distributed.run" not in words:
-            found.append(number)
-    return sorted(found)

@@ -30,6 +30,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow(6)]
             ("in the validation", [], "classifier", 1, "SIGTERM", "validation_start", 1, STEPS_PER_EPOCH),
             # Rank 0 may have been asked before rank 1 got the signal.
             ("on one rank of two", [pytest.mark.exhaustive], "classifier", 2, "SIGTERM", "backward", 2, 3),
+            (
+                *("in the validation of two ranks", [pytest.mark.exhaustive], "classifier", 2, "SIGTERM"),
+                *("validation_start", 1, STEPS_PER_EPOCH),
+            ),
             ("on one rank of a GAN", [], "GAN", 2, "SIGUSR1", "optimizer_step", 4, None),
         )
     ],
