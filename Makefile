@@ -6,7 +6,8 @@ DIGITS := --config configs/data/digits.yaml
 # asked once, when .venv is there: half the time where the processor has instructions for bfloat16, ten times elsewhere
 PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.preflight))$(PRECISION)
 # Tests that share a costly fixture stay together, the slowest come first: tests/conftest.py says so.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# What is compiled is kept, whatever the environment wants: new processes start sooner, and so does the next time.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
 .PHONY: quickstart test check test-faults test-cluster lint style bench lock audit

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
 
 from datamodules.in_memory import InMemoryDataModule, Split, hold_out
 
@@ -47,6 +46,8 @@ class Digits(InMemoryDataModule):
 
     def read(self) -> tuple[Split, Split, bool]:
         """Reads all 1,797 digits, enlarges them and sets 300 aside for the test."""
+        from sklearn.datasets import load_digits  # noqa: PLC0415  slow to import
+
         digits = load_digits()
         small = torch.from_numpy(digits.images).float()  # (1797, 8, 8), 0 to 16
         labels = torch.from_numpy(digits.target).long()

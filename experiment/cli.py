@@ -31,6 +31,7 @@ from experiment.checkpoints import (
     misfit,
     with_config_of_resumed_run,
 )
+from experiment.predictions import PredictionWriter
 from experiment.preflight import check_launch, device_count, warn_of_slow_bfloat16
 from experiment.ranks import StragglerWatch, WatchedDDPStrategy
 from experiment.resume import PATHS, what_ended, with_own_start
@@ -41,6 +42,7 @@ from experiment.start_weights import load_start_weights
 from experiment.trusted_imports import trust_known_modules
 from experiment.usage_errors import ExperimentArgumentParser, silence_unhelpful_messages
 from experiment.wandb_logger import ResilientWandbLogger
+from experiment.weight_files import other_evaluation
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
 from records.files import remove_parts
@@ -171,8 +173,12 @@ class ExperimentCLI(LightningCLI):
             raise ValueError(f"{options.resume} goes on where it is, not in {options.run_dir}: leave run_dir out.")
         if str(options.resume) == "auto" and not options.run_dir:
             raise ValueError("resume=auto looks for checkpoints in the run's directory: name that with --run_dir.")
-        if self.subcommand != "fit" and not options.ckpt_path and not options.trainer.fast_dev_run:
-            raise ValueError(f"{self.subcommand} needs trained weights: name a run or a checkpoint with --ckpt_path.")
+        trained = options.ckpt_path or _start_weights(options.model) or options.trainer.fast_dev_run
+        if self.subcommand != "fit" and not trained:
+            raise ValueError(
+                f"{self.subcommand} needs trained weights: name a run or a checkpoint with --ckpt_path, or weights "
+                "from elsewhere with --model.weights."
+            )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the run its directory, the loggers that directory, and the Trainer checkpoints that verify."""
@@ -191,6 +197,8 @@ class ExperimentCLI(LightningCLI):
                 name = f"{architecture} on {data}, seed {self.config[self.subcommand].seed_everything}"
                 logger.fill_in(data, [data, architecture], name, recorded_wandb_id(directory))
         settings.callbacks = _callbacks(settings)
+        if self.subcommand == "predict":
+            settings.callbacks.append(PredictionWriter())
         several = device_count(settings.devices, settings.accelerator) * int(settings.num_nodes or 1) > 1
         if settings.strategy == "ddp" or (settings.strategy == "auto" and several):
             settings.strategy = WatchedDDPStrategy()
@@ -243,7 +251,11 @@ class ExperimentCLI(LightningCLI):
         else:
             resumed = bool(options.resume or options.ckpt_path)
         if not resumed:
-            load_start_weights(self.model)
+            load_start_weights(self.model, whole=self.subcommand != "fit")
+            source = _start_weights(options.model)
+            if self.subcommand != "fit" and source:
+                for line in [f"These are the weights of {source}.", *other_evaluation(source, self.datamodule)]:
+                    rank_zero_info(line)
         elif isinstance(self.model, ImageClassifier):
             self.model.start_weights.clear()
 
@@ -382,6 +394,11 @@ def _callbacks(settings: Namespace) -> list[Callback]:
     if not any(isinstance(callback, KeepFinite) for callback in kept):
         kept.append(KeepFinite())
     return [*kept, CheckBeforeFirstStep(), StopWithoutSaving(), StragglerWatch()]
+
+
+def _start_weights(model: Namespace) -> str | None:
+    weights: str | None = (model.get("init_args") or {}).get("weights")
+    return weights
 
 
 def _is_same(resume: Path, run_dir: Path) -> bool:

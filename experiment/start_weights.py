@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable
+from functools import partial
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
@@ -14,20 +15,21 @@ AUXILIARY = "auxiliary_heads"
 REMEDY = "choose the variant, image size and channels that the weights were trained with"
 
 
-def load_start_weights(network: LightningModule) -> None:
+def load_start_weights(network: LightningModule, whole: bool = False) -> None:
     """Load the weights that the options of `network` name, if any; `main.py` does so for every run.
 
     Args:
         network: Network with its layers in place; one that is no classifier has no such options.
+        whole: Whether output layers for other classes are refused, too, as for an evaluation.
 
     Raises:
         ValueError: There are none of that name, they cannot be trusted, or they do not fit.
     """
     if isinstance(network, ImageClassifier):
-        network.take_start_weights(load_weights)
+        network.take_start_weights(partial(load_weights, whole=whole))
 
 
-def load_weights(network: ImageClassifier, source: str) -> None:
+def load_weights(network: ImageClassifier, source: str, whole: bool = False) -> None:
     """Load the weights at `source` into `network`, all or none.
 
     Output layers for another number of classes, and auxiliary heads that the source has not, keep their values; a
@@ -37,6 +39,7 @@ def load_weights(network: ImageClassifier, source: str) -> None:
         network: Network with its layers in place.
         source: A checkpoint of this project, a state dict (.pth, .safetensors), an exported folder, or the name of
             torchvision's weights.
+        whole: Whether output layers for other classes are refused, too.
 
     Raises:
         ValueError: There are none of that name, they cannot be trusted, or they do not fit.
@@ -54,6 +57,11 @@ def load_weights(network: ImageClassifier, source: str) -> None:
         fit = min(fit, adopted, key=lambda fit: fit.number_of_faults)
     if fit.number_of_faults:
         raise ValueError(f"{source} does not fit {network.architecture}: {fit.faults()}: {REMEDY}.")
+    if whole and fit.anew:
+        raise ValueError(
+            f"{source} has {next(iter(fit.anew.values()))} classes, the data set {network.num_classes}, so its answers "
+            "would mean nothing: name weights for these classes, or with --ckpt_path a run that was trained on them."
+        )
     infinite = [name for name, tensor in fit.loaded.items() if not tensor.isfinite().all()]
     if infinite:
         raise ValueError(f"{source} holds values that are not finite, in {_some(infinite)}: choose other weights.")

@@ -115,6 +115,24 @@ def _state_dict(content: dict[str, Any], source: str) -> dict[str, Tensor]:
     return state
 
 
+def other_evaluation(source: str, data: Any) -> list[str]:
+    """In what the evaluation of a data set differs from the one that torchvision's weights were published with."""
+    if not re.fullmatch(r"\w+Weights\.\w+", source):
+        return []
+    from torchvision import models  # noqa: PLC0415  its import takes a second, and few runs need it
+
+    preset = models.get_weight(source).transforms()
+    published = {"image_size": preset.crop_size[0], "crop_side": preset.resize_size[0]}
+    lines = [
+        f"{source} was published with data.{name} {value}, and this evaluation has {getattr(data, name)}."
+        for name, value in published.items()
+        if getattr(data, name, value) != value
+    ]
+    if getattr(data, "normalization", "standard") != "standard" or tuple(data.mean) != tuple(preset.mean):
+        lines.append(f"{source} was published with images normalized by mean {preset.mean} and std {preset.std}.")
+    return lines
+
+
 def _torchvision_file(network: ImageClassifier, name: str) -> Path:
     """The file of torchvision's weights `name`, downloaded if it is not yet there."""
     from torchvision import models  # noqa: PLC0415  its import takes a second, and few runs need it

@@ -8,6 +8,8 @@ GRADIENT_FLOW = "gradient_flow.json"
 MEASURES = "measures.json"
 SCALING = "scaling.json"
 LOCK = "lock.json"
+PREDICTIONS = "predictions.csv"
+PROBABILITIES = "probabilities.npy"
 CHECKPOINT_INDEX = "checkpoints.json"
 
 CHECKPOINTS = "checkpoints"

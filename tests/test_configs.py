@@ -92,9 +92,8 @@ def test_a_model_trains_for_a_step(config: Path, run_main: Callable[..., None], 
     if network.image_size <= 32:
         run_main(*command(Path("configs/data/digits.yaml"), config))
         return
-    few = ["--data.root", str(photographs), "--data.batch_size", "2", "--data.eval_batch_size", "2"]
-    if config.stem not in OF_FULL_SIZE:
-        few += ["--data.image_size", "96"]
+    size = ["1"] if config.stem in OF_FULL_SIZE else ["2", "--data.image_size", "96"]
+    few = ["--data.root", str(photographs), "--data.eval_batch_size", "1", "--data.batch_size", *size]
     if isinstance(network, AlexNet | VGG | ZFNet):
         few += ["--model.fc_width", "256"]  # of 4,096, with gradients and momentum, VGG's would take 1.5 GB
     run_main(*command(Path("configs/data/imagenet.yaml"), config), *few)

@@ -66,6 +66,7 @@ def test_an_architecture_imports_no_sibling(path: Path) -> None:
         assert imported(path) <= SHARED_BY_ARCHITECTURES
 
 
+@pytest.mark.slow(1)
 def test_records_need_no_pytorch() -> None:
     modules = [f"records.{path.stem}" for path in (ROOT / "records").glob("*.py") if path.stem != "__init__"]
     program = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
@@ -82,6 +83,7 @@ def test_no_folder_of_utilities() -> None:
     assert not [path for path in ROOT.glob("*/") if path.name in ("utils", "util", "helpers", "common")]
 
 
+@pytest.mark.slow(1)
 def test_the_drawing_of_the_rooms_shows_the_imports() -> None:
     drawing = re.search(r"```mermaid\n(.*?)```", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"), re.DOTALL)
     assert drawing

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,23 +36,37 @@ SHORT = (
     *("--trainer.limit_test_batches", "1", "--data.batch_size", "8", "--trainer.accelerator", "cpu"),
     *("--trainer.logger", "experiment.csv_logger.ResumableCSVLogger", "--run_dir", "run"),
 )
-# One interpreter for all commands: each would import PyTorch anew.
+# A process that has imported the libraries, none of our packages; it forks another for the commands of each checkout.
 RUN = """
-import contextlib, io, json, runpy, sys
-results = []
-for module, *words in json.loads(sys.stdin.readline()):
-    sys.argv = [module, *words]
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+import contextlib, gc, io, json, os, runpy, sys
+import altair, lightning.pytorch.cli, sklearn.datasets, torch, torchvision, wandb
+gc.freeze()
+
+def results(commands):
+    for module, *words in commands:
+        sys.argv = [module, *words]
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+            except SystemExit as end:
+                code = end.code or 0
+        yield code, out.getvalue(), err.getvalue()
+
+for line in sys.stdin:
+    folder, commands = json.loads(line)
+    if os.fork() == 0:
         try:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-        except SystemExit as end:
-            code = end.code or 0
-    results.append((code, out.getvalue(), err.getvalue()))
-print(json.dumps(results))
+            os.chdir(folder)
+            print(json.dumps(list(results(commands))), flush=True)
+        finally:
+            os._exit(0)
+    os.wait()
+    print("end", flush=True)
+gc.unfreeze()
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow(6), pytest.mark.xdist_group("recipes")]
 
 
 class Result(NamedTuple):
@@ -61,6 +75,9 @@ class Result(NamedTuple):
     code: int
     out: str
     err: str
+
+
+Run = Callable[..., list[Result]]
 
 
 @pytest.fixture
@@ -100,19 +117,25 @@ def follow(section: str, checkout: Path) -> list[str]:
     return new
 
 
-def run(checkout: Path, *commands: Sequence[str]) -> list[Result]:
-    """Type commands, each a module and its words."""
-    process = subprocess.run(
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Type commands, each a module and its words, in a checkout."""
+    with subprocess.Popen(
         [sys.executable, "-c", RUN],
-        cwd=checkout,
+        cwd=tmp_path_factory.mktemp("empty"),
         env={**os.environ, "TRUSTED_IMPORTS": "my_package"},
-        input=json.dumps(commands),
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return [Result(*result) for result in json.loads(process.stdout.splitlines()[-1])]
+    ) as process:
+        assert process.stdin and process.stdout  # noqa: PT018
+
+        def type_in(checkout: Path, *commands: Sequence[str]) -> list[Result]:
+            print(json.dumps([str(checkout), commands]), file=process.stdin, flush=True)
+            *_, results = iter(process.stdout.readline, "end\n")  # type: ignore[union-attr]
+            return [Result(*result) for result in json.loads(results)]
+
+        yield type_in
 
 
 def section_of(page: str, heading: str) -> str:
@@ -132,7 +155,7 @@ def pytest_of(*words: str) -> list[str]:
     return ["pytest", "-q", "-p", "no:cacheprovider", *words]
 
 
-def test_an_architecture(checkout: Path) -> None:
+def test_an_architecture(checkout: Path, run: Run) -> None:
     section, config = section_of("README.md", "Adding an architecture"), "configs/model/mynet.yaml"
     assert follow(section, checkout) == ["lightning_modules/mynet.py", config]
     trained, refused, exported, again, several, one, tests = run(
@@ -161,7 +184,7 @@ def test_an_architecture(checkout: Path) -> None:
     assert "2 passed" in tests.out
 
 
-def test_a_callback(checkout: Path) -> None:
+def test_a_callback(checkout: Path, run: Run) -> None:
     section = section_of("docs/adding.md", "A callback")
     file, test = follow(section, checkout)
     (checkout / "my_package").mkdir()
@@ -177,7 +200,7 @@ def test_a_callback(checkout: Path) -> None:
     assert "1 passed" in tests.out, tests.out
 
 
-def test_a_data_set(checkout: Path) -> None:
+def test_a_data_set(checkout: Path, run: Run) -> None:
     section = section_of("docs/adding.md", "A data set")
     file, config, test = follow(section, checkout)
     assert (file, config) == ("datamodules/stripes.py", "configs/data/stripes.yaml")
@@ -193,7 +216,7 @@ def test_a_data_set(checkout: Path) -> None:
     assert "3 passed" in tests.out, tests.out
 
 
-def test_a_chart_of_the_page(checkout: Path) -> None:
+def test_a_chart_of_the_page(checkout: Path, run: Run) -> None:
     section = section_of("docs/adding.md", "A chart of the comparison's page")
     file, test = follow(section, checkout)
     assert file == "comparison/questions/training_time.py"
@@ -208,7 +231,7 @@ def test_a_chart_of_the_page(checkout: Path) -> None:
     assert tests.code == 0, tests.out
 
 
-def test_a_network_of_a_gan(checkout: Path) -> None:
+def test_a_network_of_a_gan(checkout: Path, run: Run) -> None:
     section = section_of("docs/adding.md", "A GAN's network")
     file, test = follow(section, checkout)
     assert file == "lightning_modules/gan/networks/linear.py"

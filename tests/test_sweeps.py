@@ -17,7 +17,16 @@ from tests.experiment.wandb_server import ENTITY, WandbServer, account_on, end_o
 ROOT = Path(__file__).parents[1]
 SWEEPS = sorted((ROOT / "configs" / "sweep").glob("*.yaml"))
 LEARNING_RATE = "model.optimizer.init_args.lr"
-ONE_STEP = ("--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu", "--data.batch_size", "8")
+ONE_STEP = (
+    "--trainer.fast_dev_run",
+    "true",
+    "--trainer.accelerator",
+    "cpu",
+    "--data.batch_size",
+    "8",
+    "--data.eval_batch_size",
+    "8",
+)
 
 
 def agent_command(sweep: Path, **arguments: Any) -> list[str]:
@@ -118,11 +127,13 @@ def server(tmp_path: Path) -> Iterator[WandbServer]:
         yield server
 
 
-@pytest.mark.slow(10)
+@pytest.mark.slow(15)
 def test_an_agent_takes_a_run_from_the_server_and_trains_it(server: WandbServer, tmp_path: Path) -> None:
     sweep = yaml.safe_load((ROOT / "configs/sweep/architecture_by_seed.yaml").read_text())
-    short = "--trainer.max_epochs 1 --trainer.limit_train_batches 1 --trainer.limit_val_batches 1 --data.batch_size 8"
-    sweep["command"][-1] += f" {short} --trainer.accelerator cpu --run_dir {tmp_path / 'run'}"
+    short = "--trainer.max_epochs 1 --trainer.limit_train_batches 1 --trainer.limit_val_batches 1 --test_at_end false"
+    sweep["command"][-1] += (
+        f" {short} --data.batch_size 8 --data.eval_batch_size 8 --trainer.accelerator cpu --run_dir {tmp_path / 'run'}"
+    )
     server.sweeps["sweep1"] = yaml.safe_dump(sweep)
     given = {"recipe": {"value": "resnet20"}, "seed_everything": {"value": 3}}
     server.commands = [{"type": "run", "run_id": "run1", "program": sweep["program"], "args": given}]
@@ -137,6 +148,7 @@ def test_an_agent_takes_a_run_from_the_server_and_trains_it(server: WandbServer,
     assert best_key("val/acc1") in server.runs["run1"]["summary"]
 
 
+@pytest.mark.slow(1)
 def test_a_run_of_an_agent_is_the_sweeps_and_keeps_its_config(
     server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

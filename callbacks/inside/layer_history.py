@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-import altair as alt
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.pictures import drawn, publish
@@ -53,6 +52,8 @@ class LayerHistory:
 
     def chart(self, titles: Sequence[str], logarithmic: bool) -> Any:
         """A panel for each quantity, with a line for each of `LINES` moments from the first measurement to the last."""
+        import altair as alt  # noqa: PLC0415  slow to import
+
         count = min(LINES, len(self.steps))
         last = len(self.steps) - 1
         chosen = sorted({round(last * line / max(1, count - 1)) for line in range(count)})
@@ -71,6 +72,8 @@ class LayerHistory:
 
 
 def _panel(rows: list[dict[str, Any]], layers: list[str], title: str, logarithmic: bool, width: int) -> Any:
+    import altair as alt  # noqa: PLC0415  slow to import
+
     named = len(layers) <= 24
     steps = sorted({row["step"] for row in rows})
     x = alt.X(

@@ -267,6 +267,11 @@ class PhotographDataModule(ImageDataModule):
             for record, box in zip(records, boxes, strict=True)
         ]
 
+    def files(self, indices: Tensor) -> list[str]:
+        """Files of the test photographs with these indices, within the root."""
+        source = self._splits["test"]
+        return [source.split.file(int(row)) for row in source.rows_of(indices)]
+
     def description(self) -> dict[str, Any]:
         """Describe the data for a run's record."""
         manifest = self.copy.manifest

@@ -42,6 +42,7 @@ def test_one_network_layer_by_layer(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["total", "60,965,224", "100.0", "%", "724,406,816", "100.0", "%"] in lines
 
 
+@pytest.mark.slow(1)
 def test_auxiliary_heads_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
     table, heads = run(capsys, str(MODELS / "googlenet.yaml")).split("Auxiliary heads, in training only:")
     assert "auxiliary_heads" not in table
@@ -55,12 +56,14 @@ def test_the_data_set_decides_classes_and_size(capsys: pytest.CaptureFixture[str
     assert out.startswith("ResNet-20: input 1x64x64, 7 classes, depth 20\n")
 
 
+@pytest.mark.slow(1)
 def test_configs_are_composed_from_left_to_right(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text("model: {init_args: {depth: 32}}\ntrainer: {max_epochs: 1}\n")
     out = run(capsys, "--config", str(ROOT / "configs/base.yaml"), "--config", RESNET20, "--config", str(config))
     assert out.startswith("ResNet-32: ")
 
 
+@pytest.mark.slow(7)
 def test_all_shipped_networks_in_the_order_of_their_years(capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(io.StringIO(run(capsys, "--format", "csv"))))
     assert {row["config"] for row in rows} == {path.stem for path in MODELS.glob("*.yaml")}
@@ -109,6 +112,7 @@ def test_a_wrong_config_is_refused_in_one_line(
     assert "network.yaml" in error
 
 
+@pytest.mark.slow(1)
 def test_other_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "does not exist" in refusal(capsys, "nowhere.yaml")
     assert "give either" in refusal(capsys, RESNET20, "--config", RESNET20)
@@ -130,6 +134,7 @@ def test_a_network_on_several_devices_needs_none_of_them(config: Path, capsys: p
     assert ["total", "60,965,224"] in [line.split()[:2] for line in run(capsys, str(config)).splitlines()]
 
 
+@pytest.mark.slow(5)
 def test_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary, layers, page = tmp_path / "new" / "summary.svg", tmp_path / "layers.png", tmp_path / "layers.html"
     run(capsys, RESNET20, str(MODELS / "vgg16.yaml"), "--picture", str(summary))

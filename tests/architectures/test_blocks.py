@@ -19,6 +19,7 @@ def blocks(network: ImageClassifier, plain: bool = False) -> list[tuple[list[lis
     ]
 
 
+@pytest.mark.slow(1)
 def test_googlenet_has_nine_modules_of_four_branches() -> None:
     with torch.device("meta"):
         found = blocks(GoogLeNet())
@@ -28,6 +29,7 @@ def test_googlenet_has_nine_modules_of_four_branches() -> None:
     assert [shape[0] for _, shape in modules] == [256, 480, 512, 512, 512, 528, 832, 832, 1024]  # Table 1
 
 
+@pytest.mark.slow(1)
 def test_resnet_50_has_blocks_of_three_layers() -> None:
     with torch.device("meta"):
         found = blocks(ResNet(50))
@@ -41,6 +43,7 @@ def test_layers_without_branches_stand_alone() -> None:
     assert all(len(branches) == 1 and len(branches[0]) == 1 for branches, _, _ in found)
 
 
+@pytest.mark.slow(1)
 def test_a_drawing_is_written_and_only_of_one_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for suffix in ("svg", "html"):
         picture = tmp_path / f"blocks.{suffix}"

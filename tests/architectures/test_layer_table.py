@@ -93,6 +93,7 @@ def test_alexnet_row_by_row() -> None:
     ]
 
 
+@pytest.mark.slow(2)
 def test_known_receptive_fields() -> None:
     """Araujo, Norris, Sim 2019, Table 1: VGG-16 212, ResNet-50 483, ResNet-101 1027, ResNet-152 1507."""
     vgg = fields(on_meta(VGG, variant="D"))
@@ -179,6 +180,7 @@ def test_an_unusual_network() -> None:
     ],
     ids=["AlexNet authors2012", "ResNet-20", "ResNet-18 A", "GoogLeNet"],
 )
+@pytest.mark.slow(1)
 def test_fields_are_what_gradients_reach(build: Callable[[], ImageClassifier], size: int, names: list[str]) -> None:
     network = build()
     expected = fields(network)

@@ -44,6 +44,8 @@ def parameters(model: str, in_channels: int, image_size: int) -> int:
         return model_card(network).parameters.total
 
 
+@pytest.mark.slow(0.1)
+@pytest.mark.xdist_group("arms")
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
 def test_an_arm_is_a_network_on_data_that_there_are(run: PlannedRun) -> None:
     tree: dict[str, Any] = composed(run.configs, run.options)

@@ -247,6 +247,7 @@ def test_a_mistake_is_one_line(words: list[str], error: str, capsys: pytest.Capt
     assert error in capsys.readouterr().err
 
 
+@pytest.mark.slow(1)
 def test_the_table_waits_for_no_network() -> None:
     """A login node has no time for PyTorch."""
     program = "import sys; from case_studies.__main__ import main; main(['table']); print('torch' in sys.modules)"

@@ -116,6 +116,7 @@ def test_a_claim_on_the_threshold_is_decided_wrongly_as_seldom_as_promised() -> 
         assert verdicts.count(verdict) / len(draws) == pytest.approx(0.025, abs=0.008)
 
 
+@pytest.mark.slow(1)
 def test_any_of_several_parts_is_found_by_chance_as_seldom_as_one() -> None:
     """Without Holm's correction, one of four idle parts would be supported in 10 % of experiments."""
     parts = {str(n): part(above=0).model_copy(update={"measure": str(n)}) for n in range(4)}

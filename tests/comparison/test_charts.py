@@ -88,6 +88,7 @@ def test_colors_stand_out_from_both_backgrounds(family: object) -> None:
     assert (dark + 0.05) / (luminance("#15171a") + 0.05) >= 4.0
 
 
+@pytest.mark.slow(1)
 def test_accuracies_are_drawn_by_their_error(tmp_path: Path, make_run: MakeRun) -> None:
     for seed in (1, 2):
         make_run(tmp_path, "ResNet-20", seed, epochs=4)

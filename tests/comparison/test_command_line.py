@@ -20,6 +20,7 @@ def two_runs(tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("two_runs")
+@pytest.mark.slow(3)
 def test_without_arguments_the_table_is_printed_and_the_page_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -29,6 +30,7 @@ def test_without_arguments_the_table_is_printed_and_the_page_written(capsys: pyt
 
 
 @pytest.mark.usefixtures("two_runs")
+@pytest.mark.slow(1)
 def test_options_need_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--output", "elsewhere/page.html"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(Path("elsewhere/page.html"))
@@ -67,6 +69,7 @@ def test_only_damaged_runs_are_no_failure(
 
 
 @pytest.mark.usefixtures("two_runs")
+@pytest.mark.slow(1)
 def test_the_table_needs_neither_training_nor_drawing_libraries() -> None:
     code = (
         "import sys; from comparison.__main__ import main; status = main(['table']);"
@@ -76,6 +79,7 @@ def test_the_table_needs_neither_training_nor_drawing_libraries() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT)}, timeout=60)
 
 
+@pytest.mark.slow(1)
 def test_many_runs_are_read(tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(200):
         make_run(tmp_path, "ResNet-20", seed=number % 5, learning_rate=0.001 * (1 + number // 5), epochs=50)
@@ -83,6 +87,7 @@ def test_many_runs_are_read(tmp_path: Path, make_run: MakeRun, capsys: pytest.Ca
     assert capsys.readouterr().out.count("ResNet-20 (lr ") == 40
 
 
+@pytest.mark.slow(1)
 def test_a_reader_that_has_read_enough_is_no_mistake(tmp_path: Path, make_run: MakeRun) -> None:
     for number in range(40):
         make_run(tmp_path, "ResNet-20", seed=1, learning_rate=0.001 * (1 + number))

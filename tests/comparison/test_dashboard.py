@@ -43,6 +43,7 @@ def without_random_names(content: Any) -> Any:
 
 
 @needs_extra
+@pytest.mark.slow(1)
 def test_the_file_holds_workspace_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "new" / "dashboard.json"
     group = 'it\'s "digits"'
@@ -101,6 +102,7 @@ def test_panels_of_the_report_fill_rows_and_do_not_overlap() -> None:
 
 
 @needs_extra
+@pytest.mark.slow(1)
 def test_the_server_gets_what_the_file_holds(server: WandbServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dashboard", TARGET, "--group", "digits"]) == 0
     addresses = capsys.readouterr().out.split()

@@ -221,6 +221,7 @@ def test_errors_of_test_images_are_not_those_of_validation(tmp_path: Path) -> No
     assert errors_of_run(tmp_path / "absent") is None
 
 
+@pytest.mark.slow(2)
 def test_pictures_of_a_page_are_bounded(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
     save(Image.fromarray(noise), tmp_path / "noise.png")
@@ -246,6 +247,7 @@ def test_pictures_that_are_damaged_are_refused(tmp_path: Path) -> None:
     assert (part.width, part.height) == (10, 20)
 
 
+@pytest.mark.slow(1)
 def test_the_page_answers_what_the_runs_can_answer(tmp_path: Path, make_run: MakeRun) -> None:
     for seed in (1, 2):
         directory = make_run(tmp_path / "runs", seed=seed)
@@ -279,6 +281,7 @@ def test_the_page_answers_what_the_runs_can_answer(tmp_path: Path, make_run: Mak
     )
 
 
+@pytest.mark.slow(1)
 def test_runs_that_left_nothing_more_get_no_empty_questions(tmp_path: Path, make_run: MakeRun) -> None:
     make_run(tmp_path)
     write_page(compare([tmp_path]), tmp_path / "page.html")
@@ -288,6 +291,7 @@ def test_runs_that_left_nothing_more_get_no_empty_questions(tmp_path: Path, make
     assert "left out of these figures" not in html
 
 
+@pytest.mark.slow(1)
 def test_no_figure_has_more_lines_than_can_be_told_apart(tmp_path: Path, make_run: MakeRun) -> None:
     for number in range(MOST_IN_A_FIGURE + 3):
         make_run(tmp_path, learning_rate=0.01 * (number + 1), epochs=2)

@@ -65,6 +65,7 @@ def hostile_page(tmp_path: Path, make_run: MakeRun) -> Path:
     return output
 
 
+@pytest.mark.slow(1)
 def test_the_page_loads_nothing(comparison_page: Path) -> None:
     elements = Elements(comparison_page.read_text(encoding="utf-8"))
     for tag, attributes in elements.tags:
@@ -114,6 +115,7 @@ def test_the_page_says_what_a_reader_must_know(comparison_page: Path) -> None:
         assert text in html
 
 
+@pytest.mark.slow(1)
 def test_validations_within_one_epoch_are_told(tmp_path: Path, make_run: MakeRun) -> None:
     directory = make_run(tmp_path / "runs", epochs=1)
     rows = "0,3,400,2.0,\n0,4,,,0.25\n0,9,1000,1.0,\n0,9,,,0.75\n"
@@ -144,6 +146,7 @@ def test_the_finding_is_no_stronger_than_the_intervals(tmp_path: Path, make_run:
     assert finding(tied).startswith(f"ResNet-20 and {groups[1].label} reach the same highest validation accuracy")
 
 
+@pytest.mark.slow(1)
 def test_hostile_names_stay_text(hostile_page: Path) -> None:
     elements = Elements(hostile_page.read_text(encoding="utf-8"))
     assert not [tag for tag, _ in elements.tags if tag in ("img", "i")]
@@ -152,6 +155,7 @@ def test_hostile_names_stay_text(hostile_page: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="such file names exist on POSIX alone")
+@pytest.mark.slow(1)
 def test_any_folder_name_can_be_linked(tmp_path: Path, make_run: MakeRun) -> None:
     for seed, name in enumerate((b"\xff", b"\x1b[31m", b"100%? #1")):
         make_run(tmp_path / "plain", seed=seed)
@@ -172,6 +176,7 @@ def test_json_cannot_leave_its_script() -> None:
 
 
 @pytest.mark.parametrize("output", ["folder", "file/page.html"])
+@pytest.mark.slow(1)
 def test_a_page_that_cannot_be_written_is_refused(tmp_path: Path, make_run: MakeRun, output: str) -> None:
     make_run(tmp_path / "runs")
     (tmp_path / "folder").mkdir()
@@ -196,6 +201,7 @@ def rendered(page: Path, profile: Path) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.slow(1)
 def test_a_browser_draws_every_chart(comparison_page: Path, tmp_path: Path) -> None:
     dom, console = rendered(comparison_page, tmp_path / "profile")
     assert console == ""
@@ -205,6 +211,7 @@ def test_a_browser_draws_every_chart(comparison_page: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.slow(2)
 def test_a_browser_runs_nothing_of_a_name(hostile_page: Path, tmp_path: Path) -> None:
     dom, console = rendered(hostile_page, tmp_path / "profile")
     assert console == ""

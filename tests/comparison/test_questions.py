@@ -25,6 +25,7 @@ def test_a_file_is_a_question_with_an_answer(name: str) -> None:
     assert module.__doc__ is not None
 
 
+@pytest.mark.slow(1)
 def test_a_question_that_the_runs_cannot_answer_is_not_asked(tmp_path: Path, make_run: object) -> None:
     make_run(tmp_path)  # type: ignore[operator]
     section = make_section("digits", compare([tmp_path]).groups["digits"])

@@ -153,6 +153,7 @@ def test_a_mistaken_option_is_one_sentence(
     assert capsys.readouterr().err.startswith(f"error: {expected}")
 
 
+@pytest.mark.slow(1)
 def test_beside_runs_of_this_project(
     tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

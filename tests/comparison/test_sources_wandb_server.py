@@ -158,6 +158,7 @@ def node(name: str, seed: int) -> dict[str, Any]:
     return node | {"historyKeys": {"lastStep": 4, "keys": {}}, "createdAt": "2026-01-01T00:00:00"}
 
 
+@pytest.mark.slow(1)
 def test_wandb_itself_reads_a_server_of_this_machine_page_by_page(tmp_path: Path) -> None:
     asked: list[Any] = []
     with serve_project([node("a", 1), node("b", 2)], ROWS, asked) as url:

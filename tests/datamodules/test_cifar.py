@@ -197,6 +197,7 @@ def test_other_class_names_are_refused(tmp_path: Path, make_cifar10: MakeCIFAR10
         ready(tmp_path)
 
 
+@pytest.mark.slow(2)
 def test_real_photographs(shared_data: Path) -> None:
     data = CIFAR10(root=str(shared_data), verify=False)
     data.prepare_data()

@@ -195,6 +195,7 @@ def saved_steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow(1)
 def test_resumed_from_any_step_no_sample_is_lost_or_repeated(tmp_path: Path) -> None:
     whole = fit(tmp_path / "whole", max_epochs=2, batches=5, batch_size=240)
     for epoch in range(2):

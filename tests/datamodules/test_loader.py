@@ -48,6 +48,7 @@ def test_evaluation_is_exact(ranks: int) -> None:
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+@pytest.mark.slow(1)
 def test_training_is_exact(ranks: int) -> None:
     for size, batch_size in itertools.product(range(1, 34), range(1, 9)):
         global_batch_size = batch_size * ranks

@@ -159,6 +159,7 @@ def test_damaged_idx_files_are_refused(content: bytes, tmp_path: Path) -> None:
         read_idx(tmp_path / "file.gz")
 
 
+@pytest.mark.slow(1)
 def test_real_digits(shared_data: Path) -> None:
     data = MNIST(root=str(shared_data))
     data.prepare_data()

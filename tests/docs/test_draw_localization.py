@@ -1,11 +1,13 @@
 """The picture of object localization is of boxes that are where the digits are."""
 
 import numpy as np
+import pytest
 import torch
 
 from docs.draw_localization import SIDE, TRAIN, DigitsOnCanvases, central_error
 
 
+@pytest.mark.slow(2)
 def test_a_box_is_around_the_brightest_part_of_its_canvas() -> None:
     data = DigitsOnCanvases(batch_size=32)
     train, test, _ = data.read()

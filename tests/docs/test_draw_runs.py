@@ -10,6 +10,7 @@ from main import main as fit
 
 
 @pytest.mark.parametrize("name", RUNS)
+@pytest.mark.slow(1)
 def test_a_run_is_a_command_that_fit_accepts(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, program, *options = command_of(RUNS[name], tmp_path / "run", ["--data.root", "elsewhere"])
     assert program == "main.py"

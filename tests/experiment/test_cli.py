@@ -1,6 +1,7 @@
 """The command line as a user types it: runs, their records, resuming, evaluating, and what is refused."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,9 @@ import yaml
 from experiment.checkpoints import differences, with_config_of_resumed_run
 from main import main
 
+pytestmark = pytest.mark.xdist_group("the command line")
+
+ROOT = Path(__file__).parents[2]
 FAST = [
     "--config", "configs/base.yaml", "--config", "configs/data/digits.yaml", "--config", "configs/model/resnet20.yaml",
     "--trainer.accelerator", "cpu", "--trainer.max_steps", "-1", "--trainer.max_epochs", "1",
@@ -26,6 +30,22 @@ CSV = ["--trainer.logger", "experiment.csv_logger.ResumableCSVLogger"]
 def summary(run: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((run / "summary.json").read_text())
     return content
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that several tests go on with, each with a copy of its own."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "argv", ["main.py"])
+        main(["fit", *FAST, *CSV, "--run_dir", str(run), "--test_at_end", "false"])
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def error_of(run_main: Callable[..., None], capsys: pytest.CaptureFixture[str], *words: object) -> str:
@@ -92,8 +112,8 @@ def test_seed_reaches_data_and_dropout(run_main: Callable[..., None], tmp_path: 
     assert len(losses) == 2
 
 
+@pytest.mark.usefixtures("run")
 def test_resume_alone_goes_on_in_the_same_directory(run_main: Callable[..., None], tmp_path: Path) -> None:
-    run_main("fit", *FAST, *CSV, "--run_dir", "run")
     run_main("fit", "--resume", "run", "--trainer.max_epochs", "2")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     record = summary(tmp_path / "run")
@@ -102,10 +122,10 @@ def test_resume_alone_goes_on_in_the_same_directory(run_main: Callable[..., None
     assert yaml.safe_load((tmp_path / "run" / "config-1.yaml").read_text())["trainer"]["max_epochs"] == 1
 
 
+@pytest.mark.usefixtures("run")
 def test_resume_works_for_the_words_of_the_process(
     run_main: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_main("fit", *FAST, *CSV, "--run_dir", "run")
     monkeypatch.setattr(sys, "argv", ["main.py", "fit", "--resume", "run", "--trainer.max_epochs", "2"])
     main()
     assert summary(tmp_path / "run")["steps"] == 4
@@ -135,10 +155,10 @@ def test_weights_start_a_run_and_are_not_needed_again(
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
+@pytest.mark.usefixtures("run")
 def test_a_run_is_evaluated_from_its_config_and_best_checkpoint(
     command: str, run_main: Callable[..., None], tmp_path: Path
 ) -> None:
-    run_main("fit", *FAST, *CSV, "--run_dir", "run")
     run_main(command, "--config", tmp_path / "run" / "config.yaml", "--ckpt_path", "run", "--run_dir", command)
     record = summary(tmp_path / command)
     assert (record["command"], record["status"]) == (command, "completed")
@@ -166,18 +186,18 @@ def test_refusals_are_one_line(
     assert not list(tmp_path.glob("runs/**/*.ckpt"))
 
 
+@pytest.mark.usefixtures("run")
 def test_another_network_than_the_checkpoints_is_refused(
     run_main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_main("fit", *FAST, *CSV, "--run_dir", "run")
     refused = error_of(run_main, capsys, "test", *FAST, "--model.depth", 14, "--ckpt_path", tmp_path / "run")
     assert "holds a ResNet-8, but the command line names a ResNet-14" in refused
 
 
+@pytest.mark.usefixtures("run")
 def test_other_batches_than_the_checkpoints_are_refused(
     run_main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_main("fit", *FAST, *CSV, "--run_dir", "run")
     refused = error_of(run_main, capsys, "fit", "--resume", "run", "--trainer.max_epochs", 2, "--data.batch_size", 16)
     assert "global_batch_size 8 → 16" in refused
 

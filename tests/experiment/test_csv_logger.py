@@ -1,4 +1,5 @@
 import csv
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -123,18 +124,32 @@ SAVES = {
 }
 
 
+@pytest.fixture(scope="module")
+def undisturbed_rows(tmp_path_factory):
+    """Rows of a run that is not killed; one run for all instants at which others are."""
+
+    @cache
+    def rows(save, log_every_n_steps):
+        directory = tmp_path_factory.mktemp("whole")
+        assert fit(directory, log_every_n_steps=log_every_n_steps, **SAVES[save])
+        return read(directory)
+
+    return rows
+
+
 @pytest.mark.parametrize("save", SAVES)
 @pytest.mark.parametrize("kill_at", [11, 20, 25])
 @pytest.mark.parametrize("log_every_n_steps", [1, 3])
 @pytest.mark.slow(1)
-def test_resumed_run_has_the_rows_of_an_undisturbed_one(tmp_path, save, kill_at, log_every_n_steps):
+@pytest.mark.xdist_group("rows of resumed runs")
+def test_resumed_run_has_the_rows_of_an_undisturbed_one(tmp_path, undisturbed_rows, save, kill_at, log_every_n_steps):
     options = {"log_every_n_steps": log_every_n_steps, **SAVES[save]}
-    assert fit(tmp_path / "whole", **options)
     assert not fit(tmp_path / "killed", kill_at=kill_at, **options)
     assert fit(tmp_path / "killed", checkpoint=newest_checkpoint(tmp_path / "killed"), **options)
-    assert read(tmp_path / "killed") == read(tmp_path / "whole")
+    assert read(tmp_path / "killed") == undisturbed_rows(save, log_every_n_steps)
 
 
+@pytest.mark.slow(1)
 def test_columns_start_with_the_position_and_end_with_the_newest_metric(tmp_path):
     fit(tmp_path)
     header, *rows = read(tmp_path)

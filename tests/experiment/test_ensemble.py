@@ -115,9 +115,8 @@ def test_fully_connected_layers_become_dense_where_the_protocol_wants_whole_imag
 ) -> None:
     """At 32x32, VGG's score map has one position: dense evaluation is that of the image itself."""
     torch.manual_seed(0)
-    vggs = [
-        VGG("A", stem="small", fc_width=8, num_classes=10, in_channels=1, initialization="kaiming") for _ in range(2)
-    ]
+    small: dict[str, Any] = {"stem": "small", "width": 0.25, "fc_width": 8, "num_classes": 10, "in_channels": 1}
+    vggs = [VGG("A", initialization="kaiming", **small) for _ in range(2)]
     words = [str(write_run(tmp_path / f"vgg-{seed}", network)) for seed, network in enumerate(vggs)]
     words += ["--split", "val", "--accelerator", "cpu"]
     main([*words, "--output", str(tmp_path / "plain.json")])

@@ -259,6 +259,7 @@ def test_mistakes_end_with_one_line(
     assert not (tmp_path / "out" / "config.json").exists()
 
 
+@pytest.mark.slow(1)
 def test_arguments_of_a_config_that_is_not_ours() -> None:
     with pytest.raises(ValueError, match="name other weights"):
         build("ResNet", {"weights": "somewhere"})

@@ -31,6 +31,7 @@ def test_runs_of_the_same_second_get_numbers(tmp_path: Path) -> None:
     assert [run.path.name[19:] for run in runs] == ["", "-2", "-3"]
 
 
+@pytest.mark.slow(3)
 def test_runs_that_start_at_once_do_not_meet(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(lambda _: RunDirectory.new(tmp_path / "run").path, range(64)))) == 64

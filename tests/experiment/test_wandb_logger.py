@@ -191,6 +191,7 @@ def test_start_without_a_usable_server_is_offline_within_five_seconds(
     assert line.endswith(str(folder))
 
 
+@pytest.mark.slow(2)
 def test_unusable_key_is_no_key(wandb_environment, tmp_path):
     wandb_environment.setenv("WANDB_API_KEY", "short")
     assert start_seconds(tmp_path) < START_SECONDS

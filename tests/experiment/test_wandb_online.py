@@ -54,6 +54,7 @@ def test_a_run_arrives_and_goes_on_when_it_is_resumed(server: WandbServer, run_m
     assert run["exit_code"] == 0
 
 
+@pytest.mark.slow(1)
 def test_the_best_value_of_a_continued_run_does_not_fall(server: WandbServer, tmp_path: Path) -> None:
     first = ResilientWandbLogger(save_dir=str(tmp_path / "first"))
     first.log_metrics({"images_seen": 1, "val/acc1": 0.9, "val/loss": 0.3}, step=0)

@@ -143,6 +143,7 @@ def test_without_a_best_checkpoint_the_latest_is_taken(run: Path, monkeypatch: p
     assert taken == ["last-10.ckpt"]
 
 
+@pytest.mark.slow(1)
 def test_samples_of_a_trained_gan(run: Path) -> None:
     torch.manual_seed(0)
     gan = GAN(networks="mlp", ema_decay=0.9, in_channels=1, image_size=32)

@@ -144,6 +144,7 @@ def test_a_page_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 @needs_a_browser
+@pytest.mark.slow(1)
 def test_a_person_takes_the_test(browser: Browser, tmp_path: Path) -> None:
     test = a_test()
     outcome = browser.open(
@@ -207,6 +208,7 @@ def test_a_person_takes_the_test(browser: Browser, tmp_path: Path) -> None:
 
 
 @needs_a_browser
+@pytest.mark.slow(3)
 def test_a_closed_tab_loses_nothing(browser: Browser) -> None:
     html = render_page(a_test(), "en")
     before = browser.open(html, "element('begin').click(); await answer(4, rightly); outcome.state = state;")
@@ -243,6 +245,7 @@ def test_a_closed_tab_loses_nothing(browser: Browser) -> None:
 
 
 @needs_a_browser
+@pytest.mark.slow(2)
 def test_a_damaged_store_begins_anew(browser: Browser) -> None:
     html = render_page(a_test(), "en")
     damaged = [
@@ -266,6 +269,7 @@ def test_a_damaged_store_begins_anew(browser: Browser) -> None:
 
 
 @needs_a_browser
+@pytest.mark.slow(1)
 def test_a_browser_that_keeps_nothing_says_so(browser: Browser) -> None:
     html = render_page(a_test(), "en")
     forbid = "<script>Storage.prototype.setItem = () => { throw new Error('full') }</script><script type="
@@ -283,6 +287,7 @@ def test_a_browser_that_keeps_nothing_says_so(browser: Browser) -> None:
 
 
 @needs_a_browser
+@pytest.mark.slow(1)
 def test_feedback_is_given_where_it_is_asked_for(browser: Browser) -> None:
     outcome = browser.open(
         render_page(a_test(feedback=True), "en"),
@@ -315,6 +320,7 @@ def test_feedback_is_given_where_it_is_asked_for(browser: Browser) -> None:
 
 
 @needs_a_browser
+@pytest.mark.slow(2)
 def test_korean_by_the_browser_or_by_the_switch(browser: Browser) -> None:
     outcome = browser.open(
         render_page(a_test(data="digits")),
@@ -341,6 +347,7 @@ def test_korean_by_the_browser_or_by_the_switch(browser: Browser) -> None:
 
 @needs_a_browser
 @pytest.mark.parametrize("size", ["390,844", "320,568", "844,390", "1200,900"])
+@pytest.mark.slow(1)
 def test_all_of_a_trial_is_in_view(browser: Browser, size: str) -> None:
     outcome = browser.open(
         render_page(a_test(), "en"),

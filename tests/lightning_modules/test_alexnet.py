@@ -53,6 +53,7 @@ def test_spatial_normalization_is_the_formula() -> None:
 @pytest.mark.parametrize(
     ("variant", "size"), [("paper", 224), ("authors2012", 224), ("torchvision", 224), ("caffe", 227)]
 )
+@pytest.mark.slow(1)
 def test_maps_have_the_sizes_of_the_table(variant: str, size: int) -> None:
     network = AlexNet(variant=variant, image_size=size)  # type: ignore[arg-type]
     sizes = []
@@ -63,6 +64,7 @@ def test_maps_have_the_sizes_of_the_table(variant: str, size: int) -> None:
     assert sizes == [55, 27, 27, 13, 13, 13, 13, 6]
 
 
+@pytest.mark.slow(1)
 def test_authors_network_normalizes_signed_responses() -> None:
     kinds = [type(module).__name__ for module in AlexNet(variant="authors2012").features]
     assert kinds[:5] == ["ZeroPad2d", "Conv2d", "LocalResponseNorm", "MaxPool2d", "ReLU"]
@@ -70,6 +72,7 @@ def test_authors_network_normalizes_signed_responses() -> None:
     assert kinds[-3:] == ["Conv2d", "MaxPool2d", "ReLU"]
 
 
+@pytest.mark.slow(1)
 def test_columns_do_not_see_each_other_before_conv3() -> None:
     network = AlexNet(variant="paper")
     first = network.features[:8]
@@ -89,6 +92,7 @@ def test_columns_do_not_see_each_other_before_conv3() -> None:
         ("caffe", 0.1, (0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.01)),
     ],
 )
+@pytest.mark.slow(1)
 def test_initialization(variant: str, bias: float, stds: tuple[float, ...]) -> None:
     layers = [module for module in AlexNet(variant=variant).modules() if isinstance(module, nn.Conv2d | nn.Linear)]  # type: ignore[arg-type]
     biases = [layer.bias for layer in layers if layer.bias is not None]

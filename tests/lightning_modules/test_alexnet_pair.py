@@ -18,6 +18,7 @@ def pair_of_processors(**arguments: object) -> AlexNetPair:
 
 
 @pytest.mark.parametrize("variant", ["paper", "authors2012"])
+@pytest.mark.slow(1)
 def test_logits_and_gradients_are_those_of_one_device(variant: Literal["paper", "authors2012"]) -> None:
     whole = AlexNet(variant=variant, **SMALL).double()  # type: ignore[arg-type]
     pair = pair_of_processors(variant=variant).double()
@@ -32,6 +33,7 @@ def test_logits_and_gradients_are_those_of_one_device(variant: Literal["paper", 
             torch.testing.assert_close(torch.cat(halves), whole.get_submodule(name).weight.grad)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow(2)
 def test_the_network_of_the_paper_is_the_same_in_single_precision() -> None:
     whole = AlexNet(initialization="kaiming").eval()
     pair = AlexNetPair(devices=("cpu", "cpu")).eval()
@@ -41,6 +43,7 @@ def test_the_network_of_the_paper_is_the_same_in_single_precision() -> None:
     assert sum(parameter.numel() for parameter in pair.parameters()) == 60_965_224
 
 
+@pytest.mark.slow(1)
 def test_checkpoints_are_interchangeable() -> None:
     pair = pair_of_processors()
     whole = AlexNet(**SMALL)  # type: ignore[arg-type]

@@ -230,6 +230,7 @@ def test_evaluation_steps_return_what_they_computed() -> None:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.slow(1)
 def test_last_maps_are_handed_out_where_asked_for_and_computed_once(compiled: bool) -> None:
     torch.manual_seed(0)
     network = CountingResNet(8, "cifar", in_channels=1, image_size=32).eval()

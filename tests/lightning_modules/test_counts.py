@@ -133,6 +133,7 @@ def test_googlenet(
 
 
 @pytest.mark.parametrize(("depth", "conv", "fc", "norm", "original", "v1_5"), RESNET_IMAGENET)
+@pytest.mark.slow(1)
 def test_resnet_on_imagenet(depth: int, conv: int, fc: int, norm: int, original: int, v1_5: int) -> None:
     for variant, multiply_adds in (("original", original), ("v1.5", v1_5)):
         card = on_meta(ResNet, depth=depth, variant=variant)
@@ -143,6 +144,7 @@ def test_resnet_on_imagenet(depth: int, conv: int, fc: int, norm: int, original:
 
 
 @pytest.mark.parametrize(("depth", "total", "multiply_adds"), RESNET_CIFAR)
+@pytest.mark.slow(1)
 def test_resnet_on_cifar(depth: int, total: int, multiply_adds: int | None) -> None:
     card = on_meta(ResNet, depth=depth, variant="cifar")
     assert card.parameters.total == total

@@ -122,6 +122,7 @@ def test_counts_of_the_feasibility_study(build: Callable[[], ImageClassifier], t
 
 
 @pytest.mark.parametrize(("kernels", "width"), [("1x1", 0.25), ("3x3", 0.3), ("5x5", 0.25), ("5x5", 0.5)])
+@pytest.mark.slow(1)
 def test_kernels_of_one_size_have_the_work_of_the_mix(kernels: Any, width: float) -> None:
     with torch.device("meta"):
         mix = model_card(GoogLeNet("batch_norm", width=width, auxiliary=False))

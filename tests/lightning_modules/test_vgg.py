@@ -26,6 +26,7 @@ def test_a_lrn_normalizes_once() -> None:
     assert found == [2]  # behind the first convolution and its ReLU
 
 
+@pytest.mark.slow(1)
 def test_dense_network_has_the_logits_of_the_plain_one_and_loads_its_weights() -> None:
     plain = VGG("A", **SMALL, image_size=64, initialization="kaiming").eval()  # type: ignore[arg-type]
     dense = VGG("A", **SMALL, image_size=64, dense=True).eval()  # type: ignore[arg-type]

@@ -115,6 +115,7 @@ def write_without_end(path: Path) -> None:
         write_whole(path, str(number) * 5_000)
 
 
+@pytest.mark.slow(1)
 def test_a_kill_at_any_instant_leaves_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "record"
     for instant in range(6):
@@ -137,6 +138,7 @@ def write_shared(path: Path, digit: str) -> None:
         write_whole(path, digit * 100_000, shared=True)
 
 
+@pytest.mark.slow(1)
 def test_several_processes_may_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "cache"
     context = multiprocessing.get_context("fork")

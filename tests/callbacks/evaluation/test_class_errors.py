@@ -81,6 +81,7 @@ def test_counts_pairs_and_surest_mistakes() -> None:
     assert mistakes[0].probability == pytest.approx(0.7)
 
 
+@pytest.mark.slow(1)
 def test_a_run_keeps_its_best_epoch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = SmallNet()
@@ -114,6 +115,7 @@ def test_the_picture_shows_the_images_that_are_named(tmp_path: Path) -> None:
         assert torch.equal(shown, images[mistake["image"]])
 
 
+@pytest.mark.slow(1)
 def test_views_count_as_in_the_accuracy_and_the_network_is_left_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = SmallNet()

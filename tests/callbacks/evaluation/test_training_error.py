@@ -24,6 +24,7 @@ def measured(images: int) -> tuple[dict[str, float], LightningModule, Digits]:
 
 
 @pytest.mark.parametrize("images", [100, 5_000])
+@pytest.mark.slow(2)
 def test_it_is_that_of_a_plain_evaluation(images: int) -> None:
     metrics, network, data = measured(images)
     split = data._splits["train"]

@@ -36,6 +36,7 @@ def real_images(split: str) -> torch.Tensor:
     return data._splits[split].images
 
 
+@pytest.mark.slow(1)
 def test_the_figures_are_those_of_the_functions(tmp_path: Path) -> None:
     network = classifier_run(tmp_path / "classifier")
     callback = SampleMeasures(str(tmp_path / "classifier"), images=320, seed=7)
@@ -73,6 +74,7 @@ def test_the_figures_are_those_of_the_functions(tmp_path: Path) -> None:
     assert list(module.state_dict()) == ["weight"]
 
 
+@pytest.mark.slow(1)
 def test_when_it_measures_and_that_real_images_pass_once(tmp_path: Path) -> None:
     classifier_run(tmp_path / "classifier")
     callback = SampleMeasures(str(tmp_path / "classifier"), ["fid", "score"], images=70, every_n_epochs=2)
@@ -120,6 +122,7 @@ def test_the_parzen_window_measures_images_that_did_not_choose_it(tmp_path: Path
     assert values["test/parzen_standard_error"] == pytest.approx(expected.standard_error, rel=1e-5)
 
 
+@pytest.mark.slow(1)
 def test_few_images_are_warned_of(tmp_path: Path) -> None:
     classifier_run(tmp_path / "classifier")
     run, _ = trainer(tmp_path, SampleMeasures(str(tmp_path / "classifier"), ["fid"], images=20))
@@ -155,6 +158,7 @@ def test_mistakes_are_refused(options: dict[str, Any], message: str) -> None:
         SampleMeasures(**options)
 
 
+@pytest.mark.slow(1)
 def test_what_cannot_be_measured_is_refused_before_training(tmp_path: Path) -> None:
     def refused(message: str, callback: SampleMeasures, module: Any = None, data: Any = None) -> None:
         run, _ = trainer(tmp_path / "run", callback)

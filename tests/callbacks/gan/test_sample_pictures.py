@@ -63,6 +63,7 @@ def fit(folder: Path, callback: SamplePictures) -> None:
     trainer.fit(gan(), datamodule=Digits(normalization="symmetric"))
 
 
+@pytest.mark.slow(1)
 def test_a_run_leaves_its_pictures(tmp_path: Path) -> None:
     fit(tmp_path, SamplePictures(side=3, neighbors=2))
     folder = tmp_path / "pictures"
@@ -73,6 +74,7 @@ def test_a_run_leaves_its_pictures(tmp_path: Path) -> None:
         assert animation.n_frames == 2
 
 
+@pytest.mark.slow(1)
 def test_without_neighbors_none_are_looked_for(tmp_path: Path) -> None:
     fit(tmp_path, SamplePictures(side=2, neighbors=0))
     assert not (tmp_path / "pictures" / "nearest.png").exists()

@@ -41,6 +41,7 @@ def test_hooks_are_there_only_while_measuring() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
+@pytest.mark.slow(4)
 def test_a_run_is_measured_drawn_and_resumed(tmp_path: Path) -> None:
     def run(epochs: int, ckpt_path: Path | None = None) -> tuple[ActivationStatistics, Any, Any]:
         callback, network = ActivationStatistics(log_layers=True), tiny_net()
@@ -67,6 +68,7 @@ def test_a_run_is_measured_drawn_and_resumed(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "pictures" / "activation_statistics.png").width > 600
 
 
+@pytest.mark.slow(1)
 def test_a_compiled_network_is_measured_too() -> None:
     network = tiny_net().eval()
     images = next(iter(loader(network))).images

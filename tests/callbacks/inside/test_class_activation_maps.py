@@ -55,6 +55,7 @@ def test_the_map_is_brightest_at_its_maximum() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"inference_mode": False}], ids=str)
+@pytest.mark.slow(1)
 def test_a_run_is_drawn_and_not_changed(options: dict[str, Any], tmp_path: Path) -> None:
     network, plain = tiny_net(), tiny_net()
     fit(network, ClassActivationMaps(images=10), folder=tmp_path, **options)

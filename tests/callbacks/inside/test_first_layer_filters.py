@@ -32,6 +32,7 @@ def test_the_index_is_the_share_of_energy_outside_the_gray_axis() -> None:
     assert color_selectivity(torch.zeros(1, 3, 2, 2)) == 0
 
 
+@pytest.mark.slow(1)
 def test_columns_are_those_of_the_network() -> None:
     arguments = {"stem": "small", "fc_width": 8, "num_classes": 10}
     two = AlexNet(**arguments)

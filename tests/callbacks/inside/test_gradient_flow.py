@@ -44,6 +44,7 @@ def test_the_history_thins_itself_evenly() -> None:
     assert len({after - before for before, after in zip(history.steps, history.steps[1:], strict=False)}) == 1
 
 
+@pytest.mark.slow(2)
 def test_a_run_is_measured_drawn_and_resumed(tmp_path: Path) -> None:
     def run(epochs: int, ckpt_path: Path | None = None) -> tuple[GradientFlow, list[float]]:
         flow = GradientFlow(every_n_steps=2)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from callbacks import DDPScaling
 from tests.callbacks.ranks import train_on_ranks
 
-pytestmark = [pytest.mark.slow(25), pytest.mark.xdist_group("scaling over ranks")]
+pytestmark = [pytest.mark.slow(1), pytest.mark.xdist_group("scaling over ranks")]
 
 Results = list[dict[str, Any]]
 

@@ -105,6 +105,7 @@ def probabilities(network: ImageClassifier, data: LightningDataModule, *callback
 
 
 @pytest.mark.filterwarnings("ignore:digits was not mirrored")
+@pytest.mark.slow(2)
 def test_one_pass_gives_single_view_average_and_gain(digits: Digits, caplog: pytest.LogCaptureFixture) -> None:
     network = resnet(in_channels=1)
     trainer(max_steps=10, limit_val_batches=0).fit(network, datamodule=digits)
@@ -129,6 +130,7 @@ def test_one_pass_gives_single_view_average_and_gain(digits: Digits, caplog: pyt
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+@pytest.mark.slow(2)
 def test_low_precision_and_channels_last(precision: str) -> None:
     network = resnet(channels_last=True)
     tta = TestTimeAugmentation("googlenet_crops", sides=[36, 40])
@@ -160,6 +162,7 @@ def test_border_is_black_as_when_training(digits: Digits) -> None:
         ("resnet_dense", [36]),
     ],
 )
+@pytest.mark.slow(1)
 def test_single_view_of_whole_images_is_the_central_crop(protocol: Any, sides: list[int] | None) -> None:
     network, data = resnet(), Photos()
     (alone,) = trainer().test(network, datamodule=data, verbose=False)
@@ -186,6 +189,7 @@ def test_ten_crops_of_whole_images(protocol: Any) -> None:
             torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow(1)
 def test_all_is_as_before_at_the_end_and_after_an_exception() -> None:
     network, data = resnet(), Photos()
     before = network.test_views
@@ -249,6 +253,7 @@ def test_two_at_once_are_refused_and_leave_nothing_behind() -> None:
     assert network.test_views is before
 
 
+@pytest.mark.slow(2)
 def test_dense_network_of_whole_images() -> None:
     network = VGG("A", dense=True, stem="small", fc_width=8, num_classes=10, initialization="kaiming")
     (metrics,) = trainer(TestTimeAugmentation("vgg_dense_and_crops", [36], flips=False)).test(

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.slow
 def test_gain_is_the_same_on_two_ranks(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = ResNet(8, "cifar", in_channels=1)
+    network = ResNet(8, "cifar", in_channels=1, width=0.5)
     checkpoint: dict[str, Any] = {"state_dict": network.state_dict(), "hyper_parameters": dict(network.hparams)}
     checkpoint |= {"epoch": 0, "global_step": 0, "pytorch-lightning_version": "2.6.6"}
     network.on_save_checkpoint(checkpoint)
@@ -27,7 +27,7 @@ def test_gain_is_the_same_on_two_ranks(tmp_path: Path) -> None:
     for config in ("base", "data/digits", "model/resnet20", "evaluation/translations"):
         words += ["--config", str(ROOT / "configs" / f"{config}.yaml")]
     words += ["--trainer.logger", "false", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
-    words += ["--model.depth", "8", "--ckpt_path", str(tmp_path / "best.ckpt")]
+    words += ["--model.depth", "8", "--model.width", "0.5", "--ckpt_path", str(tmp_path / "best.ckpt")]
     logs = []
     for ranks, batch_size in ((1, 297), (2, 64)):
         own = ["--trainer.devices", str(ranks), "--data.eval_batch_size", str(batch_size)]

@@ -135,6 +135,7 @@ def test_batches_are_halved_when_memory_runs_out() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.slow(1)
 def test_dense_evaluation_is_the_mean_over_sliding_crops() -> None:
     """VGG's score map (§3.2), where theory says that it must be.
 

@@ -102,6 +102,7 @@ class Weights(Callback):
         self.low.append(pl_module.auxiliary_loss_weights["low"])
 
 
+@pytest.mark.slow(1)
 def test_measuring_changes_no_bit(tmp_path: Path) -> None:
     plain, measured = tiny_net(), tiny_net()
     fit(plain, folder=tmp_path)
@@ -127,6 +128,7 @@ def test_a_compiled_network_is_measured_alike(tmp_path: Path) -> None:
         assert rows[True].values(name) == pytest.approx(rows[False].values(name), rel=1e-4)
 
 
+@pytest.mark.slow(1)
 def test_gradients_do_not_depend_on_accumulation_and_are_logged_when_due(tmp_path: Path) -> None:
     rows = {}
     for batches in (1, 4):
@@ -139,6 +141,7 @@ def test_gradients_do_not_depend_on_accumulation_and_are_logged_when_due(tmp_pat
     assert [step for step, metrics in sparse.rows if "gradients/aux_low" in metrics] == [2, 5]
 
 
+@pytest.mark.slow(1)
 def test_the_scale_of_a_loss_is_taken_out(tmp_path: Path) -> None:
     class Scale(Callback):
         """The loss as 16-mixed scales it, which only GPUs do."""
@@ -184,6 +187,7 @@ def test_a_network_is_left_as_it_was_after_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("schedule", [{"kind": "balance"}, {"kind": "cosine", "until": 7}], ids=str)
+@pytest.mark.slow(1)
 def test_a_resumed_run_goes_on_with_the_same_weights(schedule: dict[str, Any], tmp_path: Path) -> None:
     def run(weights: Weights, **options: Any) -> tuple[Any, TinyNet]:
         network = tiny_net()
@@ -231,6 +235,7 @@ def test_two_ranks_switch_a_head_off_without_a_search_for_unused_parameters(tmp_
     words += ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.enable_progress_bar", "false"]
     words += ["--trainer.max_epochs", "1", "--trainer.max_steps", "4", "--trainer.limit_val_batches", "0"]
     words += ["--trainer.log_every_n_steps", "1", "--data.batch_size", "4", "--run_dir", str(tmp_path / "run")]
+    words += ["--model.width", "0.25", "--test_at_end", "false"]
     words += ["--trainer.callbacks+=AuxiliaryLossWeighting", "--trainer.callbacks.unit", "step"]
     words += ["--trainer.callbacks.heads", '{"4a": {"off_after": 2}, "4d": {"kind": "balance"}}']
     codes = run_main_on_ranks(words, ranks=2, log=tmp_path / "log")

@@ -55,6 +55,7 @@ def test_the_mean_is_that_of_all_and_an_exponential_average_forgets() -> None:
     assert averaged(torch.tensor(3), torch.tensor(4), 7, decay=None) == 4
 
 
+@pytest.mark.slow(1)
 def test_validation_has_the_mean_and_training_the_last_weights(tmp_path: Path) -> None:
     network, states = tiny_net(), States()
     fit(network, PolyakAveraging(), states, folder=tmp_path)

@@ -35,6 +35,7 @@ def opened(root: Path | str, **options: Any) -> ImageNet:
     return data
 
 
+@pytest.mark.slow(1)
 def test_both_layouts_give_the_same_batches(tmp_path: Path) -> None:
     tree, shards = opened(write_tree(tmp_path / "tree")), opened(write_shards(tmp_path / "shards"))
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
@@ -96,6 +97,7 @@ def test_a_loader_goes_on_in_the_middle_of_an_epoch(root: Path) -> None:
         assert all(torch.equal(a.images, b.images) for a, b in zip(rest, whole[first:], strict=True))
 
 
+@pytest.mark.slow(1)
 def test_evaluation_counts_every_photograph_once(root: Path) -> None:
     data = opened(root)
     for ranks in (1, 2, 3, 4):

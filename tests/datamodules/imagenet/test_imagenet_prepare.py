@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import io
-import json
 import re
 import shutil
 import tarfile
@@ -20,50 +19,17 @@ from datamodules.download import Checksum
 from datamodules.imagenet.__main__ import main
 from datamodules.imagenet.preparation import archives, originals, prepare, units
 from datamodules.imagenet.preparation.classes import NAMED
-from datamodules.photographs.index import Manifest
 from datamodules.photographs.reader import PreparedCopy
 from records.files import whole_file
 from tests.datamodules.imagenet import odd_files
-from tests.datamodules.imagenet.archives_of_photographs import DEVKIT, TRAIN, VAL, tar_of, write_archives
-from tests.datamodules.photographs.made_photographs import jpeg, photograph
-
-IDS = ("n02000003", "n02000001", "n02000004", "n02000002")  # the kit's numbers 1 to 4: not the order of the wnids
-WNIDS = tuple(sorted(IDS))
-
-
-def train_files() -> dict[str, dict[str, bytes]]:
-    ordinary = {
-        wnid: {f"{wnid}_{number}.JPEG": jpeg(photograph(100 * row + number, (150, 100))) for number in (7, 30, 1)}
-        for row, wnid in enumerate(IDS)
-    }
-    ordinary["n02000001"] |= {"n02000001_5.JPEG": odd_files.PNG, "n02000001_6.JPEG": odd_files.CMYK}
-    ordinary["n02000002"] |= {"n02000002_5.JPEG": odd_files.GRAY, "n02000002_6.JPEG": odd_files.BAD_EXIF}
-    return ordinary
-
-
-VAL_FILES = [(IDS[number % 4], jpeg(photograph(1000 + number, (90, 120)))) for number in range(1, 11)]
-
-
-@pytest.fixture(scope="module")
-def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("official")
-    write_archives(folder, train_files(), VAL_FILES, IDS)
-    return folder
+from tests.datamodules.imagenet.archives_of_photographs import DEVKIT, TRAIN, VAL, tar_of
+from tests.datamodules.imagenet.conftest import VAL_FILES, WNIDS, from_archives, run, train_files
 
 
 @pytest.fixture
 def mine(official: Path, tmp_path: Path) -> Path:
     """Archives that a test may change."""
     return Path(shutil.copytree(official, tmp_path / "archives"))
-
-
-def run(destination: Path, *options: str) -> Manifest:
-    assert main(["prepare", str(destination), "--workers", "1", "--shard_megabytes", "0.05", *options]) == 0
-    return PreparedCopy(str(destination)).manifest
-
-
-def from_archives(destination: Path, folder: Path, *options: str) -> Manifest:
-    return run(destination, "--archives", str(folder), "--no_verify", *options)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *options: str) -> str:
@@ -142,6 +108,7 @@ def test_a_tree_and_the_archives_give_the_same_photographs(official: Path, tmp_p
 
 
 @pytest.mark.parametrize("layout", ["shards", "tree"])
+@pytest.mark.slow(1)
 def test_any_number_of_processes_gives_the_same_bytes(official: Path, tmp_path: Path, layout: str) -> None:
     one = from_archives(tmp_path / "one", official, "--layout", layout, "--shorter_side", "64")
     from_archives(tmp_path / "three", official, "--layout", layout, "--shorter_side", "64", "--workers", "3")
@@ -433,46 +400,7 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("layout", ["shards", "tree"])
-def test_verify_names_what_has_changed(
-    official: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str
-) -> None:
-    root = tmp_path / "copy"
-    manifest = from_archives(root, official, "--layout", layout)
-    record = np.load(root / "val.npy")[3]
-    wnid = manifest.classes[record["label"]].wnid
-    shard = root / (f"val/{wnid}/{record['name'].decode()}" if layout == "tree" else "val/shard-00000.tar")
-    content = bytearray(shard.read_bytes())
-    content[int(record["offset"]) + 200] ^= 1
-    shard.write_bytes(content)
-    capsys.readouterr()
-    assert main(["verify", str(root)]) == 1
-    said = capsys.readouterr()
-    assert "ILSVRC2012_val_00000004.JPEG" in said.out
-    assert ("SHA-256 differs" in said.out) == (layout == "shards")
-    assert "differs in" in said.err
-    shard.unlink()
-    (root / "train.npy").write_bytes(b"")
-    assert main(["verify", str(root)]) == 1
-    said = capsys.readouterr()
-    assert f"{shard}: cannot be read" in said.out
-    assert "train.npy: another index" in said.out
-    (root / "manifest.json").write_text(json.dumps({"format": 99}))
-    assert main(["verify", str(root)]) == 2
-
-
-def test_show_says_what_a_copy_holds(official: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from_archives(tmp_path / "copy", official)
-    capsys.readouterr()
-    assert main(["show", str(tmp_path / "copy")]) == 0
-    said = capsys.readouterr().out
-    assert "shards, shorter side 256, quality 90" in said
-    assert "train      16 images" in said
-    assert "n02000001 (word of n02000001, second word)" in said
-    assert "converted  2\n  train/n02000001_5.JPEG: png\n" in said
-    assert "kept       1 exif, 1 gray" in said
-
-
+@pytest.mark.slow(1)
 def test_real_photographs(tmp_path: Path, real_images: Path) -> None:
     sample = str(real_images / "imagenet-sample")
     classes = len(list((real_images / "imagenet-sample" / "val").iterdir()))

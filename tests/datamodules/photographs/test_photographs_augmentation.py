@@ -88,6 +88,7 @@ def erased_rectangles(count: int, probability: float = 1.0, side: int = 64) -> t
     return rows.int().argmax(1), columns.int().argmax(1), height, width
 
 
+@pytest.mark.slow(1)
 def test_erased_rectangles_are_distributed_as_those_of_torchvision() -> None:
     top, left, height, width = (value.numpy() for value in erased_rectangles(4000))
     assert (height > 0).all()
@@ -155,6 +156,7 @@ def test_shares_are_beta_distributed(alpha: float) -> None:
     assert ((shares >= 0) & (shares <= 1)).all()
 
 
+@pytest.mark.slow(1)
 def test_what_cutmix_keeps_is_distributed_as_in_torchvision() -> None:
     count = 3000
     images, labels = torch.zeros(count, 1, 32, 32), torch.arange(count) % 2

@@ -229,6 +229,7 @@ def test_stabilizers_are_options_of_the_command_line_and_of_checkpoints(
     words = [word for file in files for word in ("--config", file)] + ["--trainer.accelerator", "cpu"]
     words += ["--data.val_size", "100", "--data.batch_size", "64", "--trainer.max_epochs", "1", "--run_dir", "run"]
     words += ["--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "2"]
+    words += ["--trainer.logger", "experiment.csv_logger.ResumableCSVLogger"]
     run_main("fit", *words, "--model.stabilizers.r1", "10", "--model.stabilizers.gradient_clip_val", "2")
     (checkpoint,) = (tmp_path / "run" / "checkpoints").glob("*.ckpt")
     arguments = torch.load(checkpoint, weights_only=True)["hyper_parameters"]

@@ -226,6 +226,7 @@ def test_weights_have_the_length_that_is_trained_or_not() -> None:
     assert "parametrizations.weight.0.scale" in dict(transposed.named_parameters())
 
 
+@pytest.mark.slow(1)
 def test_improved_discriminator_is_initialized_from_data() -> None:
     _, discriminator = build_networks("improved", image_size=28, in_channels=1, num_classes=10, discriminator_width=16)
     assert isinstance(discriminator, ImprovedDiscriminator)
@@ -407,6 +408,7 @@ def test_projection_adds_the_inner_product_with_the_class() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet", "dcgan"])
+@pytest.mark.slow(1)
 def test_spectral_normalization_makes_the_largest_singular_value_1(name: Any) -> None:
     options = {"resnet": {"discriminator_width": 16, "num_classes": 3}, "dcgan": {"width": 8}}[name]
     _, discriminator = build_networks(

@@ -7,7 +7,7 @@ import torch
 
 from tests.lightning_modules.gan.gan_ranks import train_on_ranks
 
-pytestmark = [pytest.mark.slow(8), pytest.mark.xdist_group("a GAN on ranks")]
+pytestmark = [pytest.mark.slow(3), pytest.mark.xdist_group("a GAN on ranks")]
 
 MEAN = {"ema_decay": 0.9, "stabilizers": {"historical_averaging": 0.01}}
 PENALTY = {"stabilizers": {"gradient_penalty": 10.0}, "objective": "wasserstein"}
