@@ -19,6 +19,7 @@ from records.summary import Summary
 
 COMMITTED_RUNS = "runs"
 DEFAULT_SCALE = "laptop"
+DATA = ("name", "verified", "train_images", "val_images", "test_images")
 
 
 def path_of(study: str, scale: str, folder: Path) -> Path:
@@ -52,11 +53,12 @@ def save(result: Result, runs: Sequence[PlannedRun], tuning: Mapping[PlannedRun,
 
 
 def _circumstances(runs: Sequence[PlannedRun]) -> dict[str, Any]:
-    """On what, with what and from which commits the runs were trained: each once."""
+    """On which machines and data, with which versions and from which commits the runs were trained: each once."""
     known = [summary.plain() for run in runs if (summary := run.summary) is not None]
     return {
         "seeds": sorted({run.seed for run in runs}),
         **{name: _distinct(summary.get(name) for summary in known) for name in ("hardware", "precision", "versions")},
+        "data": _distinct({name: summary.get("data", {}).get(name) for name in DATA} for summary in known),
         "commits": _distinct(summary.get("git") for summary in known),
     }
 

@@ -1,5 +1,6 @@
 """A study's figure as SVG: each statement's seeds, interval and threshold; below, the paper's figures beside ours."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from case_studies.study import REHEARSAL
 from docs.lecture.chapters import RESULTS, committed, study
 
 WIDTH, EDGE, LABELS, PLOT = 720, 20, 170, 350  # in pixels; numbers stand to the right of the plot
+CHARACTERS = 90  # of a title in one line
 TRACK, ROW = 40, 20
 CLAIMED, OURS = "#d3ebe2", "#1363ae"
 COLORS = {"supported": "#0b6e4f", "not supported": "#a5322a", "inconclusive": "#8a5a00"}
@@ -34,7 +36,10 @@ def figure(result: Result) -> Figure:
     for name, found in result.findings.items():
         part = part_of(result, name)
         verdict = str(found.verdict)
-        lines += _contrast(part, f"{SYMBOLS[found.verdict]} {verdict}", COLORS.get(verdict, MUTED), top)
+        *above, last = textwrap.wrap(part["says"], CHARACTERS)
+        lines += [_text(EDGE, top + 16 * line, words, INK, bold=True) for line, words in enumerate(above)]
+        top += 16 * len(above)
+        lines += _contrast(part, last, f"{SYMBOLS[found.verdict]} {verdict}", COLORS.get(verdict, MUTED), top)
         top += TRACK + 74
     for chart in figures_of(result):
         for published in chart["published"]:
@@ -73,13 +78,13 @@ def committed_figure(name: str, folder: Path = RESULTS) -> Figure | str:
     return figure(found[0].result) if found else f"{name} has no committed result yet."
 
 
-def _contrast(part: Mapping[str, Any], verdict: str, color: str, top: int) -> Iterator[str]:
+def _contrast(part: Mapping[str, Any], title: str, verdict: str, color: str, top: int) -> Iterator[str]:
     left, wide = EDGE, WIDTH - 2 * EDGE
 
     def x(at: float) -> float:
         return left + wide * at / 100
 
-    yield _text(left, top, part["says"], INK, bold=True)
+    yield _text(left, top, title, INK, bold=True)
     y = top + 10
     yield f'<rect x="{left}" y="{y}" width="{wide}" height="{TRACK}" rx="5" fill="#f3f5f6"/>'
     low, high = x(part["claimed"]["left"]), x(part["claimed"]["right"])
