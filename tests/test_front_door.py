@@ -120,7 +120,7 @@ def check_command(module: str, words: list[str]) -> None:
         return
     options = [word.partition("=")[0] for word in words if re.match(r"\[?--\w", word)]
     known = help_of(runs)
-    choices = re.search(r"^usage: .*?(?:\{([\w,]+)\}|\b(\w+(?: \| \w+)+)\b) \.\.\.", known, flags=re.DOTALL)
+    choices = re.search(r"^usage: .*?(?:\{([\w,]+)\}|\b(\w+(?:\s+\|\s+\w+)+)\b) \.\.\.", known, flags=re.DOTALL)
     if choices and words and re.fullmatch(r"[a-z]+", words[0]):
         assert words[0] in re.findall(r"\w+", choices[1] or choices[2]), f"python -m {module} {words[0]}"
         known = help_of(runs, words[0])

@@ -130,7 +130,7 @@ ROWS: dict[int, Row] = {
     31: Row(
         "a corrupt byte in a JPEG",
         "bytes of a prepared copy are changed",
-        (f"{IMAGENET}/test_imagenet_prepare.py::test_verify_names_what_has_changed",),
+        (f"{IMAGENET}/test_imagenet_prepared_copy.py::test_verify_names_what_has_changed",),
     ),
     32: Row(
         "CMYK, gray, PNG under another name",
