@@ -84,8 +84,12 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
         "StochasticWeightAveraging gives all parameters rates of its own.*: leave it out",
     ),
     "a part that the network has not": (
-        (*FIT, "--trainer.callbacks+=BackboneFinetuning"),
-        "BackboneFinetuning needs backbone, which ResNet has not: leave BackboneFinetuning out",
+        (*FIT, "--model.freeze=neck"),
+        "model.freeze: there is no part neck: choose backbone",
+    ),
+    "a callback for networks of another kind": (
+        (*GAN, "--trainer.callbacks+=BackboneFinetuning"),
+        "BackboneFinetuning needs backbone, which GAN has not: leave BackboneFinetuning out",
     ),
     # devices
     "all devices of a processor": ((*FIT, "--trainer.devices=-1"), "give the number of processes"),
