@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow(6), pytest.mark.xdist_group("
 ROOT = Path(__file__).parents[2]
 PATIENT = ["--trainer.strategy=experiment.ranks.WatchedDDPStrategy", "--trainer.strategy.timeout=0:00:08"]
 SAVING = (
-    '--trainer.callbacks+={"class_path": "ModelCheckpoint", "init_args": {"filename": "e", "save_on_exception": true}}'
+    '--trainer.callbacks+={"class_path": "ModelCheckpoint", "init_args": {"filename": "e", "save_on_exception": true}}',
 )
 GONE = r"Rank {rank} \(process \d+ on \S+\) was killed or ended without a word"
 
