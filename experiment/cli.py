@@ -45,6 +45,7 @@ from experiment.wandb_logger import ResilientWandbLogger
 from experiment.weight_files import other_evaluation
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
+from records.config import Published
 from records.files import remove_parts
 from records.layout import CHECKPOINTS
 from records.weights import TO_EVALUATE, TO_RESUME
@@ -134,6 +135,12 @@ class ExperimentCLI(LightningCLI):
             type=bool,
             default=True,
             help="Whether fit measures the test images once, at its end, with the checkpoint that validation chose.",
+        )
+        parser.add_argument(
+            "--published",
+            type=Published | None,
+            default=None,
+            help="What the recipe is published with: `python -m comparison` shows it beside what was measured.",
         )
         parser.add_lightning_class_args(StepSeed, "step_seed")
         parser.add_lightning_class_args(Throughput, "throughput")
