@@ -17,7 +17,7 @@ from comparison.pictures import PictureBudget
 from comparison.questions import Section, link_to, make_section, swatch
 from comparison.questions.charts import time_unit
 from comparison.questions.most_accurate import finding, verdict
-from comparison.table import about_data
+from comparison.table import about_data, explained
 from comparison.units import count_of
 from records.files import write_whole
 from records.record import printable
@@ -58,7 +58,7 @@ def render_page(comparison: Comparison, output: Path) -> str:
             (
                 f"{link_to(run.directory, output)}/" if run.directory.is_dir() else None,
                 printable(run.directory.as_posix()),
-                run.problem,
+                explained(run),
             )
             for run in comparison.excluded
         ],

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from comparison.fairness import fairness_notes, general_notes
 from comparison.gan_table import csv_of_figures, markdown_tables, text_tables
 from comparison.groups import TEST, Comparison, Group
-from comparison.runs import DataSet, Run
+from comparison.runs import DataSet, Run, UnreadableRun
 from comparison.statistics import Estimate
 from comparison.text_layout import Column, aligned, cells_of, comma_separated, in_one_line, literal, markdown
 from comparison.units import ABSENT, human_count, human_duration, human_percent, human_rate
 from records.class_errors import calibration_error
 from records.config import Published
+from records.layout import SUMMARY
 from records.record import printable
-from records.summary import COMPLETED, Model
+from records.summary import COMPLETED, INTERRUPTED, Model
 
 TEXT_WIDTH = 116
 OPERATIONS_PER_MULTIPLY_ADD = 2
@@ -165,6 +166,17 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("runs", lambda row: " ".join(run.directory.as_posix() for run in row.runs)),
 )
 IN_TEXT = {in_one_line(column.heading): column for column in COLUMNS if column.heading}
+RESUME = "go on with `python main.py fit --resume {directory}`"
+# What a reader says of a run, and what is told behind it.
+MEANINGS = (
+    (f"{SUMMARY} is missing", " (killed before its first batch, or not a run of this project)"),
+    ("still running", f": wait for its end, or {RESUME}"),
+    (INTERRUPTED, f": {RESUME}"),
+    ("holds no val/acc1", " (it ended before its first validation, or validated nothing)"),
+    ("this version reads", " (written by another version of this project: read it with that one)"),
+    ("ends in the middle", " (a kill or a full disk cut it off: train it again)"),
+    ("is not valid", " (a kill, a full disk or an editor damaged it: train it again)"),
+)
 IF_KNOWN = frozenset({"test acc1", "best val acc5", "calibration error", "published"})
 IN_CSV = [column for column in COLUMNS if column.name]
 
@@ -266,8 +278,15 @@ def about_data(data: DataSet) -> str:
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:
-    """One line for each run that does not count, with the reason."""
-    return [f"{printable(run.directory.as_posix())}: {run.problem}" for run in comparison.excluded]
+    """One line for each run that does not count, with the reason and what one can do."""
+    return [f"{printable(run.directory.as_posix())}: {explained(run)}" for run in comparison.excluded]
+
+
+def explained(run: Run | UnreadableRun) -> str:
+    """Why a run does not count, as its reader says it, and what that means or what one can do about it."""
+    problem = run.problem or ""
+    meaning = next((words for part, words in MEANINGS if part in problem), "")
+    return f"{problem}{meaning.format(directory=printable(run.directory.as_posix()))}"
 
 
 def _wrapped(text: str) -> str:
