@@ -1,4 +1,4 @@
-"""Preparing ImageNet: from the official archives, or a folder tree, to a copy that is fast to read.
+"""Preparing ImageNet: from the official archives, or a folder, to a copy that is fast to read.
 
 DEST/.prepare/           while it lasts: options, notes on the archives, a record of each finished unit
 DEST/train, DEST/val     shards or class folders, each under its name only when it is whole
@@ -123,7 +123,7 @@ def _identity_in(manifest: Manifest) -> dict[str, Any]:
 def _check_names(split: str, originals: Originals) -> None:
     for image in originals.images[split]:
         if len(image["name"]) > MAX_NAME_BYTES or not image["name"].isascii():
-            path = originals.locations[split] / originals.classes[image["label"]].wnid / shown(image["name"])
+            path = originals.locations[split] / shown(image["file"])
             raise ValueError(
                 f"{path} is no file with a name of at most {MAX_NAME_BYTES} plain characters, as a shard holds: rename "
                 "it, choose --layout tree, or read the folder as it is (--data ImageFolder --data.root FOLDER)."
