@@ -8,6 +8,7 @@ DEST/manifest.json       last; a folder without it is not a prepared copy
 
 import hashlib
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,25 @@ def prepare(destination: Path, published: Published, options: Options) -> Manife
         notes.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(notes / "lock", timeout=_SECONDS_FOR_OTHERS):
-            manifest = _prepare(destination, published, options, identity)
+            try:
+                manifest = _prepare(destination, published, options, identity)
+            except ValueError:
+                _remove_if_empty(destination)
+                raise
             shutil.rmtree(notes, ignore_errors=True)
             return manifest
     except Timeout:
         raise ValueError(f"{destination} is being prepared by another process: wait for it, or end it.") from None
+
+
+def _remove_if_empty(destination: Path) -> None:
+    """Leave no trace of a preparation that was refused before anything was noted."""
+    notes = destination / NOTES
+    with suppress(OSError):  # something is in there
+        if [path.name for path in notes.iterdir()] == ["lock"]:
+            (notes / "lock").unlink()
+            notes.rmdir()
+            destination.rmdir()
 
 
 def _prepare(destination: Path, published: Published, options: Options, identity: dict[str, Any]) -> Manifest:

@@ -259,19 +259,26 @@ def test_folders_of_classes_are_read_as_they_are(tmp_path: Path, made: Published
         data_set(root=str(tmp_path / "kaggle"))
 
 
-def refused(capsys: pytest.CaptureFixture[str], *options: object) -> str:
-    capsys.readouterr()
-    assert main(["prepare", *map(str, options), "--workers", "1"]) == 2
-    *_, line = capsys.readouterr().err.splitlines()
-    return line
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Ask for a copy that is refused, which leaves nothing, and get the line that says why."""
+
+    def ask(*options: object) -> str:
+        capsys.readouterr()
+        assert main(["prepare", str(tmp_path / "refused"), *map(str, options), "--workers", "1"]) == 2
+        *_, line = capsys.readouterr().err.splitlines()
+        assert not (tmp_path / "refused").exists()
+        return line
+
+    return ask
 
 
-def test_archives_are_to_be_unpacked(tmp_path: Path, made: Published, capsys: pytest.CaptureFixture[str]) -> None:
+def test_archives_are_to_be_unpacked(tmp_path: Path, made: Published, refused: Callable[..., str]) -> None:
     root = tmp_path / "imagenet-1k"
     packed = tar_of({"n01440764_1_n01440764.JPEG": b"x"}, "w:gz")
     for name in ("train_images_0.tar.gz", "train_images_1.tar.gz", "val_images.tar.gz"):
         write(root / "data" / name, packed)
-    line = refused(capsys, tmp_path / "copy", "--tree", root)
+    line = refused("--tree", root)
     assert f"{root}/data holds Hugging Face's archives" in line
     for split in ("train", "val"):
         assert f"mkdir -p {root}/{split} && for file in {root}/data/{split}_images*.tar*; do tar -xf" in line
@@ -279,62 +286,61 @@ def test_archives_are_to_be_unpacked(tmp_path: Path, made: Published, capsys: py
         with pytest.raises(ValueError, match="holds Hugging Face's archives, which cannot be read in any order"):
             data_set(root=str(root))
     write_archives(tmp_path / "official", {wnid: {} for wnid in WNIDS}, [], IDS)
-    assert f"prepare DEST --archives {tmp_path}/official" in refused(capsys, "copy", "--tree", tmp_path / "official")
+    assert f"prepare DEST --archives {tmp_path}/official" in refused("--tree", tmp_path / "official")
     with pytest.raises(ValueError, match="holds the official archives"):
         ImageNet(root=str(tmp_path / "official"))
     write(tmp_path / "outer/train/n01440764.tar", tar_of({"n01440764_1.JPEG": b"x"}))
     (tmp_path / "outer/val").mkdir()
-    assert "outer/train holds an archive for each class" in refused(capsys, "copy", "--tree", tmp_path / "outer")
-    line = refused(capsys, "copy", "--tree", tmp_path / "official" / TRAIN)
+    assert "outer/train holds an archive for each class" in refused("--tree", tmp_path / "outer")
+    line = refused("--tree", tmp_path / "official" / TRAIN)
     assert f"{TRAIN} is a file: unpack it" in line
-    assert not (tmp_path / "copy").exists()
 
 
-def test_labels_that_are_missing(tmp_path: Path, made: Published, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_that_are_missing(tmp_path: Path, made: Published, refused: Callable[..., str]) -> None:
     root = tmp_path / "imagenet"
     _, kit, _ = flat_with_the_kit(root, made)
-    line = refused(capsys, "copy", "--tree", root)
+    line = refused("--tree", root)
     assert f"{root}/val holds 5 photographs without folders of classes, such as ILSVRC2012_val_00000001.JPEG" in line
     assert "--val_labels (LOC_val_solution.csv of Kaggle" in line
     assert f"--devkit ({DEVKIT})" in line
     labels = tmp_path / "labels.csv"
     labels.write_text("ImageId,PredictionString\nILSVRC2012_val_00000001,n01751747 1 2 3 4\n")
     options = ("--tree", root, "--val_labels", labels)
-    line = refused(capsys, "copy", *options)
+    line = refused(*options)
     assert f"{labels} has no label for 4 of the 5 photographs in {root}/val (ILSVRC2012_val_00000002.JPEG, " in line
     labels.write_text("n01751747\n")
-    assert "has 1 lines for 5 photographs" in refused(capsys, "copy", *options)
+    assert "has 1 lines for 5 photographs" in refused(*options)
     labels.unlink()
-    assert "labels.csv cannot be read" in refused(capsys, "copy", *options)
-    assert "not the published archive" in refused(capsys, "copy", "--tree", root, "--devkit", kit)
-    assert "--no_verify" in refused(capsys, "copy", "--tree", root, "--devkit", kit)
-    assert "--val_labels is for photographs in the folder" in refused(capsys, "copy", "--val_labels", labels)
+    assert "labels.csv cannot be read" in refused(*options)
+    assert "not the published archive" in refused("--tree", root, "--devkit", kit)
+    assert "--no_verify" in refused("--tree", root, "--devkit", kit)
+    assert "--val_labels is for photographs in the folder" in refused("--val_labels", labels)
     flat = root / "train"
     for path in sorted(flat.rglob("*.JPEG")):
         path.replace(flat / f"my {path.name}")
     for wnid in WNIDS:
         (flat / wnid).rmdir()
-    line = refused(capsys, "copy", "--tree", root, "--devkit", kit, "--no_verify")
+    line = refused("--tree", root, "--devkit", kit, "--no_verify")
     assert f"{flat} holds 6 photographs without folders of classes" in line
     assert "put those of each class into a folder" in line
 
 
-def test_a_class_that_validation_lacks(tmp_path: Path, made: Published, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_class_that_validation_lacks(tmp_path: Path, made: Published, refused: Callable[..., str]) -> None:
     hugging_face(tmp_path / "imagenet", made)
     (tmp_path / "imagenet/val/ILSVRC2012_val_00000001_n01751747.JPEG").unlink()
-    line = refused(capsys, "copy", "--tree", tmp_path / "imagenet")
+    line = refused("--tree", tmp_path / "imagenet")
     assert "The classes of" in line
     assert "differ (n01751747)" in line
 
 
-def test_files_without_words_or_names(tmp_path: Path, made: Published, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_without_words_or_names(tmp_path: Path, made: Published, refused: Callable[..., str]) -> None:
     root = tmp_path / "parquet"
     parquet(root, made, paths=False)
-    assert "do not say which WordNet ids" in refused(capsys, tmp_path / "copy", "--tree", root)
+    assert "do not say which WordNet ids" in refused("--tree", root)
     _, kit, _ = flat_with_the_kit(tmp_path / "kit", made)
     options = ("--tree", root, "--devkit", kit, "--no_verify")
-    assert "are not those of" in refused(capsys, tmp_path / "copy", *options)
-    assert "--layout tree" in refused(capsys, tmp_path / "copy", *options, "--layout", "tree")
+    assert "are not those of" in refused(*options)
+    assert "--layout tree" in refused(*options, "--layout", "tree")
     shutil.rmtree(root)
     parquet(root, made, names=False)
     manifest = run(tmp_path / "copy", "--tree", str(root), "--shorter_side", "original")
@@ -342,15 +348,15 @@ def test_files_without_words_or_names(tmp_path: Path, made: Published, capsys: p
     check(tmp_path / "copy", made)
     for path in (root / "data").glob("validation*"):
         path.unlink()
-    assert "no Parquet files of val" in refused(capsys, "copy", "--tree", root)
+    assert "no Parquet files of val" in refused("--tree", root)
     damaged = next((root / "data").glob("train*"))
     write(root / "data/validation.parquet", damaged.read_bytes()[:-20])
-    assert "validation.parquet cannot be read" in refused(capsys, "other", "--tree", root)
+    assert "validation.parquet cannot be read" in refused("--tree", root)
 
 
-def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for split in ("train", "validation"):
         write(tmp_path / f"imagenet/data/{split}-00000-of-00001.parquet", io.BytesIO(b"PAR1").getvalue())
-    line = refused(capsys, tmp_path / "copy", "--tree", tmp_path / "imagenet")
+    line = refused("--tree", tmp_path / "imagenet")
     assert "train-00000-of-00001.parquet is read by pyarrow, which is missing: install it (pip install pyarrow)" in line
