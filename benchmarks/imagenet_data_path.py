@@ -27,8 +27,8 @@ from torchvision.datasets import ImageFolder
 from benchmarks.side_by_side import measure, report
 from datamodules import ImageNet
 from datamodules.imagenet.preparation.conversion import Encoding
-from datamodules.imagenet.preparation.originals import Tree
 from datamodules.imagenet.preparation.prepare import prepare
+from datamodules.imagenet.preparation.tree import Tree
 from datamodules.imagenet.preparation.units import Options, all_cores
 from datamodules.photographs.reader import PreparedCopy
 

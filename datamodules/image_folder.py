@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.image_data_module import ImageDataModule, divide
+from datamodules.imagenet.forms import not_read_as_it_is
 from datamodules.photographs import PhotographDataModule
 from datamodules.photographs.folder import shown, some
 from datamodules.photographs.opened_folder import OpenedFolder
@@ -58,7 +60,9 @@ class ImageFolder(PhotographDataModule):
         self.val_fraction = float(val_fraction)
 
     def open_copy(self, root: str) -> PreparedCopy | OpenedFolder:
-        """Open a folder, and say what is left out of it."""
+        """Open a folder, and say what is left out of it; ImageNet in a form of its own would be taken for else."""
+        if "://" not in root and (sentence := not_read_as_it_is(Path(root).expanduser())):
+            raise ValueError(sentence)
         copy = super().open_copy(root)
         if isinstance(copy, OpenedFolder) and copy.folder.left_out.counts:
             rank_zero_info(f"Left out of {root}: {copy.folder.left_out}.")

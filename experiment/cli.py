@@ -31,6 +31,7 @@ from experiment.checkpoints import (
     misfit,
     with_config_of_resumed_run,
 )
+from experiment.config_files import with_recipes_written_out
 from experiment.predictions import PredictionWriter
 from experiment.preflight import check_launch, device_count, warn_of_slow_bfloat16
 from experiment.ranks import LastWords, StragglerWatch, WatchedDDPStrategy
@@ -45,6 +46,7 @@ from experiment.wandb_logger import ResilientWandbLogger
 from experiment.weight_files import other_evaluation
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
+from records.config import Published
 from records.files import remove_parts
 from records.layout import CHECKPOINTS
 from records.weights import TO_EVALUATE, TO_RESUME
@@ -53,10 +55,10 @@ COMMANDS = {
     "fit": "Train a network, and validate it after each epoch.",
     "validate": "Measure a trained network on the validation images.",
     "test": "Measure a trained network on the test images.",
-    "predict": "Class probabilities of a trained network for the test images.",
+    "predict": "Write class probabilities of a trained network for the test images.",
 }
 INTERRUPTED = 130  # exit code after Ctrl+C
-HELP = "Options of a class: --model.help ResNet, --data.help CIFAR10; what is in force: --print_config."
+HELP = "Options of a class: --model.help ResNet, --data.help CIFAR10. Options in force: --print_config."
 
 
 class NothingToDo(Exception):  # noqa: N818
@@ -102,7 +104,7 @@ class ExperimentCLI(LightningCLI):
             parser_class=ExperimentArgumentParser,
             save_config_callback=RunRecord,
             parser_kwargs={
-                "description": "The landmark image networks as experiments: COMMAND --config FILE … [--option value …]",
+                "description": "Train and evaluate landmark image networks: COMMAND --config FILE … [--option value …]",
                 **{command: {"description": f"{COMMANDS[command]} {HELP}"} for command in self.subcommands()},
             },
             args=args,
@@ -135,6 +137,12 @@ class ExperimentCLI(LightningCLI):
             default=True,
             help="Whether fit measures the test images once, at its end, with the checkpoint that validation chose.",
         )
+        parser.add_argument(
+            "--published",
+            type=Published | None,
+            default=None,
+            help="What the recipe is published with: `python -m comparison` shows it beside what was measured.",
+        )
         parser.add_lightning_class_args(StepSeed, "step_seed")
         parser.add_lightning_class_args(Throughput, "throughput")
         parser.link_arguments("seed_everything", "step_seed.seed")
@@ -150,7 +158,7 @@ class ExperimentCLI(LightningCLI):
             words = sys.argv[1:] if args is None else args
             if problem := missing_run(words):
                 raise ValueError(f"{problem.rstrip('.')}.")
-            self.config = parser.parse_args(with_own_start(with_config_of_resumed_run(words)))
+            self.config = parser.parse_args(with_own_start(with_config_of_resumed_run(with_recipes_written_out(words))))
 
     def _parse_ckpt_path(self) -> None:
         """Leave the config alone: the command line wins over a checkpoint's arguments (see `_load`)."""

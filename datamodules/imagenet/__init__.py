@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.imagenet.bounding_boxes import Boxes, read_bounding_boxes
+from datamodules.imagenet.forms import not_read_as_it_is
 from datamodules.photographs import PhotographDataModule
 from datamodules.photographs.index import SPLITS
 from datamodules.photographs.opened_folder import OpenedFolder
@@ -32,8 +33,11 @@ class ImageNet(PhotographDataModule):
     def open_copy(self, root: str) -> PreparedCopy | OpenedFolder:
         """Open a prepared copy, or a folder that has all classes in train/ and val/."""
         folder = Path(root).expanduser()
-        if "://" not in root and not any((folder / split).is_dir() for split in SPLITS):
-            return PreparedCopy(root)
+        if "://" not in root:
+            if sentence := not_read_as_it_is(folder):
+                raise ValueError(sentence)
+            if not any((folder / split).is_dir() for split in SPLITS):
+                return PreparedCopy(root)
         return super().open_copy(root)
 
     def bounding_boxes(self, path: Path) -> Mapping[str, Boxes]:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from datamodules.imagenet.preparation.archives import DEVKIT, TRAIN, VAL
+from datamodules.imagenet.forms import DEVKIT, KAGGLE_LABELS, TRAIN, VAL, parquet_files, split_folders
 from datamodules.imagenet.preparation.classes import NAMED, read_choice
 from datamodules.imagenet.preparation.conversion import Encoding
-from datamodules.imagenet.preparation.originals import Archives, Published, Tree
+from datamodules.imagenet.preparation.originals import Archives, Published
+from datamodules.imagenet.preparation.parquet import ParquetFiles
 from datamodules.imagenet.preparation.prepare import prepare
+from datamodules.imagenet.preparation.tree import Tree
 from datamodules.imagenet.preparation.units import LAYOUTS, Options, all_cores
 from datamodules.imagenet.preparation.verify import verify
 from datamodules.photographs.index import Manifest, Odd
@@ -66,10 +68,20 @@ def _prepare(options: argparse.Namespace) -> Manifest:
 
 
 def _published(options: argparse.Namespace) -> Published:
-    if options.tree is not None:
+    root = options.tree and options.tree.resolve()
+    in_parquet = root is not None and split_folders(root) is None and bool(parquet_files(root))
+    if options.val_labels and (root is None or in_parquet):
+        raise ValueError("--val_labels is for photographs in the folder --tree: leave it out, these have their labels.")
+    if root is not None:
         if options.archives or options.train or options.val:
             raise ValueError("--tree and the archives exclude each other: name the one or the others.")
-        return Tree(options.tree.resolve(), options.devkit)
+        if in_parquet:
+            if options.layout == "tree":
+                raise ValueError(
+                    f"--layout tree: {root} holds Parquet files, whose order shards alone keep; leave it out."
+                )
+            return ParquetFiles(root, options.devkit)
+        return Tree(root, options.devkit, options.val_labels)
     paths = []
     for option, name in (("train", TRAIN), ("val", VAL), ("devkit", DEVKIT)):
         path = getattr(options, option) or (options.archives and options.archives / name)
@@ -120,14 +132,22 @@ def _add_prepare(command: argparse.ArgumentParser) -> None:
         "--devkit",
         type=_path,
         metavar="TAR.GZ",
-        help=f"development kit, {DEVKIT}; with --tree it gives the names of the classes",
+        help=f"development kit, {DEVKIT}; with --tree it gives the names of the classes, and labels of val",
     )
     add("--archives", type=_path, metavar="FOLDER", help="folder of the three archives, under their official names")
     add(
         "--tree",
         type=_path,
         metavar="FOLDER",
-        help="folder with train/CLASS/IMAGE and val/CLASS/IMAGE, instead of archives",
+        help="folder instead of archives: train/CLASS/IMAGE and val/CLASS/IMAGE, or ImageNet as Kaggle or Hugging Face "
+        "have it, or Tiny ImageNet",
+    )
+    add(
+        "--val_labels",
+        type=_path,
+        metavar="FILE",
+        help=f"with --tree, classes of the photographs of a flat val: {KAGGLE_LABELS}, or a class on each line, in the "
+        "order of their names; found by itself where Kaggle has it",
     )
     add(
         "--layout",

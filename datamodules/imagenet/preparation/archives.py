@@ -15,14 +15,14 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from datamodules.download import Checksum
+from datamodules.imagenet.forms import DEVKIT, TRAIN, VAL
 
 PUBLISHED = {
     # as torchvision.datasets.ImageNet has them
-    "ILSVRC2012_img_train.tar": Checksum("md5", "1d675b47d978889d74fa0da5fadfb00e"),
-    "ILSVRC2012_img_val.tar": Checksum("md5", "29b22e2961454d5413ddabcf34fc5622"),
-    "ILSVRC2012_devkit_t12.tar.gz": Checksum("md5", "fa75699e90414af021442c21a62c3abf"),
+    TRAIN: Checksum("md5", "1d675b47d978889d74fa0da5fadfb00e"),
+    VAL: Checksum("md5", "29b22e2961454d5413ddabcf34fc5622"),
+    DEVKIT: Checksum("md5", "fa75699e90414af021442c21a62c3abf"),
 }
-TRAIN, VAL, DEVKIT = PUBLISHED
 
 MEMBER = np.dtype([("wnid", "S9"), ("name", "S32"), ("offset", "<u8"), ("size", "<u8")])
 Members = npt.NDArray[Any]

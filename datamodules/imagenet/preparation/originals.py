@@ -1,33 +1,32 @@
-"""The published photographs, found and not yet read: in the three official archives, or in a folder tree."""
+"""The published photographs, found and not yet read: what every form gives, and the three official archives."""
 
 import errno
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from datamodules.download import Checksum
-from datamodules.imagenet.preparation.archives import (
-    DEVKIT,
-    PUBLISHED,
-    TRAIN,
-    VAL,
-    Members,
-    check_digest,
-    list_members,
-)
-from datamodules.imagenet.preparation.classes import ClassChoice, choose, read_devkit
-from datamodules.photographs.folder import SPLIT_FOLDERS, read_folder, shown
-from datamodules.photographs.index import RECORD, SPLITS, ImageClass
+from datamodules.imagenet.forms import DEVKIT, TRAIN, VAL
+from datamodules.imagenet.preparation.archives import PUBLISHED, Members, check_digest, list_members
+from datamodules.imagenet.preparation.classes import ClassChoice, Devkit, choose, read_devkit
+from datamodules.photographs.index import RECORD, ImageClass
 from records.files import whole_file, write_json
 
-ORIGINAL = np.dtype([("name", "S32"), ("label", "<i4"), ("offset", "<u8"), ("size", "<u8")])
+ORIGINAL = np.dtype(
+    [
+        ("name", "S32"),  # in the copy; longer if need be
+        ("label", "<i4"),
+        ("file", "S1"),  # within the folder of its split, as long as need be; empty in an archive
+        ("offset", "<u8"),  # first byte in an archive, row in a Parquet file
+        ("size", "<u8"),  # bytes; of a Parquet file's photographs, their mean
+    ]
+)
 MAX_NAME_BYTES = RECORD["name"].itemsize
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
@@ -49,6 +48,25 @@ class Originals:
     locations: dict[str, Path]
     source: dict[str, Any]
     verified: bool
+
+
+class Published(Protocol):
+    """A form in which photographs are published."""
+
+    def identity(self) -> dict[str, Any]:
+        """What tells whether a begun preparation goes on with the same photographs; ValueError if they are missing."""
+
+    def find(self, choice: ClassChoice, notes: Path, *, verify: bool) -> Originals:
+        """Find the photographs.
+
+        Args:
+            choice: Which classes.
+            notes: Folder that keeps what took long to find.
+            verify: Whether archives must have the published MD5.
+
+        Raises:
+            ValueError: Something is missing or damaged, or parts do not belong together.
+        """
 
 
 @dataclass(frozen=True)
@@ -81,19 +99,9 @@ class Archives:
         return {option: {"file": path.name, "bytes": path.stat().st_size} for option, (path, _) in files.items()}
 
     def find(self, choice: ClassChoice, notes: Path, *, verify: bool) -> Originals:
-        """Find the photographs.
-
-        Args:
-            choice: Which classes.
-            notes: Folder that keeps what one pass over an archive gave.
-            verify: Whether the archives must have the published MD5.
-
-        Raises:
-            ValueError: An archive is damaged or another one, or they do not belong together.
-        """
+        """Find the photographs; the notes keep what one pass over an archive gave."""
         checked = _CheckedArchives(notes, verify)
-        devkit_md5 = checked.check(self.devkit, PUBLISHED[DEVKIT])
-        devkit = read_devkit(self.devkit)
+        devkit_md5, devkit = checked_devkit(self.devkit, verify)
         chosen = choose(choice, [entry.wnid for entry in devkit.classes])
         # the small one first: what does not fit is said before 138 GB are read
         val, val_md5 = checked.members(self.val, PUBLISHED[VAL], of_classes=False)
@@ -118,95 +126,13 @@ class Archives:
         )
 
 
-@dataclass(frozen=True)
-class Tree:
-    """A folder as ImageFolder reads it: train/n01440764/….JPEG and val/n01440764/….JPEG.
-
-    Attributes:
-        root: The folder.
-        devkit: ILSVRC2012_devkit_t12.tar.gz for the names of the classes; None leaves them out.
-    """
-
-    root: Path
-    devkit: Path | None = None
-
-    def identity(self) -> dict[str, Any]:
-        """The path, which tells whether a begun preparation goes on with the same tree.
-
-        Raises:
-            ValueError: There is no such tree.
-        """
-        for split in SPLITS:
-            if not any((self.root / os.fsdecode(name)).is_dir() for name in SPLIT_FOLDERS[split]):
-                raise ValueError(
-                    f"{self.root / split} is missing: name with --tree a folder that has train/CLASS/IMAGE "
-                    "and val/CLASS/IMAGE."
-                )
-        return {"tree": str(self.root)}
-
-    def find(self, choice: ClassChoice, notes: Path, *, verify: bool) -> Originals:
-        """Find the photographs; a tree has nothing to verify them by.
-
-        Args:
-            choice: Which classes.
-            notes: Not used.
-            verify: Whether the development kit, if there is one, must have the published MD5.
-
-        Raises:
-            ValueError: Classes are missing, or names that must differ are the same.
-        """
-        folder = read_folder(self.root, SPLITS)
-        if folder.beside:
-            name = shown(folder.beside[0])
-            raise ValueError(f"{self.root / name} is no folder of a class: move it elsewhere.")
-        folder.check_classes(complete=True)
-        names = {_decoded(self.root, name): name for name in folder.classes}
-        words = {}
-        if self.devkit is not None:
-            _CheckedArchives(notes, verify).check(self.devkit, PUBLISHED[DEVKIT])
-            words = {entry.wnid: entry.names for entry in read_devkit(self.devkit).classes}
-        chosen = choose(choice, list(names))
-        images = {}
-        for split in SPLITS:
-            rows = [
-                (name, label, 0, size)
-                for label, wnid in enumerate(chosen)
-                for files in [folder.splits[split][names[wnid]]]
-                for name, size in zip(files.names, files.sizes, strict=True)
-            ]
-            longest = max(len(name) for name, *_ in rows)
-            found = np.array(rows, [("name", f"S{max(longest, MAX_NAME_BYTES)}"), *ORIGINAL.descr[1:]])
-            images[split] = found[np.argsort(found["name"], kind="stable")] if split == "val" else found
-        return Originals(
-            classes=tuple(ImageClass(wnid, words.get(wnid, ())) for wnid in chosen),
-            images=images,
-            locations={split: folder.path(split) for split in SPLITS},
-            source=self.identity(),
-            verified=False,
-        )
-
-
-Published = Archives | Tree
-
-
-@contextmanager
-def reading(location: Path, wnids: tuple[str, ...]) -> Iterator[Callable[[Any], bytes]]:
-    """Open an archive or a folder, and get a function that reads an `ORIGINAL` of it.
-
-    Args:
-        location: The archive or the folder.
-        wnids: Classes in the order of their labels.
-
-    Yields:
-        The function. It raises ValueError if the disk or the network fails, which is no fault of the image.
-    """
-    if location.is_dir():
-        yield lambda image: _read_file(location / wnids[image["label"]] / os.fsdecode(image["name"]))
-        return
-    with _errors_of_reading(location):
-        file = location.open("rb", buffering=0)
-    with file:
-        yield lambda image: _read_part(location, file.fileno(), int(image["offset"]), int(image["size"]))
+def originals_of(rows: Iterable[tuple[bytes, int, bytes, int, int]]) -> npt.NDArray[Any]:
+    """One `ORIGINAL` for each row of name, label, file, offset and size."""
+    found = list(rows)
+    longest_name = max((len(name) for name, *_ in found), default=0)
+    longest_file = max((len(file) for _, _, file, *_ in found), default=0)
+    widths = {"name": f"S{max(longest_name, MAX_NAME_BYTES)}", "file": f"S{max(longest_file, 1)}"}
+    return np.array(found, [(name, widths.get(name, ORIGINAL[name].str)) for name in ORIGINAL.fields or ()])
 
 
 @contextmanager
@@ -227,6 +153,35 @@ def errors_of_writing_to(folder: Path) -> Iterator[None]:
         raise ValueError(f"{folder} cannot be written to ({error}): name another folder, or repair this one.") from None
 
 
+def checked_devkit(path: Path, verify: bool) -> tuple[str | None, Devkit]:
+    """Read the development kit; with its MD5, if that is to be the published one.
+
+    Raises:
+        ValueError: It is another file, or damaged.
+    """
+    md5 = None
+    if verify:
+        try:
+            md5 = PUBLISHED[DEVKIT].of(path)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error.strerror}): name {DEVKIT} with --devkit.") from None
+        check_digest(path, md5, PUBLISHED[DEVKIT])
+    return md5, read_devkit(path)
+
+
+@contextmanager
+def errors_of_reading(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file cannot be read.
+
+    Raises:
+        ValueError: An operation of the block raised OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error}): restore it, and give the same command again.") from None
+
+
 class _CheckedArchives:
     """Checks archives, and keeps what one pass over 138 GB gave, so that a preparation that goes on need not repeat it.
 
@@ -236,17 +191,6 @@ class _CheckedArchives:
     def __init__(self, folder: Path, verify: bool) -> None:
         self.folder = folder
         self.verify = verify
-
-    def check(self, path: Path, checksum: Checksum) -> str | None:
-        """Compare a small archive with its digest and return that; None if nothing is to be verified."""
-        if not self.verify:
-            return None
-        try:
-            found = checksum.of(path)
-        except OSError as error:
-            raise ValueError(f"{path} cannot be read ({error}): download it again.") from None
-        check_digest(path, found, checksum)
-        return found
 
     def members(self, path: Path, checksum: Checksum, *, of_classes: bool) -> tuple[Members, str | None]:
         """Find the photographs of an archive, or remember them; see `list_members`."""
@@ -288,32 +232,3 @@ def _of_classes(members: Members, wnids: tuple[str, ...]) -> npt.NDArray[Any]:
         images[name] = chosen[name]
     images["label"] = np.searchsorted(np.array(wnids), chosen["wnid"].astype(str))
     return images
-
-
-def _decoded(root: Path, name: bytes) -> str:
-    """A name that a manifest can hold."""
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        raise ValueError(f"{root}: the name of the class {shown(name)} is no text in UTF-8: rename it.") from None
-
-
-def _read_file(path: Path) -> bytes:
-    with _errors_of_reading(path):
-        return path.read_bytes()
-
-
-def _read_part(path: Path, descriptor: int, offset: int, size: int) -> bytes:
-    with _errors_of_reading(path):
-        data = os.pread(descriptor, size, offset)
-    if len(data) != size:
-        raise ValueError(f"{path} ends before byte {offset + size:,}: download it again.")
-    return data
-
-
-@contextmanager
-def _errors_of_reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error}): restore it, and give the same command again.") from None

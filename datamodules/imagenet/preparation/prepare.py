@@ -1,4 +1,4 @@
-"""Preparing ImageNet: from the official archives, or a folder tree, to a copy that is fast to read.
+"""Preparing ImageNet: from the official archives, or a folder, to a copy that is fast to read.
 
 DEST/.prepare/           while it lasts: options, notes on the archives, a record of each finished unit
 DEST/train, DEST/val     shards or class folders, each under its name only when it is whole
@@ -8,6 +8,7 @@ DEST/manifest.json       last; a folder without it is not a prepared copy
 
 import hashlib
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,25 @@ def prepare(destination: Path, published: Published, options: Options) -> Manife
         notes.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(notes / "lock", timeout=_SECONDS_FOR_OTHERS):
-            manifest = _prepare(destination, published, options, identity)
+            try:
+                manifest = _prepare(destination, published, options, identity)
+            except ValueError:
+                _remove_if_empty(destination)
+                raise
             shutil.rmtree(notes, ignore_errors=True)
             return manifest
     except Timeout:
         raise ValueError(f"{destination} is being prepared by another process: wait for it, or end it.") from None
+
+
+def _remove_if_empty(destination: Path) -> None:
+    """Leave no trace of a preparation that was refused before anything was noted."""
+    notes = destination / NOTES
+    with suppress(OSError):  # something is in there
+        if [path.name for path in notes.iterdir()] == ["lock"]:
+            (notes / "lock").unlink()
+            notes.rmdir()
+            destination.rmdir()
 
 
 def _prepare(destination: Path, published: Published, options: Options, identity: dict[str, Any]) -> Manifest:
@@ -123,7 +138,7 @@ def _identity_in(manifest: Manifest) -> dict[str, Any]:
 def _check_names(split: str, originals: Originals) -> None:
     for image in originals.images[split]:
         if len(image["name"]) > MAX_NAME_BYTES or not image["name"].isascii():
-            path = originals.locations[split] / originals.classes[image["label"]].wnid / shown(image["name"])
+            path = originals.locations[split] / shown(image["file"])
             raise ValueError(
                 f"{path} is no file with a name of at most {MAX_NAME_BYTES} plain characters, as a shard holds: rename "
                 "it, choose --layout tree, or read the folder as it is (--data ImageFolder --data.root FOLDER)."

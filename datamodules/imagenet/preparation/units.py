@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from datamodules.imagenet.preparation.classes import ClassChoice
 from datamodules.imagenet.preparation.conversion import Encoding, Stored, convert
-from datamodules.imagenet.preparation.originals import errors_of_writing_to, reading
+from datamodules.imagenet.preparation.originals import errors_of_reading, errors_of_writing_to
+from datamodules.imagenet.preparation.parquet import RowReader
 from datamodules.photographs.decoder import BrokenImageError
 from datamodules.photographs.folder import shown
 from datamodules.photographs.index import Odd, Shard, record_dtype
@@ -126,8 +127,9 @@ def plan_units(split: str, images: npt.NDArray[Any], options: Options) -> list[U
     """Cut a split into units.
 
     Shards are contiguous parts of the split in the order of its index, which for training is that of the classes:
-    photographs are read in any order, so nothing would be gained by shuffling them here. A small set has shards
-    smaller than asked for, so that all processes have work.
+    photographs are read in any order, so nothing would be gained by shuffling them here. Those of Parquet files, which
+    can be read in no other order, stay in theirs. A small set has shards smaller than asked for, so that all processes
+    have work.
 
     Args:
         split: train or val.
@@ -137,10 +139,12 @@ def plan_units(split: str, images: npt.NDArray[Any], options: Options) -> list[U
     if options.layout == "tree":
         parts = [np.flatnonzero(images["label"] == label) for label in np.unique(images["label"])]
     else:
-        ends = np.cumsum(expected_bytes(images, options.encoding))
+        in_parquet = np.char.endswith(images["file"], b".parquet").any()
+        order = np.lexsort((images["offset"], images["file"])) if in_parquet else np.arange(len(images))
+        ends = np.cumsum(expected_bytes(images[order], options.encoding))
         limit = min(options.shard_megabytes * 2**20, max(float(ends[-1]) / _MAX_SHARDS_OF_SMALL_SETS, _MIN_SHARD_BYTES))
         shard_of_row = ((ends - 1) // limit).astype(int)
-        parts = np.split(np.arange(len(images)), np.flatnonzero(np.diff(shard_of_row)) + 1)
+        parts = np.split(order, np.flatnonzero(np.diff(shard_of_row)) + 1)
     return [Unit(split, number, rows, images[rows]) for number, rows in enumerate(parts)]
 
 
@@ -257,7 +261,7 @@ def _converted(
     unit: Unit, job: Job, records: npt.NDArray[Any], odd: list[Odd], after_each: Callable[[], None]
 ) -> Iterator[tuple[int, bytes]]:
     """Row and bytes of each photograph; fills in all of its record but where it lies."""
-    with reading(job.locations[unit.split], job.wnids) as read:
+    with _reading(job.locations[unit.split]) as read:
         for row, image in enumerate(unit.images):
             name = shown(image["name"])
             try:
@@ -279,6 +283,37 @@ def _converted(
                 )
                 yield row, stored.data
             after_each()
+
+
+@contextmanager
+def _reading(location: Path) -> Iterator[Callable[[Any], bytes]]:
+    """Open an archive or a folder, and get a function that reads an `ORIGINAL` of it.
+
+    It raises ValueError if the disk or the network fails, which is no fault of the image.
+    """
+    if location.is_dir():
+        rows = RowReader(location)
+        yield lambda image: _read_from(location, os.fsdecode(image["file"]), int(image["offset"]), rows)
+        return
+    with errors_of_reading(location):
+        file = location.open("rb", buffering=0)
+    with file:
+        yield lambda image: _read_part(location, file.fileno(), int(image["offset"]), int(image["size"]))
+
+
+def _read_from(folder: Path, file: str, row: int, rows: RowReader) -> bytes:
+    if file.endswith(".parquet"):
+        return rows.read(file, row)
+    with errors_of_reading(folder / file):
+        return (folder / file).read_bytes()
+
+
+def _read_part(path: Path, descriptor: int, offset: int, size: int) -> bytes:
+    with errors_of_reading(path):
+        data = os.pread(descriptor, size, offset)
+    if len(data) != size:
+        raise ValueError(f"{path} ends before byte {offset + size:,}: download it again.")
+    return data
 
 
 @contextmanager
