@@ -34,7 +34,7 @@ from experiment.checkpoints import (
 from experiment.config_files import with_recipes_written_out
 from experiment.predictions import PredictionWriter
 from experiment.preflight import check_launch, device_count, warn_of_slow_bfloat16
-from experiment.ranks import StragglerWatch, WatchedDDPStrategy
+from experiment.ranks import LastWords, StragglerWatch, WatchedDDPStrategy
 from experiment.resume import PATHS, what_ended, with_own_start
 from experiment.run_directory import DEFAULT_ROOT, RunDirectory, new_run_directory
 from experiment.run_record import RunRecord, complete_record, lacks_test, recorded_wandb_id
@@ -401,7 +401,7 @@ def _callbacks(settings: Namespace) -> list[Callback]:
         kept.append(EpochProgressBar())
     if not any(isinstance(callback, KeepFinite) for callback in kept):
         kept.append(KeepFinite())
-    return [*kept, CheckBeforeFirstStep(), StopWithoutSaving(), StragglerWatch()]
+    return [*kept, CheckBeforeFirstStep(), StopWithoutSaving(), LastWords(), StragglerWatch()]
 
 
 def _start_weights(model: Namespace) -> str | None:
