@@ -55,8 +55,8 @@ class WandbServer:
     """Start it with `with WandbServer() as server`, and give its `url` as WANDB_BASE_URL.
 
     `runs` holds what has arrived of each run by its id: attributes, config, summary and rows of the history; `views`
-    the saved workspaces and reports; `files` the uploaded paths. `sweeps` are the configs of sweeps by their ids, as
-    YAML; an agent gets the `commands` one after the other.
+    the saved workspaces and reports; `files` the uploaded paths; `alerts` what users are told. `sweeps` are the configs
+    of sweeps by their ids, as YAML; an agent gets the `commands` one after the other.
     """
 
     def __init__(self, projects: Sequence[str] = ()) -> None:
@@ -66,6 +66,7 @@ class WandbServer:
         self.files: set[str] = set()
         self.sweeps: dict[str, str] = {}
         self.commands: list[dict[str, Any]] = []
+        self.alerts: list[dict[str, Any]] = []
         self.unknown: list[str] = []
         handler = type("Handler", (_Handler,), {"server_of_tests": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -99,6 +100,7 @@ class WandbServer:
             "SweepWithRuns": self._sweep,
             "CreateAgent": lambda _: {"createAgent": {"agent": {"id": "agent"}}},
             "Heartbeat": self._next_command,
+            "NotifyScriptableRunAlert": self._alert,
         }
         if operation not in answers:
             self.unknown.append(operation)
@@ -114,6 +116,9 @@ class WandbServer:
                 kept["rows"][part["offset"] :] = lines
             elif name == "wandb-summary.json":
                 kept["summary"] = lines[-1]
+            elif name == "output.log":
+                kept.setdefault("console", []).extend(part["content"])
+        kept["preempting"] = kept.get("preempting") or content.get("preempting")
         if content.get("complete"):
             kept["exit_code"] = content["exitcode"]
 
@@ -176,6 +181,10 @@ class WandbServer:
     def _sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
         name = variables["sweep"]
         return {"project": {"sweep": {"id": name, "name": name, "config": self.sweeps[name], "runs": {"edges": []}}}}
+
+    def _alert(self, variables: dict[str, Any]) -> dict[str, Any]:
+        self.alerts.append(variables)
+        return {"notifyScriptableRunAlert": {"success": True}}
 
     def _next_command(self, variables: dict[str, Any]) -> dict[str, Any]:
         commands = [self.commands.pop(0)] if self.commands else []
