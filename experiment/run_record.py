@@ -36,6 +36,7 @@ from records.metrics import BETTER
 from records.summary import COMPLETED, FAILED, INTERRUPTED, RUNNING, Best, Summary
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "wandb")
+TOLD_TO_LOGGERS = {"images_per_second", "wall_time_seconds", "measured_images"}
 COMMANDS = {TrainerFn.FITTING: "fit", TrainerFn.VALIDATING: "validate", TrainerFn.TESTING: "test"}
 
 
@@ -159,6 +160,8 @@ class RunRecord(SaveConfigCallback):
         """Note what came out."""
         if self._tests_a_fit(trainer):
             self._write(trainer, RUNNING)
+            for logger in _wandb_loggers(trainer):
+                logger.record_summary(self.summary.model_dump(include=TOLD_TO_LOGGERS))
             for name in ("test/acc1", "test/loss"):
                 if name in self._metrics:
                     rank_zero_info(f"{name} of the chosen checkpoint: {self._metrics[name]:.4f}")
@@ -183,7 +186,7 @@ class RunRecord(SaveConfigCallback):
         """Put what only the record measures into the loggers' summaries."""
         self._write(trainer, RUNNING)
         for logger in _wandb_loggers(trainer):
-            logger.record_summary(self.summary.model_dump(include={"images_per_second", "wall_time_seconds"}))
+            logger.record_summary(self.summary.model_dump(include=TOLD_TO_LOGGERS))
             logger.log_class_errors(self.directory.path)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -3,6 +3,7 @@
 It keeps what it is sent, for tests to look at. Written against wandb 0.31.
 """
 
+import base64
 import gzip
 import json
 import os
@@ -95,6 +96,8 @@ class WandbServer:
             "CreateRunFiles": self._upload_addresses,
             "UpsertView2": self._upsert_view,
             "upsertView": self._upsert_view,
+            "View": self._view_named,
+            "SpecificReport": self._report,
             "GetProjects": self._projects,
             "ProjectInternalId": self._project_number,
             "SweepWithRuns": self._sweep,
@@ -164,11 +167,32 @@ class WandbServer:
         return {"createRunFiles": {"runID": "storage", "uploadHeaders": [], "files": files}}
 
     def _upsert_view(self, variables: dict[str, Any]) -> dict[str, Any]:
-        self.views.append(variables | {"spec": json.loads(variables["spec"])})
-        project = {"id": "project", "name": variables["projectName"], "entityName": variables["entityName"]}
-        view = {"id": f"view-{len(self.views)}", "project": project, "updatedAt": TIME}
-        view |= {name: variables.get(name) for name in ("name", "displayName", "description", "type", "spec")}
-        return {"upsertView": {"view": view, "inserted": True}}
+        kept = variables | {"spec": json.loads(variables["spec"])}
+        number = self._number_of(variables.get("id"))
+        if number is None:
+            self.views.append(kept)
+            number = len(self.views) - 1
+        else:
+            self.views[number] |= {name: value for name, value in kept.items() if value is not None}
+        return {"upsertView": {"view": self._view(number), "inserted": True}}
+
+    def _number_of(self, id: str | None) -> int | None:
+        numbers = (n for n in range(len(self.views)) if _view_id(n).rstrip("=") == (id or "").rstrip("="))
+        return next(numbers, None)
+
+    def _view(self, number: int) -> dict[str, Any]:
+        kept = self.views[number]
+        project = {"id": "project", "name": kept["projectName"], "entityName": kept["entityName"]}
+        view = {"id": _view_id(number), "project": project, "updatedAt": TIME, "spec": json.dumps(kept["spec"])}
+        return view | {name: kept.get(name) for name in ("name", "displayName", "description", "type")}
+
+    def _view_named(self, variables: dict[str, Any]) -> dict[str, Any]:
+        numbers = [n for n, view in enumerate(self.views) if view.get("name") == variables["viewName"]]
+        return {"project": {"allViews": {"edges": [{"node": self._view(number)} for number in numbers]}}}
+
+    def _report(self, variables: dict[str, Any]) -> dict[str, Any]:
+        number = self._number_of(variables["reportId"])
+        return {"view": None if number is None else self._view(number)}
 
     def _projects(self, variables: dict[str, Any]) -> dict[str, Any]:
         nodes = [{"id": name, "name": name, "entityName": ENTITY, "createdAt": TIME} for name in self.projects]
@@ -189,6 +213,10 @@ class WandbServer:
     def _next_command(self, variables: dict[str, Any]) -> dict[str, Any]:
         commands = [self.commands.pop(0)] if self.commands else []
         return {"agentHeartbeat": {"agent": {"id": variables["id"]}, "commands": json.dumps(commands)}}
+
+
+def _view_id(number: int) -> str:
+    return base64.b64encode(f"View:{number + 1}".encode()).decode()
 
 
 class _Handler(BaseHTTPRequestHandler):
