@@ -16,7 +16,7 @@ from comparison.groups import Group
 from comparison.questions import Series
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-HEIGHT, EPOCHS_HEIGHT = 240, 220
+HEIGHT, EPOCHS_HEIGHT = 206, 165
 ROW_HEIGHT, AXIS_HEIGHT = 20, 30
 POINTS_OF_A_LINE = 200
 POINT_SIZE, FEW = 40, 40
