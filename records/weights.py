@@ -1,9 +1,10 @@
 """Files of tensors, from a run or from elsewhere: the one reader of them all, which runs nothing that they hold."""
 
+import argparse
 import pickle
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any, Literal
 
 from records.checkpoints import SUFFIX, digest_path, is_damaged
@@ -20,6 +21,8 @@ KINDS: dict[str, type] = {
     "lr_schedulers": list,
 }
 """What parts of a checkpoint are."""
+PLAIN_OBJECTS = [argparse.Namespace, PosixPath]
+"""What training scripts put beside weights (torchvision's references, timm: `args`), and what holds values alone."""
 TO_EVALUATE = ("state_dict",)
 TO_REBUILD = ("state_dict", "hyper_parameters")
 TO_RESUME = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers")
@@ -118,7 +121,8 @@ def _load(path: Path, archive: bool, map_location: Any, mapped: bool) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location=map_location, weights_only=True, mmap=mapped and archive)
+        with torch.serialization.safe_globals(PLAIN_OBJECTS):
+            return torch.load(path, map_location=map_location, weights_only=True, mmap=mapped and archive)
     except Exception as error:  # a file that was made up can raise anything
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             raise
