@@ -23,6 +23,7 @@ STATES = ("state_dict", "model_state_dict", "model_state", "model", "network", "
 AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "ema_model", "ema", "swa_state_dict", "swa_model")
 WRAPPERS = ("module.", "model.", "network.", "net.", "backbone.")  # attributes under which others keep a network
 WITHIN = ("_orig_mod", "module")  # what torch.compile and DataParallel put into names, of the whole or of a part
+TORCHVISION_NAME = r"\w+Weights\.\w+"
 OTHERWISE = "current_model_state"  # beside an average called state_dict, as Lightning's WeightAveraging saves it
 
 
@@ -63,7 +64,7 @@ def read_weights(network: ImageClassifier, source: str) -> Weights:
     path = Path(source)
     if path.is_dir():
         return _read_folder(path, source)
-    if not path.exists() and re.fullmatch(r"\w+Weights\.\w+", source):
+    if not path.exists() and re.fullmatch(TORCHVISION_NAME, source):
         path = _torchvision_file(network, source)
     elif not path.is_file():
         raise ValueError(
@@ -153,7 +154,7 @@ def _without(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def other_evaluation(source: str, data: Any) -> list[str]:
     """In what the evaluation of a data set differs from the one that torchvision's weights were published with."""
-    if not re.fullmatch(r"\w+Weights\.\w+", source):
+    if not re.fullmatch(TORCHVISION_NAME, source):
         return []
     from torchvision import models  # noqa: PLC0415  its import takes a second, and few runs need it
 
