@@ -75,9 +75,11 @@ def read_network(source: Path) -> tuple[PretrainedClassifier, CentralCrop]:
         try:
             options = arguments_of(read_config(directory).get("data") or {})
         except UnreadableError:
-            raise ValueError(f"{directory / CONFIG} does not say what its data were: name another run.") from None
+            raise ValueError(f"{directory / CONFIG} does not name its data: name another run.") from None
     if not network.mean or not network.std:
-        raise ValueError(f"How {source} wants images normalized is not recorded: evaluate its run once with `test`.")
+        raise ValueError(
+            f"The normalization of images for {source} is not recorded: evaluate its run once with `test`."
+        )
     size = network.network.image_size
     # As the data set of the run does; one in memory has images of one size, and no border to cut off.
     return network.eval(), CentralCrop(int(options.get("crop_side") or size), size)

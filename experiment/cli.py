@@ -167,11 +167,11 @@ class ExperimentCLI(LightningCLI):
         check_settings(options, str(self.subcommand))
         check_launch(options.trainer)
         if options.resume and self.subcommand != "fit":
-            raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
+            raise ValueError(f"resume belongs to fit: for {self.subcommand}, name the run with --ckpt_path.")
         if options.resume and options.ckpt_path:
             raise ValueError("resume and ckpt_path both name a checkpoint: give one of them.")
         if options.resume and options.run_dir and not _is_same(options.resume, options.run_dir):
-            raise ValueError(f"{options.resume} goes on where it is, not in {options.run_dir}: leave run_dir out.")
+            raise ValueError(f"{options.resume} continues where it is, not in {options.run_dir}: leave run_dir out.")
         if str(options.resume) == "auto" and not options.run_dir:
             raise ValueError("resume=auto looks for checkpoints in the run's directory: name that with --run_dir.")
         trained = options.ckpt_path or _start_weights(options.model) or options.trainer.fast_dev_run
@@ -323,7 +323,7 @@ class ExperimentCLI(LightningCLI):
             if getattr(rank_zero_only, "rank", 0) == 0:
                 complete_record(run, content)
             raise NothingToDo(f"The run {run} is finished ({end[0]}), so nothing is trained: to go on, {end[1]}.")
-        rank_zero_info(f"Going on with {run} from {checkpoint.name}.")
+        rank_zero_info(f"Resuming {run} from {checkpoint.name}.")
 
     def _end_of(self, checkpoint: dict[str, Any]) -> tuple[str, str] | None:
         settings = self.config_init[self.subcommand].trainer

@@ -96,7 +96,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except weights.UnusableWeightsError as error:
         if error.kind == "hostile":
             raise ValueError(
-                f"{error}, so it is not to be trusted: have it saved anew from network.state_dict() alone."
+                f"{error}, so it cannot be trusted: save it anew from network.state_dict() alone."
             ) from None
         raise ValueError(f"{error}: use another copy.") from None
     return content if isinstance(content, dict) else {}
@@ -108,7 +108,7 @@ def _state_dict(content: dict[str, Any], source: str) -> dict[str, Tensor]:
         if isinstance(content.get(key), dict):
             content = content[key]
     if not content or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise ValueError(f"{source} holds no state dict: have it saved anew from network.state_dict() alone.")
+        raise ValueError(f"{source} holds no state dict: save it anew from network.state_dict() alone.")
     state = {str(name).replace("_orig_mod.", ""): tensor for name, tensor in content.items()}  # torch.compile's
     while wrapper := next((prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in state)), None):
         state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
