@@ -17,6 +17,7 @@ NOT_PART_OF_THE_EXPERIMENT = frozenset(
         "ckpt_path",
         "run_dir",
         "resume",
+        "published",
         "logger",
         "log_every_n_steps",
         "root",

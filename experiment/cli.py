@@ -34,7 +34,7 @@ from experiment.checkpoints import (
 from experiment.config_files import with_recipes_written_out
 from experiment.predictions import PredictionWriter
 from experiment.preflight import check_launch, device_count, warn_of_slow_bfloat16
-from experiment.ranks import StragglerWatch, WatchedDDPStrategy
+from experiment.ranks import LastWords, StragglerWatch, WatchedDDPStrategy
 from experiment.resume import PATHS, what_ended, with_own_start
 from experiment.run_directory import DEFAULT_ROOT, RunDirectory, new_run_directory
 from experiment.run_record import RunRecord, complete_record, lacks_test, recorded_wandb_id
@@ -46,6 +46,7 @@ from experiment.wandb_logger import ResilientWandbLogger
 from experiment.weight_files import other_evaluation
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
+from records.config import Published
 from records.files import remove_parts
 from records.layout import CHECKPOINTS
 from records.weights import TO_EVALUATE, TO_RESUME
@@ -135,6 +136,12 @@ class ExperimentCLI(LightningCLI):
             type=bool,
             default=True,
             help="Whether fit measures the test images once, at its end, with the checkpoint that validation chose.",
+        )
+        parser.add_argument(
+            "--published",
+            type=Published | None,
+            default=None,
+            help="What the recipe is published with: `python -m comparison` shows it beside what was measured.",
         )
         parser.add_lightning_class_args(StepSeed, "step_seed")
         parser.add_lightning_class_args(Throughput, "throughput")
@@ -394,7 +401,7 @@ def _callbacks(settings: Namespace) -> list[Callback]:
         kept.append(EpochProgressBar())
     if not any(isinstance(callback, KeepFinite) for callback in kept):
         kept.append(KeepFinite())
-    return [*kept, CheckBeforeFirstStep(), StopWithoutSaving(), StragglerWatch()]
+    return [*kept, CheckBeforeFirstStep(), StopWithoutSaving(), LastWords(), StragglerWatch()]
 
 
 def _start_weights(model: Namespace) -> str | None:

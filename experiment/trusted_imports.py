@@ -9,7 +9,7 @@ TRUSTED = (
     *("callbacks", "datamodules", "experiment", "lightning_modules"),
     *(f"lightning.pytorch.{part}" for part in ("accelerators", "callbacks", "loggers", "plugins", "profilers")),
     *("lightning.pytorch.strategies", "lightning.pytorch.cli.ReduceLROnPlateau", "lightning.fabric.plugins"),
-    *("torch.optim", "torch.distributed.algorithms.ddp_comm_hooks"),
+    *("torch.optim", "torch.distributed.algorithms.ddp_comm_hooks", "records.config.Published"),
 )
 # It takes any functions as arguments.
 EXCEPTION = "lightning.pytorch.callbacks.lambda_function"

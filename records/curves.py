@@ -14,7 +14,7 @@ from records.record import is_measurable
 RATIO = "gradients/first_to_last"
 TEST = "test/loss"
 AT_THE_END = (
-    *("train/acc1", ACCURACY, LOSS, "val/loss", "train/color_selectivity"),
+    *("train/acc1", ACCURACY, LOSS, "val/loss", "train/color_selectivity", "train/filter_smoothness"),
     *("gradients/first_layer", "gradients/last_layer"),
 )
 """Columns of which the values at the end of the training count."""

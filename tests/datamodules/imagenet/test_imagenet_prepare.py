@@ -369,7 +369,9 @@ def test_a_folder_with_something_else_is_left_alone(
     official: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    assert "holds something else" in refused(capsys, str(tmp_path), "--archives", str(official), "--no_verify")
+    assert "holds something other than a preparation" in refused(
+        capsys, str(tmp_path), "--archives", str(official), "--no_verify"
+    )
     assert contents(tmp_path) == {"letter.txt": b"dear"}
 
 
