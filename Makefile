@@ -1,27 +1,14 @@
 # Each line can be typed by hand; with an environment of your own, leave out `.venv/bin/`.
 PYTHON ?= python3
 BIN := .venv/bin
-FIT := $(BIN)/python main.py fit --config configs/base.yaml
-DIGITS := --config configs/data/digits.yaml
-# asked once, when .venv is there: half the time where the processor has instructions for bfloat16, ten times elsewhere
-PRECISION = $(eval PRECISION := $(shell $(BIN)/python -m experiment.preflight))$(PRECISION)
 # Tests that share a costly fixture stay together, the slowest come first: tests/conftest.py says so.
 # What is compiled is kept, whatever the environment wants: new processes start sooner, and so does the next time.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
-QUICK = --config configs/quickstart.yaml --trainer.precision $(PRECISION)
 
 .PHONY: quickstart test check test-faults test-cluster lint style bench lock audit
 
 quickstart: .venv/installed  ## Train all six networks on real handwritten digits and compare them
-	$(FIT) $(DIGITS) --config configs/model/alexnet_32.yaml $(QUICK)
-	$(FIT) $(DIGITS) --config configs/model/zfnet_32.yaml $(QUICK)
-	$(FIT) $(DIGITS) --config configs/model/nin_32.yaml $(QUICK) \
-	  --trainer.max_epochs 15 --model.lr_scheduler.init_args.T_max 15
-	$(FIT) $(DIGITS) --config configs/model/vgg11_32.yaml $(QUICK) \
-	  --trainer.max_epochs 8 --model.lr_scheduler.init_args.T_max 8
-	$(FIT) $(DIGITS) --config configs/model/googlenet_32.yaml $(QUICK)
-	$(FIT) $(DIGITS) --config configs/model/resnet20.yaml $(QUICK)
-	$(BIN)/python -m comparison
+	@$(BIN)/python -m experiment.quickstart
 
 # mypy takes one processor, and what it says comes after the tests.
 define with_types
@@ -73,10 +60,17 @@ audit: .venv/bin/python  ## Ask the public database for known vulnerabilities of
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(if $(KEEP_TORCH),--system-site-packages) .venv
 
+# KEEP_TORCH=1 keeps a PyTorch that $(PYTHON) or .venv has, and adds what pyproject.toml lists besides.
 .venv/installed: requirements.txt | .venv/bin/python
+ifdef KEEP_TORCH
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
+	  >.venv/dependencies.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement .venv/dependencies.txt
+else
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --requirement requirements.txt
+endif
 	touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed

@@ -29,11 +29,11 @@ def show(options: argparse.Namespace) -> None:
     from lightning_modules.classifier import FROM_DATA  # noqa: PLC0415
 
     if options.networks and options.config:
-        raise ValueError("--config composes one network, CONFIG names one each: give either.")
+        raise ValueError("--config composes one network, and CONFIG names one each: give one of them.")
     if options.picture:
         pictures.check_picture(options.picture)
     if options.blocks and not options.picture:
-        raise ValueError("--blocks are drawn: name a file with --picture.")
+        raise ValueError("--blocks draws a picture: name its file with --picture.")
     drawing = blocks.blocks_picture if options.blocks else pictures.layers_picture
     from_data = {name: getattr(options, name) for name in FROM_DATA}
     files = options.config or options.networks
@@ -42,7 +42,7 @@ def show(options: argparse.Namespace) -> None:
         table, draw = tables.single_table(one, options.format), lambda: drawing(one)
     else:
         if options.blocks:
-            raise ValueError("--blocks are those of one network: name one CONFIG.")
+            raise ValueError("--blocks draws one network: name one CONFIG.")
         several = networks.architectures(files, from_data)
         table, draw = tables.summary_table(several, options.format), lambda: pictures.summary_picture(several)
     print(table)

@@ -12,6 +12,7 @@ from comparison.runs import Run, UnreadableRun
 from comparison.sources import EVERYTHING, read_runs
 from comparison.sources.csv_files import CsvFile
 from comparison.statistics import Estimate, estimate
+from records.config import Published
 from records.record import printable
 
 TEST, VALIDATION = "test", "validation"
@@ -59,6 +60,11 @@ class Group:
         return {seed: value for seed, value in found.items() if seed is not None and value is not None}
 
     @property
+    def split(self) -> str:
+        """The split that the accuracy is of, as records call it."""
+        return TEST if self.headline == TEST else "val"
+
+    @property
     def images(self) -> int:
         """How many images the accuracy of each seed is of."""
         return (self.example.data.test_images or 0) if self.headline == TEST else self.example.data.val_images
@@ -72,6 +78,11 @@ class Group:
     def example(self) -> Run:
         """The run that stands for what all of them share."""
         return self.runs[0]
+
+    @property
+    def published(self) -> Published | None:
+        """What the recipe was published with, of the first run whose config says so."""
+        return next((figure for run in self.runs if (figure := run.published)), None)
 
     @property
     def seeds(self) -> list[int]:

@@ -16,9 +16,8 @@ from comparison.groups import Comparison
 from comparison.pictures import PictureBudget
 from comparison.questions import Section, link_to, make_section, swatch
 from comparison.questions.charts import time_unit
-from comparison.questions.conditions import shared_sentence
-from comparison.questions.most_accurate import finding
-from comparison.table import about_data
+from comparison.questions.most_accurate import finding, verdict
+from comparison.table import about_data, explained
 from comparison.units import count_of
 from records.files import write_whole
 from records.record import printable
@@ -52,13 +51,14 @@ def render_page(comparison: Comparison, output: Path) -> str:
         sections = [_filled(section) for section in sections_of(comparison, output)]
     return environment.get_template("page.html.jinja").render(
         title=_title(comparison),
+        verdict=verdict(comparison),
         general_notes=general_notes(comparison),
         sections=sections,
         left_out=[
             (
                 f"{link_to(run.directory, output)}/" if run.directory.is_dir() else None,
                 printable(run.directory.as_posix()),
-                run.problem,
+                explained(run),
             )
             for run in comparison.excluded
         ],
@@ -130,7 +130,7 @@ def _filled(section: Section) -> dict[str, Any]:
             "name": f"GANs on {section.data_set}",
             "about": f"{count_of(len(section.gans), 'run')} on {data.train_images:,} training images, with "
             f"{data.val_images:,} for validation.",
-            **{"finding": "", "notes": [], "shared": "", "headed_by_the_page": False},
+            **{"finding": "", "notes": [], "headed_by_the_page": False},
         }
     if len(section.groups) > drawn:
         filled["drawn_note"] = (
@@ -144,7 +144,6 @@ def _filled(section: Section) -> dict[str, Any]:
         "about": f"{about[0].upper()}{about[1:]}.",
         "finding": finding(section.groups),
         "notes": fairness_notes(section.groups),
-        "shared": shared_sentence(section.groups),
         "headed_by_the_page": True,
     }
 

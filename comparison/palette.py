@@ -1,7 +1,8 @@
 """Colors of the architectures: fixed for each, apart in light and dark, also for color-blind readers.
 
 The base colors were chosen by maximizing the smallest distance in OKLab between any two, seen normally and under
-simulated protanopia, deuteranopia and tritanopia (Machado et al., 2009), on a light and on a dark background.
+simulated protanopia, deuteranopia and tritanopia (Machado et al., 2009), on a light and on a dark background. Both
+colors of an architecture are of one hue, so that it is known again in the other mode and in print.
 """
 
 import math
@@ -21,13 +22,13 @@ class Family:
 
 
 FAMILIES = {
-    "alexnet": Family("#b4400c", "#fa7f13", 8),
-    "zfnet": Family("#f06d14", "#fad673", 8),
-    "vgg": Family("#12a87c", "#47ba91", 16),
-    "nin": Family("#a37fd0", "#bcb8f4", 12),
-    "network-in-network": Family("#a37fd0", "#bcb8f4", 12),
-    "googlenet": Family("#661d5b", "#a4619b", 22),
-    "resnet": Family("#1363ae", "#5f8afb", 50),
+    "alexnet": Family("#682500", "#f6976f", 8),
+    "zfnet": Family("#c27321", "#b16614", 8),
+    "vgg": Family("#30a193", "#248a7e", 16),
+    "nin": Family("#ac76f9", "#925dd9", 12),
+    "network-in-network": Family("#ac76f9", "#925dd9", 12),
+    "googlenet": Family("#974260", "#ffc0d2", 22),
+    "resnet": Family("#3969ab", "#84a4d2", 50),
 }
 # The colors that are furthest apart, one for each pair of a GAN's networks.
 FAMILIES_OF_GANS = {

@@ -2,14 +2,18 @@
 
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from comparison.configuration import Filing
 from comparison.measures import ACCURACY, Measurement, Protocol
+from records.class_errors import ClassErrors, ConfidenceBin
+from records.config import Published, published_figure
 from records.curves import History
+from records.files import UnreadableError
 from records.layout import METRICS, SUMMARY
 from records.record import printable, required
 from records.summary import COMPLETED, RUNNING, Summary
@@ -22,7 +26,7 @@ NOT_RECORDED = "not recorded"
 
 @dataclass(frozen=True)
 class DataSet:
-    """The images that a run was trained and validated on."""
+    """The images that a run was trained on, and those that its accuracies were measured on."""
 
     name: str
     train_images: int
@@ -77,6 +81,13 @@ class Run:
         return self.summary.model.is_gan
 
     @property
+    def published(self) -> Published | None:
+        """What the recipe was published with, if that is of this network and of these data."""
+        figure = published_figure(self.config)
+        fits = figure and (figure.architecture, figure.data) == (self.architecture, self.data.name)
+        return figure if fits else None
+
+    @property
     def objective(self) -> str | None:
         """What a GAN's networks play for."""
         objective = self.configuration.get("model.init_args.objective")
@@ -102,6 +113,13 @@ class Run:
         if git is None or git.commit is None:
             return None
         return f"{git.commit[:10]} with local changes" if git.dirty else git.commit[:10]
+
+    def confidence_bins(self, split: str) -> Sequence[ConfidenceBin]:
+        """How sure a classifier was of the images of a split, and how right; empty where nobody recorded it."""
+        with suppress(UnreadableError):
+            errors = ClassErrors.read_if_any(self.directory) if self.source == RUN_DIRECTORY else None
+            return errors.calibration.get(split, ()) if errors else ()
+        return ()
 
     def measured(self, protocol: Protocol) -> list[Measurement]:
         """The measurements by a protocol, in the order in which they were taken."""
@@ -159,10 +177,10 @@ def make_run(
     data = DataSet(
         name=required(about.name, "data.name", name),
         train_images=required(about.train_images, "data.train_images", name),
-        val_images=required(about.val_images, "data.val_images", name),
+        val_images=summary.images_of("val", required(about.val_images, "data.val_images", name)) or 0,
         selection_split=required(about.selection_split, "data.selection_split", name),
         verified=about.verified is not False,
-        test_images=about.test_images,
+        test_images=summary.images_of("test", about.test_images),
     )
     architecture = required(summary.model.architecture, "model.architecture", name)
     problem = _unfinished(required(summary.status, "status", name), summary.error) or damage

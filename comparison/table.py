@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from comparison.fairness import fairness_notes, general_notes
 from comparison.gan_table import csv_of_figures, markdown_tables, text_tables
 from comparison.groups import TEST, Comparison, Group
-from comparison.runs import DataSet, Run
+from comparison.runs import DataSet, Run, UnreadableRun
 from comparison.statistics import Estimate
 from comparison.text_layout import Column, aligned, cells_of, comma_separated, in_one_line, literal, markdown
 from comparison.units import ABSENT, human_count, human_duration, human_percent, human_rate
+from records.class_errors import calibration_error
+from records.config import Published
+from records.layout import SUMMARY
 from records.record import printable
-from records.summary import COMPLETED, Model
+from records.summary import COMPLETED, INTERRUPTED, Model
 
 TEXT_WIDTH = 116
 OPERATIONS_PER_MULTIPLY_ADD = 2
@@ -46,6 +49,16 @@ class Row:
         return self.group.best if self.group else None
 
     @property
+    def calibration_error(self) -> float | None:
+        """Expected calibration error on the images of the headline, as a mean over the seeds that recorded it."""
+        return mean_calibration_error(self.group) if self.group else None
+
+    @property
+    def published(self) -> Published | None:
+        """What the recipe was published with."""
+        return self.group.published if self.group else None
+
+    @property
     def model(self) -> Model:
         """The network."""
         return self.run.summary.model
@@ -72,6 +85,13 @@ class Row:
         return self.group.mean(quantity) if self.group else getattr(self.run.summary, quantity)
 
 
+def mean_calibration_error(group: Group) -> float | None:
+    """Expected calibration error on the images of the headline, as a mean over the seeds that recorded it."""
+    errors = [calibration_error(run.confidence_bins(group.split)) for run in group.runs]
+    known = [error for error in errors if error is not None]
+    return sum(known) / len(known) if known else None
+
+
 def training_flops(run: Run) -> float | None:
     """What a training costs in floating-point operations, counted and not measured; None if that is not known."""
     multiply_adds, epochs = run.summary.model.multiply_adds, run.summary.epochs
@@ -84,6 +104,11 @@ def uncertainty(estimate: Estimate) -> str:
     """`± 0.31` over seeds, or `96.8 to 99.4` over images; percentage points and per cent."""
     if estimate.standard_deviation is not None:
         return f"± {100 * estimate.standard_deviation:.2f}"
+    return interval(estimate)
+
+
+def interval(estimate: Estimate) -> str:
+    """`98.3 to 99.9`, in per cent: over the seeds, or over the images of one."""
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
 
 
@@ -110,7 +135,12 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("multiply_adds", lambda row: row.model.multiply_adds, "multiply-\nadds", human_count),
     Column("depth", lambda row: row.model.depth, "depth"),
     Column("", lambda row: row.tested.mean if row.tested else None, "test acc1", human_percent),
-    Column("", lambda row: human_percent(row.best.mean) if row.best else row.status, "val acc1"),
+    Column(
+        "",
+        lambda row: human_percent(row.best.mean) if row.best else row.status,
+        "val acc1",
+        key=lambda row: row.best and row.best.mean,
+    ),
     Column("", lambda row: row.accuracy, "uncertainty", uncertainty),
     Column("test_acc1", lambda row: row.tested and row.tested.mean),
     Column("test_acc1_low", lambda row: row.tested and row.tested.low),
@@ -122,6 +152,10 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("val_acc1_high", lambda row: row.best and row.best.high),
     Column("val_acc1_standard_deviation", lambda row: row.best and row.best.standard_deviation),
     Column("val_acc1_last_epoch", lambda row: row.group and row.group.last),
+    Column("val_acc5", lambda row: row.mean("best_acc5")),
+    Column("calibration_error", lambda row: row.calibration_error),
+    Column("published_acc1", lambda row: row.published and row.published.acc1),
+    Column("published_source", lambda row: row.published and row.published.source),
     Column("val_images", lambda row: row.run.data.val_images),
     Column("selection_split", lambda row: row.run.data.selection_split),
     Column("seeds", lambda row: row.best and row.best.seeds, "seeds"),
@@ -132,6 +166,18 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("runs", lambda row: " ".join(run.directory.as_posix() for run in row.runs)),
 )
 IN_TEXT = {in_one_line(column.heading): column for column in COLUMNS if column.heading}
+RESUME = "go on with `python main.py fit --resume {directory}`"
+# What a reader says of a run, and what is told behind it.
+MEANINGS = (
+    (f"{SUMMARY} is missing", " (killed before its first batch, or not a run of this project)"),
+    ("still running", f": wait for its end, or {RESUME}"),
+    (INTERRUPTED, f": {RESUME}"),
+    ("holds no val/acc1", " (it ended before its first validation, or validated nothing)"),
+    ("this version reads", " (written by another version of this project: read it with that one)"),
+    ("ends in the middle", " (a kill or a full disk cut it off: train it again)"),
+    ("is not valid", " (a kill, a full disk or an editor damaged it: train it again)"),
+)
+IF_KNOWN = frozenset({"test acc1", "best val acc5", "calibration error", "published"})
 IN_CSV = [column for column in COLUMNS if column.name]
 
 
@@ -146,9 +192,9 @@ def table_rows(comparison: Comparison, data_set: str) -> list[Row]:
     return rows_of(comparison.groups.get(data_set, []), left_out)
 
 
-def shown(columns: Iterable[Column[Row]], groups: Sequence[Group]) -> list[Column[Row]]:
-    """The columns without that of test images, if no group was measured on any."""
-    return [column for column in columns if column.heading != "test acc1" or any(group.tested for group in groups)]
+def shown(columns: Iterable[Column[Row]], rows: Sequence[Row]) -> list[Column[Row]]:
+    """The columns without those of `IF_KNOWN` that no row has anything for."""
+    return [c for c in columns if c.heading not in IF_KNOWN or any(c.value(row) is not None for row in rows)]
 
 
 def explain_uncertainty(groups: Sequence[Group]) -> str:
@@ -172,8 +218,9 @@ def text_table(comparison: Comparison) -> str:
     blocks = []
     for data_set in comparison.data_sets:
         groups = comparison.groups.get(data_set, [])
-        columns = shown(IN_TEXT.values(), groups)
-        rows = cells_of(columns, table_rows(comparison, data_set))
+        in_table = table_rows(comparison, data_set)
+        columns = shown(IN_TEXT.values(), in_table)
+        rows = cells_of(columns, in_table)
         lines = [data_set_line(comparison, data_set), "", aligned([column.heading for column in columns], rows)]
         if groups:
             lines += ["", _wrapped(explain_uncertainty(groups))]
@@ -192,8 +239,9 @@ def markdown_table(comparison: Comparison) -> str:
     blocks = []
     for data_set in comparison.data_sets:
         groups = comparison.groups.get(data_set, [])
-        columns = shown(IN_TEXT.values(), groups)
-        rows = cells_of(columns, table_rows(comparison, data_set))
+        in_table = table_rows(comparison, data_set)
+        columns = shown(IN_TEXT.values(), in_table)
+        rows = cells_of(columns, in_table)
         table = markdown([column.heading for column in columns], rows)
         lines = [f"**{literal(data_set_line(comparison, data_set))}**", "", table]
         remarks = [explain_uncertainty(groups)] if groups else []
@@ -208,7 +256,11 @@ def csv_table(comparison: Comparison) -> str:
     """Raw numbers for other tools: one line a group or uncounted run; where there are only GANs, one a figure."""
     if comparison.gans and not comparison.data_sets:
         return csv_of_figures(comparison.gans)
-    rows = [row for data_set in comparison.data_sets for row in table_rows(comparison, data_set)]
+    return csv_of([row for data_set in comparison.data_sets for row in table_rows(comparison, data_set)])
+
+
+def csv_of(rows: Iterable[Row]) -> str:
+    """Raw numbers of classifiers: one line a row."""
     return comma_separated([column.name for column in IN_CSV], [[c.value(row) for c in IN_CSV] for row in rows])
 
 
@@ -226,8 +278,15 @@ def about_data(data: DataSet) -> str:
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:
-    """One line for each run that does not count, with the reason."""
-    return [f"{printable(run.directory.as_posix())}: {run.problem}" for run in comparison.excluded]
+    """One line for each run that does not count, with the reason and what one can do."""
+    return [f"{printable(run.directory.as_posix())}: {explained(run)}" for run in comparison.excluded]
+
+
+def explained(run: Run | UnreadableRun) -> str:
+    """Why a run does not count, as its reader says it, and what that means or what one can do about it."""
+    problem = run.problem or ""
+    meaning = next((words for part, words in MEANINGS if part in problem), "")
+    return f"{problem}{meaning.format(directory=printable(run.directory.as_posix()))}"
 
 
 def _wrapped(text: str) -> str:

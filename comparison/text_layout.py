@@ -18,12 +18,14 @@ class Column(NamedTuple, Generic[Subject]):
         value: Gives it; None where it is not known.
         heading: What people call it.
         text: How people read it.
+        key: What rows are sorted by where it is not the quantity itself.
     """
 
     name: str
     value: Callable[[Subject], Any]
     heading: str = ""
     text: Callable[[Any], str] = str
+    key: Callable[[Subject], Any] | None = None
 
     def cell(self, subject: Subject) -> str:
         """The quantity as people read it."""

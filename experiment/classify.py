@@ -85,7 +85,9 @@ def read_network(source: str) -> PretrainedClassifier:
         return published_network(source)
     network = PretrainedClassifier.from_pretrained(path) if (path / WEIGHTS).is_file() else read_run(path)
     if not network.mean or not network.std:
-        raise ValueError(f"How {source} wants images normalized is not recorded: evaluate its run once with `test`.")
+        raise ValueError(
+            f"The normalization of images for {source} is not recorded: evaluate its run once with `test`."
+        )
     return network.eval()
 
 

@@ -31,9 +31,10 @@ from experiment.checkpoints import (
     misfit,
     with_config_of_resumed_run,
 )
+from experiment.config_files import with_recipes_written_out
 from experiment.predictions import PredictionWriter
 from experiment.preflight import check_launch, device_count, warn_of_slow_bfloat16
-from experiment.ranks import StragglerWatch, WatchedDDPStrategy
+from experiment.ranks import LastWords, StragglerWatch, WatchedDDPStrategy
 from experiment.resume import PATHS, what_ended, with_own_start
 from experiment.run_directory import DEFAULT_ROOT, RunDirectory, new_run_directory
 from experiment.run_record import RunRecord, complete_record, lacks_test, recorded_wandb_id
@@ -45,6 +46,7 @@ from experiment.wandb_logger import ResilientWandbLogger
 from experiment.weight_files import other_evaluation
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
+from records.config import Published
 from records.files import remove_parts
 from records.layout import CHECKPOINTS
 from records.weights import TO_EVALUATE, TO_RESUME
@@ -53,10 +55,10 @@ COMMANDS = {
     "fit": "Train a network, and validate it after each epoch.",
     "validate": "Measure a trained network on the validation images.",
     "test": "Measure a trained network on the test images.",
-    "predict": "Class probabilities of a trained network for the test images.",
+    "predict": "Write class probabilities of a trained network for the test images.",
 }
 INTERRUPTED = 130  # exit code after Ctrl+C
-HELP = "Options of a class: --model.help ResNet, --data.help CIFAR10; what is in force: --print_config."
+HELP = "Options of a class: --model.help ResNet, --data.help CIFAR10. Options in force: --print_config."
 
 
 class NothingToDo(Exception):  # noqa: N818
@@ -102,7 +104,7 @@ class ExperimentCLI(LightningCLI):
             parser_class=ExperimentArgumentParser,
             save_config_callback=RunRecord,
             parser_kwargs={
-                "description": "The landmark image networks as experiments: COMMAND --config FILE … [--option value …]",
+                "description": "Train and evaluate landmark image networks: COMMAND --config FILE … [--option value …]",
                 **{command: {"description": f"{COMMANDS[command]} {HELP}"} for command in self.subcommands()},
             },
             args=args,
@@ -135,6 +137,12 @@ class ExperimentCLI(LightningCLI):
             default=True,
             help="Whether fit measures the test images once, at its end, with the checkpoint that validation chose.",
         )
+        parser.add_argument(
+            "--published",
+            type=Published | None,
+            default=None,
+            help="What the recipe is published with: `python -m comparison` shows it beside what was measured.",
+        )
         parser.add_lightning_class_args(StepSeed, "step_seed")
         parser.add_lightning_class_args(Throughput, "throughput")
         parser.link_arguments("seed_everything", "step_seed.seed")
@@ -150,7 +158,7 @@ class ExperimentCLI(LightningCLI):
             words = sys.argv[1:] if args is None else args
             if problem := missing_run(words):
                 raise ValueError(f"{problem.rstrip('.')}.")
-            self.config = parser.parse_args(with_own_start(with_config_of_resumed_run(words)))
+            self.config = parser.parse_args(with_own_start(with_config_of_resumed_run(with_recipes_written_out(words))))
 
     def _parse_ckpt_path(self) -> None:
         """Leave the config alone: the command line wins over a checkpoint's arguments (see `_load`)."""
@@ -166,11 +174,11 @@ class ExperimentCLI(LightningCLI):
         check_settings(options, str(self.subcommand))
         check_launch(options.trainer)
         if options.resume and self.subcommand != "fit":
-            raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
+            raise ValueError(f"resume belongs to fit: for {self.subcommand}, name the run with --ckpt_path.")
         if options.resume and options.ckpt_path:
             raise ValueError("resume and ckpt_path both name a checkpoint: give one of them.")
         if options.resume and options.run_dir and not _is_same(options.resume, options.run_dir):
-            raise ValueError(f"{options.resume} goes on where it is, not in {options.run_dir}: leave run_dir out.")
+            raise ValueError(f"{options.resume} continues where it is, not in {options.run_dir}: leave run_dir out.")
         if str(options.resume) == "auto" and not options.run_dir:
             raise ValueError("resume=auto looks for checkpoints in the run's directory: name that with --run_dir.")
         trained = options.ckpt_path or _start_weights(options.model) or options.trainer.fast_dev_run
@@ -322,7 +330,7 @@ class ExperimentCLI(LightningCLI):
             if getattr(rank_zero_only, "rank", 0) == 0:
                 complete_record(run, content)
             raise NothingToDo(f"The run {run} is finished ({end[0]}), so nothing is trained: to go on, {end[1]}.")
-        rank_zero_info(f"Going on with {run} from {checkpoint.name}.")
+        rank_zero_info(f"Resuming {run} from {checkpoint.name}.")
 
     def _end_of(self, checkpoint: dict[str, Any]) -> tuple[str, str] | None:
         settings = self.config_init[self.subcommand].trainer
@@ -393,7 +401,7 @@ def _callbacks(settings: Namespace) -> list[Callback]:
         kept.append(EpochProgressBar())
     if not any(isinstance(callback, KeepFinite) for callback in kept):
         kept.append(KeepFinite())
-    return [*kept, CheckBeforeFirstStep(), StopWithoutSaving(), StragglerWatch()]
+    return [*kept, CheckBeforeFirstStep(), StopWithoutSaving(), LastWords(), StragglerWatch()]
 
 
 def _start_weights(model: Namespace) -> str | None:

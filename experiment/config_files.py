@@ -1,9 +1,10 @@
-"""Config files as a user gives them: read by the bounded reader, checked before parsing, and which is to blame."""
+"""Config files as a user gives them: written out if a recipe, read within bounds, and named if one holds a mistake."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_bytes
 
 LONGEST_NUMBER = 40  # digits of a whole number; no option takes as many
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+PROJECT = Path(__file__).resolve().parents[1]
+RECIPES = PROJECT / "configs" / "recipes"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -52,6 +55,62 @@ def read_config_text(path: Path, name: str | None = None) -> str:
     return text
 
 
+def with_recipes_written_out(words: Sequence[str]) -> list[str]:
+    """The command line with the files and options of each recipe in its place.
+
+    A recipe is a config with two keys: `configs`, files relative to the current folder or to the project, and
+    `options`, which follow them. A recipe of configs/recipes can be called by its name alone.
+
+    Args:
+        words: The command line.
+
+    Raises:
+        ValueError: There is no recipe of this name, or it has other keys.
+    """
+    written: list[str] = []
+    following = iter(words)
+    for word in following:
+        option, equals, value = word.partition("=")
+        named = option in ("-c", "--config")
+        taken = [word, *([] if equals or not named else [next(following, "")])]
+        path = _recipe(value if equals else taken[-1]) if named else None
+        written += [one for one in taken if one] if path is None else _content_of_recipe(path)
+    return written
+
+
+def _recipe(value: str) -> Path | None:
+    """The recipe that a value of --config names; None if it names another config."""
+    path = Path(value)
+    if re.fullmatch(r"[\w-]+", value) and not path.exists():
+        path = RECIPES / f"{value}.yaml"
+        if not path.is_file():
+            names = sorted(recipe.stem for recipe in RECIPES.glob("*.yaml"))
+            meant = get_close_matches(value, names, n=1)
+            hint = f"did you mean {meant[0]}?" if meant else f"choose among {', '.join(names)}."
+            raise ValueError(f"There is no config {value}, and no recipe of this name: {hint}")
+    with suppress(OSError, ValueError):  # of what cannot be read, the parser says why
+        if path.is_file() and re.search(rb"^configs:", read_bytes(path, LARGEST_YAML), re.MULTILINE):
+            return path
+    return None
+
+
+def _content_of_recipe(path: Path) -> list[str]:
+    """The words that a recipe stands for."""
+    tree = parse_yaml(read_config_text(path), path.name)
+    configs, options = tree.get("configs"), tree.get("options") or {}
+    if set(tree) - {"configs", "options"} or not isinstance(configs, list) or not isinstance(options, dict):
+        raise ValueError(
+            f"{path}: a recipe holds `configs`, a list of files, and `options`, such as `trainer.max_epochs: 5`, and "
+            "nothing else."
+        )
+    words = []
+    for name in map(str, configs):
+        words += ["--config", name if Path(name).is_file() else str(PROJECT / name)]
+    for name, value in options.items():
+        words.append(f"--{name}={value if isinstance(value, str) else json.dumps(value)}")
+    return words
+
+
 def check_files_among(words: Sequence[str], directory: Path) -> None:
     """Refuse files that the command line names and that would keep their reader waiting, or hold what it would drop.
 
@@ -64,7 +123,7 @@ def check_files_among(words: Sequence[str], directory: Path) -> None:
     """
     for name, value in _options(words):
         if re.fullmatch(rf"\d{{{LONGEST_NUMBER},}}", value):
-            raise ValueError(f"{name} has a number of {len(value)} digits, which nothing here takes.")
+            raise ValueError(f"{name} has a number of {len(value)} digits, more than any option takes.")
         path = directory / value
         try:
             exists = path.exists()
@@ -178,7 +237,7 @@ def _line(text: str, number: int) -> str:
 def _check_numbers(tree: Any, name: str) -> None:
     for option, value in _leaves(tree):
         if isinstance(value, int) and abs(value) >= 10**LONGEST_NUMBER:
-            raise ValueError(f"{name}: {option} is a number of {len(str(value))} digits, which nothing here takes.")
+            raise ValueError(f"{name}: {option} is a number of {len(str(value))} digits, more than any option takes.")
 
 
 def _repeated_keys(text: str) -> Iterator[tuple[str, int, int]]:

@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 
 
 class ExportError(ArithmeticError):
-    """What was written computes something else than the network."""
+    """What was written computes something other than the network."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

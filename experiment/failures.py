@@ -194,7 +194,6 @@ RULES: tuple[Callable[[BaseException], Failure | None], ...] = (
     _optimization,
     package,
     _monitor,
-    _peers,
     _compiler,
     _device,
     home,
@@ -202,4 +201,5 @@ RULES: tuple[Callable[[BaseException], Failure | None], ...] = (
     encoding,
     number,
     _lightning,
+    _peers,  # the last: with an error of this process in the chain, the others left because of it
 )

@@ -1,7 +1,4 @@
-"""How a job was started, and on what: the usual mistakes would end in silence, or take ten times as long.
-
-As a program, it says in which precision this processor computes fastest: `python -m experiment.preflight`.
-"""
+"""How a job was started, and on what: the usual mistakes would end in silence, or take ten times as long."""
 
 import os
 import socket
@@ -139,7 +136,3 @@ def warn_of_slow_bfloat16(trainer: Trainer) -> None:
             f"This processor is not known to have instructions for bfloat16, without which {trainer.precision} takes "
             "up to ten times as long as --trainer.precision 32-true."
         )
-
-
-if __name__ == "__main__":
-    print("bf16-mixed" if has_bfloat16() else "32-true")

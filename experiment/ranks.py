@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -21,6 +21,7 @@ from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: i
 from experiment.failures import failure_of, is_about_peers
 from records.failures import one_sentence
 
+T = TypeVar("T")
 SECONDS_FOR_WORDS = 6.0  # in which the others have noticed, too, that somebody is gone
 
 
@@ -169,6 +170,7 @@ class WatchedDDPStrategy(DDPStrategy):
         super().__init__(timeout=timeout, **options)
         self.join_timeout = join_timeout
         self.roll_call: RollCall | None = None
+        self._has_failed = False
 
     def setup_environment(self) -> None:
         """Let the ranks meet.
@@ -182,19 +184,38 @@ class WatchedDDPStrategy(DDPStrategy):
             self.roll_call.answer(self.join_timeout.total_seconds())
         super().setup_environment()
 
+    def has_failed(self, exception: BaseException) -> None:
+        """Leave word of an error of this rank, and wait for no other from now on: none may come.
+
+        Args:
+            exception: What ends this rank; a wish to stop is none, for the others stop, too.
+        """
+        if isinstance(exception, KeyboardInterrupt | SystemExit):
+            return
+        self._has_failed = True
+        if self.roll_call is not None and not isinstance(exception, MissingRankError) and not is_about_peers(exception):
+            with suppress(RuntimeError):  # the store has gone with the rank that kept it
+                self.roll_call.report(exception)
+
     def on_exception(self, exception: BaseException) -> None:
         """Leave word of this rank's error, or find out whose error it was."""
         super().on_exception(exception)
-        if self.roll_call is None or isinstance(exception, KeyboardInterrupt | SystemExit | MissingRankError):
-            return
-        if not is_about_peers(exception):
-            with suppress(RuntimeError):  # the store has gone with the rank that kept it
-                self.roll_call.report(exception)
+        self.has_failed(exception)
+        if self.roll_call is None or not is_about_peers(exception):
             return
         exception.__notes__ = [self.roll_call.whose_fault(), *getattr(exception, "__notes__", [])]
         kill = getattr(self.launcher, "kill", None)  # of the processes that this one started
         if kill is not None:
             kill(signal.SIGKILL)
+
+    def barrier(self, *args: Any, **kwargs: Any) -> None:
+        """Wait for the other ranks, unless this one has failed."""
+        if not self._has_failed:
+            super().barrier(*args, **kwargs)
+
+    def broadcast(self, obj: T, src: int = 0) -> T:
+        """Have the object of rank `src`, or one's own on a rank that has failed."""
+        return obj if self._has_failed else super().broadcast(obj, src)
 
     def _store(self) -> Store:
         """The store that torch.distributed will use too: torchrun's, or one that rank 0 keeps."""
@@ -220,6 +241,15 @@ class WatchedDDPStrategy(DDPStrategy):
                 f"Rank 0 did not come: nothing answered at {host}:{port}, where the ranks meet, within "
                 f"{self.join_timeout.total_seconds():.0f} s."
             ) from None
+
+
+class LastWords(Callback):
+    """Has a rank that fails say so at once: a ModelCheckpoint that saves on an error comes before the strategy."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Tell the other ranks."""
+        if isinstance(trainer.strategy, WatchedDDPStrategy):
+            trainer.strategy.has_failed(exception)
 
 
 class StragglerWatch(Callback):

@@ -56,6 +56,8 @@ class RunRecord(SaveConfigCallback):
         self.has_begun = False
         self.waits_for_test = False
         self._metrics: dict[str, float] = {}
+        self._measured_images: dict[str, float] = {}
+        self._counted = 0
         self._csv_loggers: list[ResumableCSVLogger] = []
         self._max_steps = -1
         self._restored: set[str] = set()
@@ -125,6 +127,30 @@ class RunRecord(SaveConfigCallback):
         if trainer.state.fn != TrainerFn.FITTING:
             self._begin(trainer, pl_module)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the images anew."""
+        self._counted = 0
+
+    on_test_start = on_validation_start
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
+    ) -> None:
+        """Count the images of a batch, without those that only fill it."""
+        if isinstance(pl_module, ImageClassifier) and outputs is not None:
+            self._counted += len(outputs["labels"])
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add up the images of all ranks."""
+        if isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking:
+            images = torch.tensor(self._counted, device=pl_module.device)
+            split = "test" if trainer.state.fn == TrainerFn.TESTING else "val"
+            self._measured_images[split] = int(trainer.strategy.reduce(images, reduce_op="sum"))
+
+    on_test_epoch_end = on_validation_epoch_end
+
     def on_test_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Write the record with the first batch."""
         self._begin(trainer, pl_module)
@@ -178,8 +204,8 @@ class RunRecord(SaveConfigCallback):
         only_tests = self.waits_for_test and trainer.ckpt_path is not None
         if not self.has_begun and not only_tests:
             raise ValueError(
-                "Nothing was done, for there is no batch: raise --trainer.max_epochs, --trainer.max_steps or the limit "
-                "of batches that is 0."
+                "Nothing was done, because there is no batch: raise --trainer.max_epochs, --trainer.max_steps or the "
+                "limit of batches that is 0."
             )
         if not (self.waits_for_test and trainer.state.fn == TrainerFn.FITTING):
             self.complete(trainer)
@@ -264,6 +290,7 @@ class RunRecord(SaveConfigCallback):
             steps=trainer.global_step,
             images_seen=int(metrics.get("images_seen", 0)),
             metrics=metrics,
+            measured_images=self.earlier.measured_images | self._measured_images,
             best={name: Best.model_validate(best) for name, best in self.best.items()},
             images_per_second=next((speed for speed in speeds if speed), self.earlier.images_per_second),
             wall_time_seconds=self._seconds(),

@@ -9,7 +9,7 @@ TRUSTED = (
     *("callbacks", "datamodules", "experiment", "lightning_modules"),
     *(f"lightning.pytorch.{part}" for part in ("accelerators", "callbacks", "loggers", "plugins", "profilers")),
     *("lightning.pytorch.strategies", "lightning.pytorch.cli.ReduceLROnPlateau", "lightning.fabric.plugins"),
-    *("torch.optim", "torch.distributed.algorithms.ddp_comm_hooks"),
+    *("torch.optim", "torch.distributed.algorithms.ddp_comm_hooks", "records.config.Published"),
 )
 # It takes any functions as arguments.
 EXCEPTION = "lightning.pytorch.callbacks.lambda_function"
@@ -22,7 +22,7 @@ def trust_known_modules() -> None:
     running. The environment variable TRUSTED_IMPORTS adds modules of the user's own, separated by spaces.
 
     Raises:
-        ValueError: The variable holds something else than import paths.
+        ValueError: The variable holds something other than import paths.
     """
     own = os.environ.get(VARIABLE, "").split()
     if wrong := [path for path in own if not all(part.isidentifier() for part in path.split("."))]:

@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser
 
 from experiment.config_files import check_files_among, read_config_text, with_file
 from experiment.explanations import MARK, explain, faults
 from experiment.failures import failure_of
+from experiment.short_help import ShortHelpParser
 from records.failures import MISTAKE, Failure, chain, print_whatever_the_encoding
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +28,7 @@ UNHELPFUL_WARNINGS = (
 )
 
 
-class ExperimentArgumentParser(LightningArgumentParser):
+class ExperimentArgumentParser(ShortHelpParser):
     """A parser that answers a mistake with one line and exit code 2, without the usage."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

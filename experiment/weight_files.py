@@ -105,7 +105,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except weights.UnusableWeightsError as error:
         if error.kind == "hostile":
             raise ValueError(
-                f"{error}, so it is not to be trusted: have it saved anew from network.state_dict() alone."
+                f"{error}, so it cannot be trusted: save it anew from network.state_dict() alone."
             ) from None
         raise ValueError(f"{error}: use another copy.") from None
     return content if isinstance(content, dict) else {}
@@ -116,7 +116,7 @@ def _state_dict(content: dict[str, Any], source: str) -> tuple[dict[str, Tensor]
     averaged = next((key for key in AVERAGED if _tensors(content.get(key))), None)
     state = _tensors(content[averaged] if averaged else content)
     if state is None:
-        raise ValueError(f"{source} holds no state dict: have it saved anew from network.state_dict() alone.")
+        raise ValueError(f"{source} holds no state dict: save it anew from network.state_dict() alone.")
     if averaged is None and OTHERWISE in content:
         averaged = OTHERWISE
     state = {".".join(part for part in name.split(".") if part not in WITHIN): one for name, one in state.items()}

@@ -22,13 +22,14 @@ Departures:
       outputs (pytorch/vision, torchvision/models/alexnet.py, after One Weird Trick, 2014).
     - `normalization` can be left out (§3.3 compares with and without), or be batch normalization of each convolution's
       outputs (You, Gitman, Ginsburg 2017, whose AlexNet for large batches has it).
+    - `response_alpha` is the paper's α, found on a validation set (§3.3), which depends on the scale of the images.
     - `activation: tanh` is what the paper compares ReLU with (§3.1, Fig. 1). It needs Glorot's weights (2010): He's are
       for ReLU, and the paper's biases of 1 would saturate it.
     - `head: average` puts a global average and one layer in the place of fc6 to fc8, as GoogLeNet and ResNet have it.
     - The small stem, for 32x32 images, is a 5x5 convolution of stride 1; the poolings give 15x15, 7x7 and 3x3.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, ClassVar, Literal
 
@@ -98,20 +99,25 @@ class AlexNet(ImageClassifier):
     """AlexNet (Krizhevsky, Sutskever, Hinton 2012).
 
     Args:
-        variant: paper: as printed; one_column: without the split over two GPUs; authors2012: as the authors' own code
-            has it; caffe: bvlc_alexnet; torchvision: other widths, no normalization.
-        stem: imagenet: 11x11/4; small: 5x5/1, for 32x32 images.
-        image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
-            it from the data set. By default 224, or 32 for the small stem.
-        width: Factor of the channels.
-        normalization: response: across neighboring channels, with the variant's constants; none; batch: of each
-            convolution's outputs. By default the variant's: none for torchvision, else response.
-        activation: relu, or tanh, with which the paper compares it (§3.1).
-        head: fc: fc6 to fc8; average: the mean over all positions, and one fully connected layer.
-        fc_width: Outputs of fc6 and of fc7; by default 4096 times the width.
-        dropout: Probability of dropping in fc6 and fc7.
-        initialization: design: the variant's own; kaiming: He's, for images of unit variance (the design's constants
-            are made for pixels from 0 to 255); glorot: Glorot's, which tanh needs.
+        variant: Geometry. paper: two columns, as printed; one_column: without the split over two GPUs; authors2012: the
+            authors' own code; caffe: bvlc_alexnet; torchvision: other widths, no normalization.
+        stem: First layer. imagenet: an 11x11 convolution of stride 4; small: a 5x5 convolution of stride 1, for 32x32
+            images.
+        image_size: Height and width of the images in pixels, which set the size of fc6; the command line takes it from
+            the data set. By default 224, or 32 for the small stem.
+        width: Factor on the number of channels.
+        normalization: Normalization in the convolutional part. response: local response normalization with the
+            variant's constants; batch: batch normalization of each convolution; none. By default none for torchvision,
+            else response.
+        response_alpha: Factor on the sum of squares in local response normalization (α, §3.3); null for the variant's
+            own, 1e-4 in the paper, made for pixels from 0 to 255. Images of unit variance, some 60 times smaller, need
+            some 60² times as much. 0 leaves a constant factor, 2^-0.75.
+        activation: Activation function: relu, or tanh, with which the paper compares it (§3.1).
+        head: Classifier. fc: fc6 to fc8; average: global average pooling and one fully connected layer.
+        fc_width: Number of outputs of fc6 and of fc7; by default 4096 times the width.
+        dropout: Probability of dropout in fc6 and fc7.
+        initialization: Initial weights. design: the variant's own, made for pixels from 0 to 255; kaiming: those of He
+            et al., for images of unit variance; glorot: those of Glorot and Bengio, which tanh needs.
         training: Arguments of ImageClassifier.
 
     Raises:
@@ -143,6 +149,7 @@ class AlexNet(ImageClassifier):
         normalization: Normalization | None = None,
         activation: Literal["relu", "tanh"] = "relu",
         head: Literal["fc", "average"] = "fc",
+        response_alpha: float | None = None,
         **training: Any,
     ) -> None:
         small = stem == "small"
@@ -152,11 +159,19 @@ class AlexNet(ImageClassifier):
         normalization = normalization or usual
         if normalization == "response" and design.normalization is None:
             raise ValueError(f"The variant {variant} has no response normalization: choose another variant, or none.")
+        if response_alpha is not None:
+            if normalization != "response" or design.normalization is None:
+                raise ValueError(
+                    f"Normalization {normalization} has no response_alpha: set model.normalization to response, or "
+                    "leave it out."
+                )
+            design = replace(design, normalization=(response_alpha, *design.normalization[1:]))
         if activation == "tanh" and initialization != "glorot":
             raise ValueError(
                 f"Weights of {initialization} are made for ReLU: set model.initialization to glorot for tanh."
             )
         own = [normalization if normalization != usual else "", activation if activation != "relu" else ""]
+        own += [f"α{response_alpha:g}" if response_alpha is not None else ""]
         own += [head if head != "fc" else "", f"x{width:g}" if width != 1 else ""]
         self.architecture = " ".join(part for part in ("AlexNet", variant if variant != "paper" else "", *own) if part)
 

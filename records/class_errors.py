@@ -1,11 +1,14 @@
-"""class_errors.json: which classes a network erred on in an evaluation, and the mistakes that it was surest of."""
+"""class_errors.json: which classes a network erred on in an evaluation, how sure it was, and its surest mistakes."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from pydantic import StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import Field, StrictFloat, StrictInt, StrictStr, model_validator
 
 from records.layout import CLASS_ERRORS
 from records.record import Name, Part, Record, Whole
+
+BINS = 15
 
 
 class Mistake(Part):
@@ -24,6 +27,29 @@ class Mistake(Part):
     place: tuple[StrictInt, StrictInt, StrictInt, StrictInt] | None = None
 
 
+class ConfidenceBin(Part):
+    """The images whose highest probability lies in one of `BINS` equal parts of 0 to 1.
+
+    Attributes:
+        images: Their number.
+        confidence: Mean of their highest probabilities.
+        accuracy: Share of them that are right.
+    """
+
+    images: StrictInt = Field(ge=1)
+    confidence: float = Field(ge=0, le=1)
+    accuracy: float = Field(ge=0, le=1)
+
+
+def calibration_error(bins: Sequence[ConfidenceBin]) -> float | None:
+    """Expected calibration error: how far confidence and accuracy of the bins lie apart, weighted by their images.
+
+    Source: Guo et al. (2017), "On Calibration of Modern Neural Networks", equation 3.
+    """
+    images = sum(one.images for one in bins)
+    return sum(one.images * abs(one.accuracy - one.confidence) for one in bins) / images if images else None
+
+
 class ClassErrors(Record):
     """The confusion matrix and the surest mistakes.
 
@@ -33,6 +59,8 @@ class ClassErrors(Record):
         class_names: Name of each class; None where classes have but numbers.
         counts: Class, class that it was taken for, and number of images, where that is not 0.
         mistakes: Pair by pair of confused classes, the surest first.
+        calibration: By split, the bins of confidence that hold any image, from the least sure up; of `split`, and in a
+            training also of the test images at its end.
     """
 
     FILE: ClassVar = CLASS_ERRORS
@@ -43,6 +71,7 @@ class ClassErrors(Record):
     class_names: list[Name] | None
     counts: list[tuple[StrictInt, StrictInt, StrictInt]]
     mistakes: list[Mistake]
+    calibration: dict[Name, list[ConfidenceBin]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> "ClassErrors":

@@ -1,12 +1,31 @@
 """config.yaml: the whole resolved config of the experiment that a run is of."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from records.files import UnreadableError, read_yaml, write_whole
+from records.files import UnreadableError, parse_yaml, read_yaml, write_whole
 from records.layout import CONFIG
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure of a paper or of its authors, which comparisons show beside what was measured.
+
+    Args:
+        architecture: Network that it is of, as runs call it, such as ResNet-20.
+        data: Data set that it is of, as runs call it, such as cifar10.
+        acc1: Top-1 accuracy, from 0 to 1.
+        source: Paper with its table, and which images and views were evaluated.
+    """
+
+    architecture: str
+    data: str
+    acc1: float
+    source: str
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -31,6 +50,16 @@ def write_config(directory: Path, text: str) -> None:
         others = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
         write_whole(next(other for other in others if not other.exists()), earlier)
     write_whole(path, text)
+
+
+def published_figure(text: str) -> Published | None:
+    """The figure that the text of a config names; None if it names none that can be understood."""
+    block = re.search(r"(?m)^published:\n(?: .*\n?)+", text)
+    try:
+        values = parse_yaml(block.group(), CONFIG)["published"] if block else None
+        return Published(values["architecture"], values["data"], float(values["acc1"]), str(values["source"]))
+    except (UnreadableError, KeyError, TypeError, ValueError):
+        return None
 
 
 def class_name(part: Any) -> str:

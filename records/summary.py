@@ -98,7 +98,11 @@ def _bests(value: Any) -> dict[str, Any]:
 
 
 class Summary(Record):
-    """A run's summary; a value that is absent or of another kind reads as None."""
+    """A run's summary; a value that is absent or of another kind reads as None.
+
+    `measured_images` says of how many images the accuracies of `val` and `test` are: fewer than the split has where
+    limit_val_batches or limit_test_batches left some out.
+    """
 
     FILE: ClassVar = SUMMARY
     INDENT: ClassVar = 2
@@ -121,6 +125,7 @@ class Summary(Record):
     steps: Whole = None
     images_seen: Whole = None
     metrics: Numbers = Field(default_factory=dict)
+    measured_images: Numbers = Field(default_factory=dict)
     best: Annotated[dict[str, Best], BeforeValidator(_bests)] = Field(default_factory=dict)
     images_per_second: Positive = None
     wall_time_seconds: Positive = None
@@ -134,6 +139,16 @@ class Summary(Record):
     def best_accuracy(self) -> float | None:
         """Accuracy on the validation images in the best epoch, as a fraction."""
         return fraction(self.best_of("val/acc1").value)
+
+    @property
+    def best_acc5(self) -> float | None:
+        """Share of the validation images with the label among the five most probable classes, in its best epoch."""
+        return fraction(self.best_of("val/acc5").value)
+
+    def images_of(self, split: str, known: int | None) -> int | None:
+        """How many images of a split were measured; what is known of it where that was not recorded."""
+        measured = self.measured_images.get(split)
+        return int(measured) if measured and measured >= 1 else known
 
     @property
     def test_accuracy(self) -> float | None:

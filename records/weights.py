@@ -64,7 +64,7 @@ def read_weights(path: Path, needs: Iterable[str] = (), map_location: Any = "cpu
         if not isinstance(content, dict) or not isinstance(content.get(part), kind):
             raise UnusableWeightsError(path, "incomplete", f"holds no {part}, which is needed")
         if part == "state_dict" and not all(_is_named_tensor(*item) for item in content[part].items()):
-            raise UnusableWeightsError(path, "incomplete", "holds something else than tensors in its state_dict")
+            raise UnusableWeightsError(path, "incomplete", "holds something other than tensors in its state_dict")
     return content
 
 

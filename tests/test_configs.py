@@ -12,6 +12,7 @@ from architectures.networks import build
 from datamodules import CIFAR10, ImageBatch
 from datamodules.in_memory import InMemoryDataModule, Split
 from lightning_modules import VGG, AlexNet, ZFNet
+from records.config import published_figure
 from tests.datamodules.photographs.made_photographs import write_shards
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +90,8 @@ def test_a_config_says_what_it_is_for(config: Path) -> None:
 @pytest.mark.parametrize("config", MODELS, ids=lambda path: path.stem)
 def test_a_model_trains_for_a_step(config: Path, run_main: Callable[..., None], photographs: Path) -> None:
     network = build([ROOT / config], {})
+    if figure := published_figure((ROOT / config).read_text(encoding="utf-8")):
+        assert (figure.architecture, 0.4 < figure.acc1 < 1) == (network.architecture, True)
     if network.image_size <= 32:
         run_main(*command(Path("configs/data/digits.yaml"), config))
         return

@@ -108,6 +108,8 @@ def test_commands_that_texts_name_exist(text: Path) -> None:
             assert subcommand in (*SUBCOMMANDS, "--help", "…"), command
         for target in re.findall(r"^make (?:--?\w+ )*([a-z][\w-]*)", command):
             assert target in targets, command
+        for recipe in re.findall(r"main\.py fit .*?--config ([a-z]\w+)(?= |$)", command):
+            assert (ROOT / "configs" / "recipes" / f"{recipe}.yaml").is_file(), command
         for name in re.findall(r"--trainer\.callbacks\+=(\w+)", command):
             assert name == "Name" or hasattr(callbacks, name), command
 

@@ -1,4 +1,4 @@
-"""What README.md and docs/adding.md say of adding things works as printed, in a copy of the checkout."""
+"""What docs/adding.md says of adding things works as printed, in a copy of the checkout."""
 
 import json
 import os
@@ -156,7 +156,7 @@ def pytest_of(*words: str) -> list[str]:
 
 
 def test_an_architecture(checkout: Path, run: Run) -> None:
-    section, config = section_of("README.md", "Adding an architecture"), "configs/model/mynet.yaml"
+    section, config = section_of("docs/adding.md", "An architecture"), "configs/model/mynet.yaml"
     assert follow(section, checkout) == ["lightning_modules/mynet.py", config]
     trained, refused, exported, again, several, one, tests = run(
         checkout,

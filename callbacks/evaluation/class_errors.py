@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from callbacks.measured_steps import evaluated_split
 from callbacks.pictures import INK, PAPER, publish, stretched
 from lightning_modules.classifier import ImageClassifier
 from records import class_errors as record
+from records.files import UnreadableError
 
 PICTURE = "most_confused"
 PAIRS = 4
@@ -86,6 +88,29 @@ def confusion_counts(outcomes: Outcomes) -> list[tuple[int, int, int]]:
     return [(*pair, count) for pair, count in zip(pairs.T.tolist(), counts.tolist(), strict=True)]
 
 
+def calibration(outcomes: Outcomes) -> list[record.ConfidenceBin]:
+    """The outcomes by their confidence, in the bins that hold any, from the least sure up."""
+    bins = (outcomes.probabilities * record.BINS).long().clamp(0, record.BINS - 1)
+    right = outcomes.labels == outcomes.predicted
+    return [
+        record.ConfidenceBin(
+            images=len(inside),
+            confidence=min(1.0, float(outcomes.probabilities[inside].double().mean())),
+            accuracy=float(right[inside].double().mean()),
+        )
+        for number in bins.unique().tolist()
+        for inside in [(bins == number).nonzero().flatten()]
+    ]
+
+
+def add_calibration(directory: Path, split: str, outcomes: Outcomes) -> None:
+    """Add the calibration on another split to what a run has written; a file that cannot be read stays as it is."""
+    with suppress(UnreadableError):
+        if errors := record.ClassErrors.read_if_any(directory):
+            bins = errors.calibration | {split: calibration(outcomes)}
+            errors.model_copy(update={"calibration": bins}).write(directory)
+
+
 def most_confused(counts: list[tuple[int, int, int]], pairs: int) -> list[tuple[int, int, int]]:
     """The pairs of classes taken for each other most often, in either direction: (lower class, higher class, count)."""
     confused: Counter[tuple[int, int]] = Counter()
@@ -121,15 +146,16 @@ class ClassErrors(Callback):
         self._outcomes = EvaluationOutcomes()
         self._counting = False
         self._in_a_fit = False
+        self._tests_a_fit = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the files for the validation: the test at the end of a training leaves them as they are."""
+        """Keep the files for the validation: the test at the end of a training adds its calibration alone."""
         self._in_a_fit = True
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        tests_a_fit = self._in_a_fit and trainer.testing
-        self._counting = isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking and not tests_a_fit
+        self._tests_a_fit = self._in_a_fit and trainer.testing
+        self._counting = isinstance(pl_module, ImageClassifier) and not trainer.sanity_checking
         self._outcomes = EvaluationOutcomes().to(pl_module.device)
 
     on_test_start = on_validation_start
@@ -149,6 +175,10 @@ class ClassErrors(Callback):
             return
         outcomes = self._outcomes.compute()  # on all ranks, which exchange theirs here
         self._outcomes.reset()
+        if self._tests_a_fit:
+            if trainer.is_global_zero:
+                add_calibration(Path(trainer.default_root_dir), evaluated_split(trainer), outcomes)
+            return
         correct = int((outcomes.labels == outcomes.predicted).sum())
         if trainer.state.fn == TrainerFn.FITTING:
             if correct <= self.best_correct:
@@ -182,6 +212,7 @@ class ClassErrors(Callback):
             publish(trainer, PICTURE, picture)
         errors = record.ClassErrors(
             split=evaluated_split(trainer),
+            calibration={evaluated_split(trainer): calibration(outcomes)},
             epoch=trainer.current_epoch if trainer.state.fn == TrainerFn.FITTING else None,
             images=len(outcomes.labels),
             class_names=list(names) if names else None,

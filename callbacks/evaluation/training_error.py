@@ -17,7 +17,7 @@ class TrainingError(Callback):
     spaced in the training split, each without augmentation and as one view.
 
     Args:
-        images: Number of training images that are measured, or fewer where there are not so many.
+        images: Largest number of training images to measure.
 
     Raises:
         ValueError: The number is below 1, or the data set does not offer its training images without augmentation.

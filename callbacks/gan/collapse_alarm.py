@@ -60,13 +60,13 @@ class CollapseAlarm(Callback):
 
     Args:
         every_n_steps: Number of steps between two checks.
-        checks: Number of checks in a row that must agree before there is an alarm.
-        skip_steps: Number of steps at the start without a check, because an untrained generator's images are all alike.
-        diversity_share: Smallest diversity of the samples that raises no alarm, as a share of the diversity of real
-            images.
-        loss: Smallest magnitude of the discriminator's loss that raises no alarm.
-        accuracy: Accuracy of the discriminator, on real and on fake images, from which on there is an alarm.
-        samples: Number of samples that are compared with each other.
+        checks: Number of checks in a row that must agree before an alarm.
+        skip_steps: Number of steps at the start without a check, because the images of an untrained generator are all
+            alike.
+        diversity_share: Smallest diversity of the samples without an alarm, as a share of the diversity of real images.
+        loss: Smallest magnitude of the discriminator's loss without an alarm.
+        accuracy: Accuracy of the discriminator, on real and on fake images, that raises an alarm.
+        samples: Number of samples in a check.
         seed: Seed of the samples' latents.
         stop: Whether an alarm ends the training.
 

@@ -45,7 +45,7 @@ class SamplePictures(Callback):
 
     Args:
         side: Number of samples in each row and in each column of a picture.
-        neighbors: Number of samples that are drawn beside the training images nearest to them; 0 for none.
+        neighbors: Number of samples to draw beside their nearest training images; 0 for none.
         seed: Seed of the samples' latents.
 
     Raises:
@@ -176,4 +176,4 @@ def animate(folder: Path) -> None:
     options = {"save_all": True, "append_images": frames[1:], "duration": MILLISECONDS, "loop": 0, "optimize": True}
     with whole_file(path) as file:
         frames[0].save(file, format="GIF", **options)
-    rank_zero_info(f"Samples in the course of the training: {path}")
+    rank_zero_info(f"Samples during the training: {path}")

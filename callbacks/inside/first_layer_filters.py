@@ -1,4 +1,4 @@
-"""The filters of the first layer as a picture, and how much of them is color.
+"""The filters of the first layer as a picture, how much of them is color, and whether they have a shape.
 
 Krizhevsky et al. 2012, §6.1 and Fig. 3: of the two columns of AlexNet, each on its GPU, one learns filters that are
 largely color-agnostic and the other color-specific ones, in every run. Here that is a number: with w(x, y) the
@@ -11,6 +11,12 @@ for one that is blind to gray, 2/3 on average for random weights of three channe
 encoding in biologically-inspired convolutional neural networks, §3) compare in the same way what a neuron answers to
 images and to their gray versions; for a linear filter, the weights alone say it. "Gray" means equal values after the
 images are normalized.
+
+Edges and blobs differ from noise in that neighboring weights are alike:
+
+    smoothness = mean of w(x, y) w(x', y') over neighbors (x', y') / mean of w(x, y)²
+
+is 0 on average for random weights, and 1 for filters that are flat.
 """
 
 import math
@@ -35,6 +41,16 @@ def color_selectivity(filters: Tensor) -> Tensor:
     filters = filters.detach().float()
     gray = filters.mean(1, keepdim=True)
     return (filters - gray).square().sum() / filters.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def filter_smoothness(filters: Tensor) -> Tensor:
+    """How far neighboring weights of filters (N, C, H, W) are alike, for all together: from -1 to 1, 0 for noise."""
+    filters = filters.detach().float()
+    pairs = ((filters[..., 1:], filters[..., :-1]), (filters[..., 1:, :], filters[..., :-1, :]))
+    products = torch.cat([(one * other).flatten() for one, other in pairs])
+    if not len(products):  # 1x1
+        return filters.new_zeros(())
+    return products.mean() / filters.square().mean().clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def first_filters(network: nn.Module) -> list[Tensor]:
@@ -87,11 +103,11 @@ def filters_in_a_row(count: int) -> int:
 
 
 class FirstLayerFilters(Callback):
-    """Draws the filters of the first layer, column below column, and logs their color selectivity after each epoch.
+    """Draws the filters of the first layer, column below column, and logs what they are like after each epoch.
 
-    Logs `train/color_selectivity`, for two columns also `train/color_selectivity_column_1` and `…_2`; nothing for
-    gray images. Draws `pictures/first_layer_filters.png` before the first step of a run, as `…_at_start`, after
-    1, 2, 4, 8, … epochs and at the end.
+    Logs `train/filter_smoothness`, and for images in color `train/color_selectivity`, for two columns also
+    `train/color_selectivity_column_1` and `…_2`. Draws `pictures/first_layer_filters.png` before the first step of a
+    run, as `…_at_start`, after 1, 2, 4, 8, … epochs and at the end.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -106,7 +122,9 @@ class FirstLayerFilters(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the index, and draw if it is time."""
-        for name, value in selectivity_by_column(first_filters(pl_module)).items():
+        columns = first_filters(pl_module)
+        smoothness = {"filter_smoothness": filter_smoothness(torch.cat([filters.cpu() for filters in columns]))}
+        for name, value in (selectivity_by_column(columns) | smoothness).items():
             pl_module.log(f"train/{name}", value, sync_dist=True)
         if is_time_for_a_picture(trainer.current_epoch):
             self._draw(trainer, pl_module)

@@ -14,7 +14,7 @@ ask. Files of a run are read through `section.read`, so that a damaged one is na
 import os
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +34,7 @@ OF_CLASSIFIERS = (
     "learning_curves",
     "accuracy_cost",
     "training_gap",
+    "calibration",
     "class_errors",
     "gradients",
     "first_filters",
@@ -72,6 +73,8 @@ class Answer:
     html: Markup = Markup()  # noqa: RUF009  immutable
     smallest: int = 400
     """Least width of a chart in pixels, from which follows how many stand in a row."""
+    anchor: str = ""
+    """Where links on the page lead to it; the section gives it."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ class Section:
         for name in OF_GANS if self.gans else OF_CLASSIFIERS:
             question = cast("Question", import_module(f"{__name__}.{name}"))
             if (answer := question.answer(self)) is not None:
-                yield question.QUESTION, answer
+                yield question.QUESTION, replace(answer, anchor=f"{self.id}-{name.replace('_', '-')}")
 
 
 def make_section(

@@ -23,9 +23,9 @@ from comparison.units import human_count, human_duration, human_percent
 
 QUESTION = "What does accuracy cost?"
 COSTS = {"multiply_adds": "multiply-adds per image", "parameters": "parameters", "seconds": "training time"}
-HEIGHT = 270
+HEIGHT = 225
 # The narrowest plot area that the page gives a chart; labels that keep apart here do so everywhere.
-PLOT_SIZE = (270.0, 240.0)
+PLOT_SIZE = (230.0, 195.0)
 MOST_LABELS = 12
 DURATION_TICKS = (
     *(1, 2, 5, 10, 20, 30),
@@ -33,8 +33,8 @@ DURATION_TICKS = (
     *(3_600 * hours for hours in (1, 2, 3, 5, 10)),
     *(86_400 * days for days in (1, 2, 5, 10)),
 )
-CHARACTER_WIDTH = 6.4
-LINE_HEIGHT = 15.0
+CHARACTER_WIDTH = 5.9
+LINE_HEIGHT = 14.0
 POINT_RADIUS = 6.0
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 LabelPosition = tuple[Literal["left", "right", "center"], int, int]  # alignment, offset to the right, offset downwards
@@ -51,7 +51,7 @@ DURATION_LABEL = (
     ": datum.value < 86400 ? datum.value / 3600 + ' h' : datum.value / 86400 + ' d'"
 )
 OTHER_FRONTS = """
-<details>
+<details class="numbers">
   <summary>The other fronts in words</summary>
   {% for cost, front in fronts %}
   <p class="quiet">{{ cost|capitalize }}: {{ front }}</p>
@@ -75,7 +75,7 @@ def answer(section: Section) -> Answer | None:
         ],
         _caption(groups),
         html(OTHER_FRONTS, fronts=others) if others else Markup(),
-        smallest=300,
+        smallest=280,
     )
 
 
@@ -120,7 +120,7 @@ def cost_chart(groups: Sequence[Group], series: Sequence[Series], cost: str) -> 
         point.encode(fill=color, description="spoken:N", tooltip=details, opacity=highlighted(1.0)),
         *(
             base.transform_filter(f"datum.place === {place}")
-            .mark_text(align=align, dx=dx, dy=dy, fontSize=12, baseline="middle", aria=False)
+            .mark_text(align=align, dx=dx, dy=dy, fontSize=11, baseline="middle", aria=False)
             .encode(text="label:N", fill=alt.value("var(--ink)"), opacity=highlighted(1.0))
             for place, (align, dx, dy) in enumerate(positions)
         ),

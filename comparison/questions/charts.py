@@ -16,8 +16,8 @@ from comparison.groups import Group
 from comparison.questions import Series
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-HEIGHT, EPOCHS_HEIGHT = 320, 300
-ROW_HEIGHT, AXIS_HEIGHT = 26, 34
+HEIGHT, EPOCHS_HEIGHT = 240, 220
+ROW_HEIGHT, AXIS_HEIGHT = 20, 30
 POINTS_OF_A_LINE = 200
 POINT_SIZE, FEW = 40, 40
 PROGRESS_LABEL = "progress === 'images' ? format(datum.value, '~s') : format(datum.value, ',')"
@@ -102,7 +102,7 @@ def finish(chart: Any, rows: Sequence[dict[str, Any]], height: int, description:
         description: What a screen reader says.
     """
     # Axes are silent: a screen reader would read out errors where the labels show accuracies.
-    labels = {"aria": False, "labelColor": "var(--muted)", "labelFont": FONT, "labelFontSize": 12, "labelPadding": 6}
+    labels = {"aria": False, "labelColor": "var(--muted)", "labelFont": FONT, "labelFontSize": 11, "labelPadding": 5}
     specification: dict[str, Any] = (
         chart.add_params(alt.param(name="highlight", value=""))
         .properties(

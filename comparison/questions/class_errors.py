@@ -20,6 +20,8 @@ CLASSES = 20
 PAIRS = 3
 PICTURES_OF_A_PAIR = 3
 TABLE_AND_PICTURES = """
+<div class="errors">
+<div>
 <div class="scroll" tabindex="0" role="region" aria-label="Errors by class on {{ data_set }}">
 <table class="heat">
   <thead><tr><th scope="col">class</th>{% for card in cards %}<th scope="col"><a href="#{{ card.series.anchor }}">{{ card.series.label }}</a></th>{% endfor %}</tr></thead>
@@ -31,27 +33,36 @@ TABLE_AND_PICTURES = """
 </table>
 </div>
 <p class="caption">Share of the class's validation images that are taken for another class, at the most accurate epoch, mean over the seeds.{% if number > rows|length %} The {{ rows|length }} hardest of {{ number }} classes.{% endif %}</p>
-
-<h3>What does each take them for?</h3>
-<p class="quiet">The pairs that each confuses most, in either direction, and the mistakes that it was surest of, from one run.</p>
+</div>
+<div>
+<h4>What does each take them for?</h4>
+<p class="quiet">The pairs that each confuses most, in either direction, how many images of a run that concerns, and the mistakes that it was surest of.</p>
 <div class="cards">
   {% for card in cards %}
   <section class="card" aria-label="{{ card.series.label }}">
     <h4>{{ swatch(card.series) }}<a href="#{{ card.series.anchor }}">{{ card.series.label }}</a></h4>
-    {% for pair in card.pairs %}
-    <p><b>{{ pair.names[0] }}</b> and <b>{{ pair.names[1] }}</b> <span class="quiet">{{ pair.images }} image{{ "" if pair.images == "1" else "s" }}{% if card.runs > 1 %} a run{% endif %}</span></p>
-    {% if pair.pictures %}
-    <ul class="mistakes">
-      {% for picture, mistake in pair.pictures %}
-      <li><img src="{{ picture.address }}" width="{{ picture.width }}" height="{{ picture.height }}" alt="{{ mistake.spoken }}"><span aria-hidden="true">{{ mistake.label }}, taken for {{ mistake.predicted }}: {{ "%.0f"|format(100 * mistake.probability) }} %</span></li>
+    {% if card.pairs %}
+    <div class="pairs">
+      {% for pair in card.pairs %}
+      <div>
+        <p><b>{{ pair.names[0] }}</b> and <b>{{ pair.names[1] }}</b> <span class="quiet">{{ pair.images }}</span></p>
+        {% if pair.pictures %}
+        <ul class="mistakes">
+          {% for picture, mistake in pair.pictures %}
+          <li><img src="{{ picture.address }}" width="{{ picture.width }}" height="{{ picture.height }}" alt="{{ mistake.spoken }}" title="{{ mistake.spoken }}"></li>
+          {% endfor %}
+        </ul>
+        {% endif %}
+      </div>
       {% endfor %}
-    </ul>
-    {% endif %}
+    </div>
     {% else %}
     <p class="quiet">None: no image was taken for another class.</p>
-    {% endfor %}
+    {% endif %}
   </section>
   {% endfor %}
+</div>
+</div>
 </div>
 """  # noqa: E501  HTML
 
@@ -144,7 +155,7 @@ def errors_of_run(directory: Path) -> RunErrors | None:
     if record is None or record.split != "val":
         return None
     if any(count >= 2**63 for *_, count in record.counts):
-        raise ValueError(f"{CLASS_ERRORS} holds a count beyond all measure")
+        raise ValueError(f"{CLASS_ERRORS} holds a count out of range")
     images: dict[str, int] = defaultdict(int)
     wrong: dict[str, int] = defaultdict(int)
     confused: dict[Pair, int] = defaultdict(int)

@@ -11,15 +11,16 @@ QUESTION = "How was this measured?"
 LIST = """
 <dl>
   {% for term, value in conditions %}
-  <dt>{{ term }}</dt><dd>{{ value }}</dd>
+  <div><dt>{{ term }}</dt><dd>{{ value }}</dd></div>
   {% endfor %}
 </dl>
 """
 
 
 def answer(section: Section) -> Answer | None:
-    """The list of conditions."""
-    return Answer(html=html(LIST, conditions=_conditions(section.groups))) if section.groups else None
+    """What all runs share, and the list of conditions."""
+    groups = section.groups
+    return Answer([shared_sentence(groups)], html=html(LIST, conditions=_conditions(groups))) if groups else None
 
 
 def shared_sentence(groups: Sequence[Group]) -> str:

@@ -15,7 +15,7 @@ POINTS_IN_A_CHART = 4_000
 MILESTONES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 MOST_MILESTONES = 10
 NUMBERS = """
-<details>
+<details class="numbers">
   <summary>The numbers of this figure</summary>
   <div class="scroll">
   <table>

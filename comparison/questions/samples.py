@@ -26,7 +26,7 @@ MORE = (
     ),
 )
 SAMPLES_AND_MORE = """
-<div class="filters">
+<div class="filters samples">
   {% for one in samples %}
   <figure id="{{ one.series.anchor }}">
     {% if one.picture %}
@@ -44,7 +44,7 @@ SAMPLES_AND_MORE = """
 <details>
   <summary>{{ question }}</summary>
   <p class="quiet">{{ about }}</p>
-  <div class="filters">
+  <div class="filters samples">
     {% for series, picture in pictures %}
     <figure>
       <img src="{{ picture.address }}" width="{{ picture.width }}" height="{{ picture.height }}" alt="{{ question }} {{ series.label }}">

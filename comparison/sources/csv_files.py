@@ -1,6 +1,7 @@
 """Learning curves of other tools: a CSV file with a row an epoch, and what the file does not say told beside it.
 
-timm's train.py leaves summary.csv, which is recognized, and args.yaml, what it was started with.
+timm's train.py leaves summary.csv, which is recognized, and args.yaml, what it was started with. Lightning's CSVLogger
+leaves metrics.csv, a wide table with a row for each call of log, and hparams.yaml.
 """
 
 import csv
@@ -17,16 +18,23 @@ from comparison.runs import CSV_FILE, Run, make_run, results_of
 from records.curves import history_of
 from records.files import UnreadableError, read_text, read_yaml
 from records.metrics import LARGEST
-from records.summary import COMPLETED, Summary
+from records.summary import COMPLETED, TEST_ACCURACY, Summary
 
 COLUMNS = ("epoch", "accuracy", "train_loss", "images_seen")
 TEXTS = ("architecture", "data", "selection_split", "percent")
-NUMBERS = ("train_images", "val_images", "seed", "parameters", "multiply_adds", "depth")
+NUMBERS = ("train_images", "val_images", "test_images", "seed", "parameters", "multiply_adds", "depth")
 NEEDED = ("architecture", "data", "train_images", "val_images")
 KEYS = (*COLUMNS, *TEXTS, *NUMBERS)
 # Epochs are counted from 0, accuracies are in per cent.
 TIMM_COLUMNS = {"epoch": "epoch", "accuracy": "eval_top1", "train_loss": "train_loss"}
 BOOKKEEPING = frozenset({"output", "experiment", "workers", "log_interval", "log_wandb"})
+HPARAMS = "hparams.yaml"
+# What people call these columns; Lightning adds _epoch where a value is logged by step, too.
+USUAL_COLUMNS = {
+    "accuracy": ("val/acc1", "val_acc1", "val/acc", "val_acc", "val/accuracy", "val_accuracy", "val/top1", "val_top1"),
+    "train_loss": ("train/loss_epoch", "train_loss_epoch", "train/loss", "train_loss", "loss_epoch", "loss"),
+    "test_accuracy": ("test/acc1", "test_acc1", "test/acc", "test_acc", "test/accuracy", "test_accuracy", "test_top1"),
+}
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -70,24 +78,31 @@ def read_csv_file(file: CsvFile) -> Run:
         ValueError: If it cannot be read, or says too little.
     """
     header, rows = read_table(file.path)
-    timm = is_timm(header)
-    arguments = arguments_beside(file.path) if timm else {}
+    timm, lightning = is_timm(header), is_lightning(file.path, header)
+    arguments = arguments_beside(file.path, "args.yaml" if timm else HPARAMS) if timm or lightning else {}
     facts = {**({"percent": "yes"} if timm else {}), **facts_of(arguments), **file.facts}
     for key in NEEDED:
         if key not in facts:
             raise ValueError(f"the file does not say its {key}: add {key}=VALUE behind it")
-    columns = choose_columns(header, file.facts, TIMM_COLUMNS if timm else {})
+    known = TIMM_COLUMNS if timm else usual_columns(header) if lightning else {}
+    columns = choose_columns(header, file.facts, known)
     percent = {"yes": True, "no": False, None: None}[facts.get("percent")]
-    history = history_of(logged_rows(rows, columns, int(facts["train_images"]), percent, timm), "the file")
+    tested = _last(rows, known.get("test_accuracy")) if lightning else []
+    if lightning:
+        rows = ends_of_epochs(rows, columns)
+    history = history_of(logged_rows(rows, columns, int(facts["train_images"]), percent, timm or lightning), "the file")
     numbers = {key: int(facts[key]) for key in NUMBERS if key in facts}
     model: dict[str, Any] = {"architecture": facts["architecture"], "parameters": {"total": numbers.get("parameters")}}
     model |= {name: numbers.get(name) for name in ("multiply_adds", "depth")}
     data: dict[str, Any] = {"name": facts["data"], "selection_split": facts.get("selection_split", "val")}
-    data |= {name: numbers[name] for name in ("train_images", "val_images")}
+    data |= {name: numbers.get(name) for name in ("train_images", "val_images", "test_images")}
     values = {"format": 1, "status": COMPLETED, "model": model, "data": data, "seed": numbers.get("seed")}
+    results = results_of(history)
+    if tested:
+        results["metrics"][TEST_ACCURACY] = _fractions(tested, percent)[0]
     run = make_run(
         file.path,
-        Summary.of({**values, **results_of(history)}, "the file"),
+        Summary.of({**values, **results}, "the file"),
         validated=history.best is not None,
         history=lambda: history,
         name="the file",
@@ -159,7 +174,7 @@ def logged_rows(
         from_zero: Whether epochs are counted from 0 even where no row has that number.
 
     Raises:
-        ValueError: If a column holds something else than numbers.
+        ValueError: If a column holds something other than numbers.
     """
     table = {key: [_number(row[name], name) for row in rows] for key, name in columns.items()}
     nothing = [None] * len(rows)
@@ -178,6 +193,12 @@ def logged_rows(
     ]
 
 
+def _last(rows: Rows, column: str | None) -> list[float | None]:
+    """The last number of a column, if it has any."""
+    cells = [cell for row in rows if column and (cell := row[column])]
+    return [_number(cells[-1], column or "")] if cells else []
+
+
 def _epochs(numbers: Sequence[float | None], from_zero: bool) -> list[int]:
     """Epochs counted from 0."""
     if any(number is None or not math.isfinite(number) or number < 0 for number in numbers):
@@ -191,7 +212,7 @@ def _fractions(accuracies: Sequence[float | None], percent: bool | None) -> list
     """Accuracies as fractions: in per cent if somebody said so, or else if one is above 1, which no fraction can be."""
     highest = max((accuracy for accuracy in accuracies if accuracy is not None), default=0.0)
     if percent is False and highest > 1:
-        raise ValueError(f"the file has an accuracy of {highest:g}, which is no fraction: say percent=yes")
+        raise ValueError(f"the file has an accuracy of {highest:g}, which is no fraction: add percent=yes")
     scale = 100 if (highest > 1 if percent is None else percent) else 1
     return [None if accuracy is None else accuracy / scale for accuracy in accuracies]
 
@@ -208,10 +229,32 @@ def is_timm(header: Sequence[str]) -> bool:
     return {TIMM_COLUMNS["epoch"], TIMM_COLUMNS["accuracy"]} <= set(header)
 
 
-def arguments_beside(path: Path) -> dict[str, Any]:
-    """The args.yaml of a summary.csv, without bookkeeping; empty if it is not there or damaged."""
+def is_lightning(path: Path, header: Sequence[str]) -> bool:
+    """Whether a table is of Lightning's CSVLogger."""
+    return {"epoch", "step"} <= set(header) and path.with_name(HPARAMS).is_file()
+
+
+def usual_columns(header: Sequence[str]) -> dict[str, str]:
+    """The columns of a table by what people usually call them."""
+    found = {key: next((name for name in names if name in header), None) for key, names in USUAL_COLUMNS.items()}
+    return {"epoch": "epoch"} | {key: name for key, name in found.items() if name}
+
+
+def ends_of_epochs(rows: Rows, columns: Mapping[str, str]) -> list[dict[str, str]]:
+    """A wide table as one with a row an epoch: the last value of each column within it."""
+    by_epoch: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if epoch := row.get("epoch"):
+            told = {name: row[name] for key, name in columns.items() if key != "epoch" and row[name]}
+            if told:
+                by_epoch.setdefault(epoch, dict.fromkeys(columns.values(), "")).update(told | {"epoch": epoch})
+    return list(by_epoch.values())
+
+
+def arguments_beside(path: Path, name: str) -> dict[str, Any]:
+    """What a table's tool was started with, without bookkeeping; empty if the file is not there or damaged."""
     try:
-        arguments = read_yaml(path.with_name("args.yaml"))
+        arguments = read_yaml(path.with_name(name))
     except UnreadableError:
         return {}
     return {str(key): value for key, value in arguments.items() if key not in BOOKKEEPING}
@@ -219,7 +262,11 @@ def arguments_beside(path: Path) -> dict[str, Any]:
 
 def facts_of(arguments: Mapping[str, Any]) -> dict[str, str]:
     """What the arguments say of a run, as one would say it behind `--csv`."""
-    texts = {"architecture": arguments.get("model"), "data": arguments.get("dataset")}
-    facts = {key: text for key, text in texts.items() if isinstance(text, str) and text}
-    seed = arguments.get("seed")
-    return {**facts, "seed": str(seed)} if isinstance(seed, int) and seed >= 0 else facts
+    names = {"architecture": ("architecture", "arch", "model_name", "model"), "data": ("dataset", "data")}
+    facts = {
+        key: text
+        for key, usual in names.items()
+        if (text := next((arguments[name] for name in usual if isinstance(arguments.get(name), str)), None))
+    }
+    numbers = {key: str(value) for key in NUMBERS if isinstance(value := arguments.get(key), int) and value >= 0}
+    return {**facts, **numbers}

@@ -10,6 +10,7 @@ from typing import TypeVar
 from comparison.configuration import Filing, Selection, parse_configuration
 from comparison.measures import DISCRIMINATOR, FeatureSpace, Measurement, Protocol
 from comparison.runs import Run, make_run
+from comparison.sources.csv_files import HPARAMS, NEEDED, CsvFile, read_csv_file
 from records import measures
 from records.curves import holds_accuracy, read_history
 from records.files import LARGEST_YAML, UnreadableError, parse_yaml, read_text
@@ -33,13 +34,15 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
 
     Returns:
         None if it is not wanted, not of training, or a command that was refused left no more than a config; of a GAN
-        also what measured one later, wanted or not.
+        also what measured one later, wanted or not. A folder of Lightning's CSVLogger is read as its table.
 
     Raises:
         ValueError: If not even its model and data are known.
     """
     if not any(map(_is_written, (directory / SUMMARY, directory / METRICS))):
         return None
+    if not (directory / SUMMARY).exists() and (directory / HPARAMS).is_file():
+        return _read_lightning(directory / METRICS)
     summary = Summary.read(directory)
     gan = summary.model.is_gan
     if summary.command != TRAINING and not (gan and summary.command in EVALUATIONS):
@@ -50,7 +53,7 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
     parse = partial(parse_configuration, config, directory.name)
     configuration, filing = nothing if damage else _read(parse, nothing, damage)
     filing = filing.completed(summary.data.name, summary.model.architecture)
-    metrics = directory / METRICS
+    metrics = metrics_of(directory)
     if gan:
         none: tuple[Measurement, ...] = ()
         objective, growing = configuration.get("model.init_args.objective"), summary.status == RUNNING
@@ -72,6 +75,25 @@ def read_run_directory(directory: Path, selection: Selection) -> Run | None:
         damage=damage[-1] if damage else None,
     )
     return replace(run, filing=filing)
+
+
+def metrics_of(directory: Path) -> Path:
+    """The metrics.csv of a run: its own, or the newest of Lightning's CSVLogger below it, with the same columns."""
+    own = directory / METRICS
+    if own.exists():
+        return own
+    others = [path for path in directory.glob(f"*/version_*/{METRICS}") if path.with_name(HPARAMS).is_file()]
+    return max(others, key=lambda path: path.stat().st_mtime, default=own)
+
+
+def _read_lightning(path: Path) -> Run:
+    try:
+        return read_csv_file(CsvFile(path, {}))
+    except ValueError as error:
+        said = " ".join([f"--csv {path.as_posix()}", *(f"{key}=…" for key in NEEDED)])
+        raise ValueError(
+            f"a table of Lightning's CSVLogger: {error}. Name it with what it does not say: {said}"
+        ) from error
 
 
 def join_evaluations(gans: Iterable[Run], selection: Selection) -> list[Run]:
@@ -106,7 +128,7 @@ def read_discriminator(path: Path, objective: str | None, growing: bool = False)
         growing: Whether the file may end in the middle of a line, which then does not count.
 
     Raises:
-        ValueError: It is missing, torn or holds something else than numbers.
+        ValueError: It is missing, torn or holds something other than numbers.
     """
     metrics = read_metrics(path, growing=growing, holding="val/accuracy_real")
     by_epoch = {}
@@ -119,7 +141,7 @@ def read_discriminator(path: Path, objective: str | None, growing: bool = False)
                     raise ValueError("not an epoch")
                 by_epoch[epoch] = Measurement(DISCRIMINATOR, epoch, _of_discriminator(row, objective))
     except (ValueError, ArithmeticError, KeyError) as error:
-        raise ValueError(f"{path.name} holds something else than numbers") from error
+        raise ValueError(f"{path.name} holds something other than numbers") from error
     return tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
 
 

@@ -1,12 +1,14 @@
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from comparison.groups import compare
-from comparison.palette import FAMILIES
+from comparison.palette import FAMILIES, Family
 from comparison.questions import make_section
 from comparison.questions.accuracy_cost import (
     LINE_HEIGHT,
@@ -86,6 +88,46 @@ def test_colors_stand_out_from_both_backgrounds(family: object) -> None:
     light, dark = luminance(family.light), luminance(family.dark)  # type: ignore[attr-defined]
     assert (luminance("#fdfdfc") + 0.05) / (light + 0.05) >= 2.8
     assert (dark + 0.05) / (luminance("#15171a") + 0.05) >= 4.0
+
+
+def oklab(linear: np.ndarray) -> np.ndarray:
+    """Ottosson (2020), "A perceptual color space for image processing"."""
+    cones = np.cbrt(
+        np.clip(linear, 0, 1)
+        @ np.array([[0.41222, 0.53633, 0.05145], [0.21190, 0.68070, 0.10740], [0.08830, 0.28172, 0.62998]]).T
+    )
+    to_lab = [[0.21045, 0.79362, -0.00407], [1.97800, -2.42859, 0.45059], [0.02590, 0.78277, -0.80868]]
+    return np.asarray(cones @ np.array(to_lab).T)
+
+
+def linear_colors(colors: list[str]) -> np.ndarray:
+    values = np.array([[int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)] for color in colors])
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+# Machado et al. (2009), table 1, severity 1: normal sight, protanopia, deuteranopia, tritanopia.
+SIGHTS = (
+    np.eye(3),
+    np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+    np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
+    np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
+)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("sight", SIGHTS, ids=["normal", "protanopia", "deuteranopia", "tritanopia"])
+def test_colors_can_be_told_apart(mode: str, sight: np.ndarray) -> None:
+    colors = sorted({getattr(family, mode) for family in FAMILIES.values()})
+    seen = oklab(linear_colors(colors) @ sight.T)
+    distances = [np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)]
+    assert min(distances) > 0.12
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_a_network_has_one_hue_in_light_and_in_dark(family: Family) -> None:
+    light, dark = oklab(linear_colors([family.light, family.dark]))
+    between = math.degrees(math.atan2(light[2], light[1]) - math.atan2(dark[2], dark[1]))
+    assert abs((between + 180) % 360 - 180) < 5
 
 
 @pytest.mark.slow(1)

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 
 from comparison.groups import compare
 from comparison.page import inline_json, write_page
-from comparison.questions.most_accurate import finding
+from comparison.questions.most_accurate import finding, verdict
 from comparison.table import text_table
 from tests.comparison.conftest import write_run
 
@@ -115,6 +116,70 @@ def test_the_page_says_what_a_reader_must_know(comparison_page: Path) -> None:
         assert text in html
 
 
+def test_the_contents_lead_to_every_question(comparison_page: Path) -> None:
+    html = comparison_page.read_text(encoding="utf-8")
+    contents = html.partition('<nav class="toc"')[2].partition("</nav>")[0]
+    questions = re.findall(r'<h3 id="([^"]*)">([^<]*)', html)
+    assert len(questions) >= 6
+    for anchor, question in questions:
+        assert f'<a href="#{anchor}">{question}</a>' in contents
+        assert f'href="#{anchor}" aria-label="Link to this question"' in html
+    assert 'href="#left-out"' in contents
+    charts = re.findall(r'<div class="chart" id="([^"]*)"', html)
+    assert len(charts) == 6
+    assert all(f'href="#{chart}" aria-label="Link to this figure"' in html for chart in charts)
+
+
+def test_the_table_can_be_saved_as_csv(comparison_page: Path) -> None:
+    elements = Elements(comparison_page.read_text(encoding="utf-8"))
+    (button,) = (a for tag, a in elements.tags if tag == "button" and a.get("class") == "csv")
+    rows = list(csv.DictReader(button["data-csv"].splitlines()))
+    assert [row["architecture"] for row in rows][-1] == "VGG-16"
+    assert all(0.9 < float(row["val_acc1"]) < 1 for row in rows[:-1])
+
+
+def test_one_network_alone_needs_no_filter(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path)
+    write_page(compare([tmp_path]), tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "data-label=" not in html
+    assert "ResNet-20 alone" in html
+
+
+PUBLISHED = "published:\n  architecture: {}\n  data: digits\n  acc1: 0.9125\n  source: He et al. 2015, Table 6\n"
+
+
+@pytest.mark.parametrize(("architecture", "shown"), [("ResNet-20", True), ("ResNet-56", False)])
+def test_a_published_figure_stands_beside_the_measured_one(
+    tmp_path: Path, make_run: MakeRun, architecture: str, shown: bool
+) -> None:
+    """Only beside the network that it is of: the config of one may serve for others."""
+    directory = make_run(tmp_path, "ResNet-20")
+    with (directory / "config.yaml").open("a") as config:
+        config.write(PUBLISHED.format(architecture))
+    (make_run(tmp_path, "ResNet-20", seed=1) / "config.yaml").open("a").write("published: null\n")
+    comparison = compare([tmp_path])
+    (group,) = comparison.groups["digits"]  # it is no part of the experiment
+    assert len(group.runs) == 2
+    write_page(comparison, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    told = "ResNet-20: 91.25 % (He et al. 2015, Table 6)" in html
+    assert told == shown == (">published</button>" in html)
+
+
+def test_the_verdict_is_over_all_data_sets(tmp_path: Path, make_run: MakeRun) -> None:
+    for data in ("cifar10", "digits", "mnist"):
+        for seed in (1, 2, 3) if data == "digits" else (1,):
+            make_run(tmp_path, "ResNet-20", seed, data=data, epochs=30, accuracy=0.97 + 0.001 * seed)
+            make_run(tmp_path, "AlexNet", seed, data=data, epochs=30, accuracy=0.60 + 0.002 * seed)
+    told = verdict(compare([tmp_path]))
+    assert re.match(
+        r"Most accurate: ResNet-20 on cifar10 \([\d.]+ % validation accuracy\), digits \(.*\) and mnist", told
+    )
+    assert "The lead on digits is beyond chance." in told
+    assert "On cifar10 and mnist, no order is claimed: that takes 3 seeds of each network." in told
+
+
 @pytest.mark.slow(1)
 def test_validations_within_one_epoch_are_told(tmp_path: Path, make_run: MakeRun) -> None:
     directory = make_run(tmp_path / "runs", epochs=1)
@@ -208,6 +273,19 @@ def test_a_browser_draws_every_chart(comparison_page: Path, tmp_path: Path) -> N
     assert dom.count('<svg xmlns="http://www.w3.org/2000/svg"') == 6
     assert re.search('aria-label="Validation accuracy of [^"]*ResNet-20[^"]* during training."', dom)
     assert re.search(r'aria-label="AlexNet: [\d.]+ % at 38.5 M multiply-adds per image"', dom)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.slow(2)
+def test_a_browser_sorts_the_table(comparison_page: Path, tmp_path: Path) -> None:
+    page = tmp_path / "sorted.html"
+    click = '<script>[...document.querySelectorAll(".sort")].find((b) => b.textContent === "depth").click()</script>'
+    page.write_text(comparison_page.read_text(encoding="utf-8") + click, encoding="utf-8")
+    dom, console = rendered(page, tmp_path / "profile")
+    assert console == ""
+    assert re.search('<th scope="col" aria-sort="descending"><button type="button" class="sort">depth</button>', dom)
+    order = re.findall('<th scope="row" data-value="([^"]*)"', dom)
+    assert order == ["ResNet-20", "VGG-16", "AlexNet"]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

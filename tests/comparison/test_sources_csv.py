@@ -104,7 +104,7 @@ def test_per_cent_is_what_no_fraction_can_be(
         (
             "accuracy\n50\n",
             (*FACTS, "percent=no"),
-            "the file has an accuracy of 50, which is no fraction: say percent=yes",
+            "the file has an accuracy of 50, which is no fraction: add percent=yes",
         ),
         ("accuracy\n500\n", FACTS, "the file has no best val/acc1 between 0 and 1 on at least one image"),
         ("accuracy\n0.5\n", FACTS[1:], "the file does not say its architecture: add architecture=VALUE behind it"),
@@ -166,3 +166,58 @@ def test_beside_runs_of_this_project(
     assert "LeNet" in Path("runs/comparison.html").read_text(encoding="utf-8")
     assert main(["table", "--csv", "a.csv", *facts]) == 0
     assert "ResNet-20" not in capsys.readouterr().out
+
+
+WIDE = """\
+epoch,step,lr-SGD,train_loss_step,train_loss_epoch,val_acc,val_loss,test_acc
+,0,0.1,,,,,
+0,49,,2.0,,,,
+0,99,,,,0.5,1.2,
+0,99,,,1.8,,,
+1,149,,1.0,,,,
+1,199,,,,0.75,0.9,
+1,199,,,0.9,,,
+2,200,,,,,,0.7
+"""
+
+
+def lightning_folder(folder: Path, hparams: str, text: str = WIDE) -> Path:
+    """What Lightning's CSVLogger leaves of a version."""
+    folder.mkdir(parents=True)
+    (folder / "hparams.yaml").write_text(hparams)
+    (folder / "metrics.csv").write_text(text)
+    return folder / "metrics.csv"
+
+
+def test_the_wide_table_of_lightning_is_read(tmp_path: Path) -> None:
+    files = []
+    for seed in (1, 2):
+        hparams = f"architecture: ResNet-50\nseed: {seed}\nlr: 0.1\n"
+        table = lightning_folder(tmp_path / f"version_{seed}", hparams)
+        files.append(parse_csv_option([str(table), *FACTS[1:], "test_images=100"]))
+    (group,) = compare([], csv_files=files).groups["imagenet"]
+    assert (group.label, group.seeds, group.best.mean, group.last) == ("ResNet-50", [1, 2], 0.75, 0.75)
+    assert (group.headline, group.accuracy.mean) == ("test", 0.7)
+    curve = group.example.history().curve
+    assert [(point.epoch, point.accuracy, point.train_loss) for point in curve] == [(1, 0.5, 1.8), (2, 0.75, 0.9)]
+    assert curve[-1].images_seen == 2 * 1281167
+
+
+def test_a_folder_of_lightning_says_what_is_missing(tmp_path: Path) -> None:
+    table = lightning_folder(tmp_path / "lightning_logs" / "version_0", "{}\n")
+    (unreadable,) = compare([tmp_path]).unreadable
+    assert unreadable.problem.startswith("a table of Lightning's CSVLogger: the file does not say its architecture")
+    assert f"--csv {table.as_posix()} architecture=… data=…" in unreadable.problem
+    facts = "architecture: A\ndata: digits\ntrain_images: 100\nval_images: 50\n"
+    lightning_folder(tmp_path / "whole", facts)
+    (group,) = compare([tmp_path / "whole"]).groups["digits"]
+    assert (group.label, group.best.mean) == ("A", 0.75)
+
+
+def test_the_table_of_lightning_below_a_run_is_that_of_the_run(tmp_path: Path, make_run: MakeRun) -> None:
+    directory = make_run(tmp_path)
+    text = (directory / "metrics.csv").read_text()
+    (directory / "metrics.csv").unlink()
+    lightning_folder(directory / "lightning_logs" / "version_0", "{}\n", text)
+    (group,) = compare([tmp_path]).groups["digits"]
+    assert len(group.example.history().curve) == 10

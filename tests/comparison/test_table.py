@@ -43,6 +43,7 @@ Note: The number of seeds differs (1 to 3), so the intervals mean different thin
 
 Left out: runs/digits/vgg-16/2026-11-24_10-00-00: failed: train/loss is NaN at step 12
 Left out: runs/digits/nin/2026-11-24_10-00-00: summary.json is missing"""
+TEXT += " (killed before its first batch, or not a run of this project)"
 
 
 def test_text_table(mixed_runs: Path) -> None:

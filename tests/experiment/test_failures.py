@@ -85,3 +85,11 @@ def test_a_cause_is_found_and_notes_are_told() -> None:
     with pytest.raises(RuntimeError) as caught:
         fail()
     assert failure_of(caught.value) is None
+
+
+def test_an_error_of_this_process_comes_before_the_others_that_left() -> None:
+    error = RuntimeError("[gloo/pair.cc] Connection closed by peer [::1]:99")
+    error.__context__ = UnicodeDecodeError("ascii", b"\xc3", 0, 1, "ordinal not in range")
+    failure = failure_of(error)
+    assert failure is not None
+    assert "PYTHONUTF8=1" in failure.sentence

@@ -349,7 +349,7 @@ def test_nothing_is_executed(save: Callable[..., Any], tmp_path: Path) -> None:
 
 def test_a_whole_network_is_refused_with_a_remedy(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2), tmp_path / "w.pth")
-    with pytest.raises(ValueError, match=r"not to be trusted: have it saved anew from network.state_dict\(\) alone"):
+    with pytest.raises(ValueError, match=r"cannot be trusted: save it anew from network.state_dict\(\) alone"):
         small(weights=str(tmp_path / "w.pth"))
 
 

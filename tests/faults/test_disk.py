@@ -3,7 +3,6 @@
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from experiment.checkpoints import DamagedCheckpointError, VerifiedCheckpointIO,
 from records.checkpoints import digest_path, is_verified
 from records.files import remove_parts
 from tests.faults.small_runs import exhaustive
+from tests.forked import FORKS, start_server
 
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
@@ -53,15 +53,16 @@ def test_a_kill_in_the_writer_leaves_the_newest_or_the_one_before(
 ) -> None:
     record_property("injected", kills)
     instants = random.Random(name)
+    start_server()  # a fork of this process would inherit the locks of its threads
     for _ in range(kills):
-        pid = os.fork()
-        if not pid:
-            save_without_end(file_system, name)
+        writer = FORKS.Process(target=save_without_end, args=(file_system, name))
+        writer.start()
         while not any(file_system.glob("*.sha256")):  # one is saved
+            assert writer.is_alive()
             time.sleep(0.001)
         time.sleep(instants.random() * 0.05)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        writer.kill()
+        writer.join()
         remove_parts(file_system)
         newest = newest_verified(file_system)
         assert newest is not None

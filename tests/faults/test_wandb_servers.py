@@ -66,7 +66,7 @@ def test_the_weights_are_those_without_wandb_and_the_log_syncs(
     assert_same_run(run, whole)
     with WandbServer() as server, account_on(server, tmp_path):
         (folder,) = (path for path in (run / "wandb").iterdir() if path.is_dir() and "run-" in path.name)
-        command = [sys.executable, "-m", "wandb", "sync", str(folder)]
+        command = [sys.executable, "-m", "wandb", "sync", "--include-online", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
         assert done.returncode == 0, done.stderr
         ((_, synced),) = server.runs.items()

@@ -1,5 +1,7 @@
 """AlexNet against its paper and its authors' code: normalization, geometry, initialization."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,19 @@ def test_normalization_in_the_convention_of_pytorch(variant: str, alpha: float, 
     x = 50 * torch.randn(2, 12, 3, 3)
     theirs = nn.LocalResponseNorm(5, alpha=alpha, beta=0.75, k=k)
     torch.testing.assert_close(LocalResponseNorm(12, *normalization)(x), theirs(x), rtol=1e-5, atol=1e-6)
+
+
+def test_alpha_of_the_normalization() -> None:
+    def layers(**options: Any) -> list[LocalResponseNorm]:
+        network = AlexNet(stem="small", width=0.125, fc_width=8, num_classes=10, **options)
+        return [layer for layer in network.features if isinstance(layer, LocalResponseNorm)]
+
+    assert [layer.scale for layer in layers()] == [1e-4, 1e-4]
+    assert [(layer.scale, layer.k) for layer in layers(response_alpha=0.4)] == [(0.4, 2), (0.4, 2)]
+    x = torch.randn(2, 12, 3, 3)
+    torch.testing.assert_close(layers(response_alpha=0.0)[0](x), x * 2**-0.75)
+    with pytest.raises(ValueError, match="has no response_alpha: set model.normalization to response"):
+        layers(response_alpha=0.4, normalization="batch")
 
 
 def test_spatial_normalization_is_the_formula() -> None:

@@ -99,7 +99,7 @@ def paper_of(network: nn.Module) -> str:
 def check_labels(num_classes: int | None, labels: Tensor | None) -> None:
     """Refuse labels that a network does not know, and none where it needs them, by a ValueError."""
     if num_classes is None and labels is not None:
-        raise ValueError("This network is not told classes: leave the labels out, or build it with num_classes.")
+        raise ValueError("This network is not conditional: leave the labels out, or build it with num_classes.")
     if num_classes is not None and labels is None:
         raise ValueError("This network is conditional: give it labels, or build it without num_classes.")
 

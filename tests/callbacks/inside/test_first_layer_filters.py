@@ -11,6 +11,7 @@ from callbacks.inside.first_layer_filters import (
     FirstLayerFilters,
     color_selectivity,
     filter_grid,
+    filter_smoothness,
     filters_in_a_row,
     first_filters,
     selectivity_by_column,
@@ -76,3 +77,11 @@ def test_what_has_no_filters_is_refused(tmp_path: Path) -> None:
         fit(NoClassifier(), FirstLayerFilters(), folder=tmp_path)
     with pytest.raises(ValueError, match="Linear has no convolution to show"):
         first_filters(nn.Linear(2, 2))
+
+
+def test_smoothness_tells_shapes_from_noise() -> None:
+    assert filter_smoothness(torch.randn(500, 3, 5, 5)) == pytest.approx(0, abs=0.02)
+    assert filter_smoothness(torch.ones(2, 1, 5, 5)) == pytest.approx(1)
+    edge = torch.tensor([[-1.0, -1.0, 1.0, 1.0]] * 4).expand(1, 3, 4, 4)
+    assert filter_smoothness(edge) == pytest.approx(2 / 3)
+    assert filter_smoothness(torch.ones(4, 3, 1, 1)) == 0
