@@ -217,7 +217,7 @@ def _data_facts(part: Any, data: Data) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiment.export",
-        description="Write a trained network to a new folder, without what belongs to its training.",
+        description="Write a trained network to a new folder, without the parts that only training needs.",
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="a run's directory, whose best checkpoint is taken, or a checkpoint")
