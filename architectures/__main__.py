@@ -58,7 +58,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "networks", type=Path, nargs="*", metavar="CONFIG", help="a network each; default: all of configs/model"
+        "networks",
+        type=Path,
+        nargs="*",
+        metavar="CONFIG",
+        help="configs of networks, one each; default: all of configs/model",
     )
     parser.add_argument(
         "--config", type=Path, action="append", default=[], help="a part of one network's config; later ones win"
@@ -66,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("num_classes", "in_channels", "image_size"):
         parser.add_argument(f"--{name}", type=int, help="as the data set has it; default: the network's own")
     parser.add_argument("--format", choices=FORMATS, default="text", help="format of the table; default: text")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw it, too: .svg, .png or .html")
-    parser.add_argument("--blocks", action="store_true", help="draw the blocks of one network and not its layers")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="file for a drawing: .svg, .png or .html")
+    parser.add_argument("--blocks", action="store_true", help="draw the blocks of one network instead of its layers")
     return parser
 
 

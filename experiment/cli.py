@@ -121,27 +121,27 @@ class ExperimentCLI(LightningCLI):
             "--run_dir",
             type=Path | None,
             default=None,
-            help="Directory of the run; a new one under trainer.default_root_dir (runs) if not given. "
-            "If another run is there, a number is put behind the name.",
+            help="Directory of the run; by default a new one below trainer.default_root_dir (runs). If it holds a "
+            "run already, the name gets a number.",
         )
         parser.add_argument(
             "--resume",
             type=Path | None,
             default=None,
-            help="Directory of a run to go on with, from its newest checkpoint that verifies; without --config its own "
-            "config is used. `auto`: go on with run_dir if it has a checkpoint, else start there.",
+            help="Directory of a run to resume from its newest intact checkpoint, by default with its own config; "
+            "`auto`: resume run_dir if it has a checkpoint, else start there.",
         )
         parser.add_argument(
             "--test_at_end",
             type=bool,
             default=True,
-            help="Whether fit measures the test images once, at its end, with the checkpoint that validation chose.",
+            help="Whether fit measures the test images once, at its end, with the checkpoint chosen by validation.",
         )
         parser.add_argument(
             "--published",
             type=Published | None,
             default=None,
-            help="What the recipe is published with: `python -m comparison` shows it beside what was measured.",
+            help="Published result of the recipe, which `python -m comparison` shows beside the measured one.",
         )
         parser.add_lightning_class_args(StepSeed, "step_seed")
         parser.add_lightning_class_args(Throughput, "throughput")

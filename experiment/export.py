@@ -224,7 +224,7 @@ def _crop_side(part: Any) -> int | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiment.export",
-        description="Write a trained network to a new folder, without what belongs to its training.",
+        description="Write a trained network to a new folder, without the parts that only training needs.",
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="a run's directory, whose best checkpoint is taken, or a checkpoint")

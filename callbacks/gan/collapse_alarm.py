@@ -50,11 +50,11 @@ WATCHED = ("train/loss_discriminator", "train/accuracy_real", "train/accuracy_fa
 
 
 class CollapseAlarm(Callback):
-    """Says once, with the numbers, that samples are all alike or that the discriminator is never wrong.
+    """Warns once, with the numbers, if samples are all alike or the discriminator is never wrong.
 
     Every `every_n_steps` steps it draws the same latents, and compares how much their images differ from each other
     with how much real images of the batch do (`train/diversity`, `train/diversity_of_real`); and it looks at the
-    discriminator's loss and accuracies as the module logs them. It speaks when the latest `checks` checks agree. With
+    discriminator's loss and accuracies as the module logs them. It warns when the latest `checks` checks agree. With
     a Wasserstein objective, whose loss may be 0 and whose critic's sign has no meaning, it looks at the samples alone.
     Under DDP the numbers are means over all ranks.
 

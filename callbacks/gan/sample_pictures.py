@@ -41,7 +41,7 @@ class SamplePictures(Callback):
     | `samples.png` | the same latents after 1, 2, 4, 8, … epochs and at the end |
     | `samples.gif` | the same after each epoch, at the end |
     | `interpolation.png` | in each row the way from one latent to another, at the end |
-    | `nearest.png` | samples beside the training images nearest to them, at the end: whether it learned by heart |
+    | `nearest.png` | samples beside their nearest training images, at the end, which show whether it memorized them |
 
     Args:
         side: Number of samples in each row and in each column of a picture.

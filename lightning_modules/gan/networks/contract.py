@@ -13,7 +13,7 @@ class GeneratorNetwork(nn.Module):
     Args:
         latent_size: Length of a latent vector.
         latent_range: Latents are uniform between these two; None: normal, with mean 0 and variance 1.
-        num_classes: Classes that it is told; None for a generator that is told none.
+        num_classes: Number of classes of a conditional generator; None for an unconditional one.
     """
 
     def __init__(self, latent_size: int, latent_range: tuple[float, float] | None, num_classes: int | None) -> None:
@@ -65,7 +65,7 @@ class DiscriminatorNetwork(nn.Module):
     """From images (B, C, H, W) in [-1, 1] to logits (B,), which grow with the belief that an image is real.
 
     Args:
-        num_classes: Classes that it is told; None for a discriminator that is told none.
+        num_classes: Number of classes of a conditional discriminator; None for an unconditional one.
     """
 
     def __init__(self, num_classes: int | None) -> None:
