@@ -18,7 +18,7 @@ from experiment.usage_errors import one_line_for_usage_errors
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
 from records.checkpoints import run_of
-from records.config import class_name, read_config
+from records.config import arguments_of, class_name, read_config
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, CONFIG
 from records.record import fraction
@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 
 
 class ExportError(ArithmeticError):
-    """What was written computes something else than the network."""
+    """What was written computes something other than the network."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,6 +107,7 @@ def read_run(run: Path) -> PretrainedClassifier:
         {key: value for key, value in content["hyper_parameters"].items() if key not in of_training},
         architecture=content.get("architecture"),
         training=training_record(summary, content, config),
+        crop_side=_crop_side(config.get("data")),
         **_data_facts(config.get("data"), summary.data),
     )
     state = {key: value for key, value in content["state_dict"].items() if not key.startswith("auxiliary_heads.")}
@@ -214,10 +215,16 @@ def _data_facts(part: Any, data: Data) -> dict[str, Any]:
     return {key: list(value) for key, value in facts.items() if isinstance(value, list | tuple)}
 
 
+def _crop_side(part: Any) -> int | None:
+    """What photographs are resized to before their center is cut out; None of data that have no borders."""
+    side = arguments_of(part).get("crop_side") if isinstance(part, dict) else None
+    return side if isinstance(side, int) else None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiment.export",
-        description="Write a trained network to a new folder, without what belongs to its training.",
+        description="Write a trained network to a new folder, without the parts that only training needs.",
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="a run's directory, whose best checkpoint is taken, or a checkpoint")
