@@ -3,13 +3,17 @@
 import argparse
 import pickle
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from records.checkpoints import SUFFIX, digest_path, is_damaged
 from records.files import UnreadableError, open_regular
 
+if TYPE_CHECKING:
+    from torch import nn
+
+N = TypeVar("N", bound="nn.Module")
 KINDS: dict[str, type] = {
     "state_dict": dict,
     "hyper_parameters": dict,
@@ -66,6 +70,29 @@ def read_weights(path: Path, needs: Iterable[str] = (), map_location: Any = "cpu
         if part == "state_dict" and not all(_is_named_tensor(*item) for item in content[part].items()):
             raise UnusableWeightsError(path, "incomplete", "holds something other than tensors in its state_dict")
     return content
+
+
+def rebuild(network_class: Callable[..., N], content: dict[str, Any], path: Path) -> N:
+    """The network of a checkpoint, made of its own arguments, with its weights.
+
+    Args:
+        network_class: Whose arguments and state_dict the checkpoint holds.
+        content: Of the checkpoint, with the parts of `TO_REBUILD`.
+        path: Of the checkpoint, for the error.
+
+    Raises:
+        ValueError: The class takes no such arguments or weights.
+    """
+    arguments = {name: value for name, value in content["hyper_parameters"].items() if not str(name).startswith("_")}
+    try:
+        network = network_class(**arguments)
+        network.load_state_dict(content["state_dict"])
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError):
+        name = getattr(network_class, "__name__", "network")
+        raise ValueError(
+            f"{path} does not fit the {name} of its own arguments: use the version of this project that wrote it."
+        ) from None
+    return network
 
 
 def _verify(path: Path) -> bool:
