@@ -1,15 +1,17 @@
-"""Hand a trained network on: `python -m experiment.export RUN FOLDER [--format safetensors torch_export]`."""
+"""Hand a trained network on: `python -m experiment.export RUN FOLDER [--format safetensors torch_export onnx]`."""
 
 import argparse
 import inspect
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import datamodules
 from experiment.checkpoints import checkpoint_to_evaluate, load_verified
@@ -25,7 +27,8 @@ from records.record import fraction
 from records.summary import Data, Summary
 from records.weights import TO_REBUILD
 
-FORMATS = ("safetensors", "torch_export")
+FORMATS = ("safetensors", "torch_export", "onnx")
+FOR_ONNX = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
 
 
@@ -51,17 +54,21 @@ def export(run: Path, folder: Path, formats: Sequence[str] = ("safetensors",)) -
         run: Directory of the run, whose best checkpoint is taken; or a checkpoint in one.
         folder: New folder.
         formats: safetensors: the layout of the Hugging Face Hub; torch_export: model.pt2, a program of torch.export
-            that needs no file of this project, for batches of any size.
+            that needs no file of this project, for batches of any size; onnx: model.onnx, which other runtimes read,
+            from images to logits, for batches of any size.
 
     Returns:
         Lines that say how far each copy is from the network.
 
     Raises:
-        ValueError: The folder is in use, or the run has no checkpoint or config that says which network it holds.
+        ValueError: The folder is in use, a package is missing, or the run has no checkpoint or config that says which
+            network it holds.
         ExportError: A copy computes something else.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists and is not an empty folder: name a new one.")
+    if "onnx" in formats and (missing := [name for name in FOR_ONNX if find_spec(name) is None]):
+        raise ValueError(f"--format onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}.")
     network = read_run(run)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +90,9 @@ def export(run: Path, folder: Path, formats: Sequence[str] = ("safetensors",)) -
         if "torch_export" in formats:
             save_program(network, partial / "model.pt2")
             lines.append(compare("model.pt2", network, torch.export.load(partial / "model.pt2").module()))
+        if "onnx" in formats:
+            save_onnx(network, partial / "model.onnx")
+            lines.append(compare("model.onnx", network, onnx_runtime(partial / "model.onnx")))
         if folder.exists():
             folder.rmdir()
         partial.rename(folder)
@@ -147,13 +157,32 @@ def training_record(summary: Summary, checkpoint: dict[str, Any], config: dict[s
 
 def save_program(network: PretrainedClassifier, file: Path) -> None:
     """Save what torch.export makes of the network; the number of images in a batch stays free."""
+    torch.export.save(_program(network), file)
+
+
+def save_onnx(network: PretrainedClassifier, file: Path) -> None:
+    """Save the same program in the operators of ONNX."""
+    with redirect_stdout(sys.stderr):  # it tells of its progress
+        model = torch.onnx.export(_program(network), input_names=["images"], output_names=["logits"], dynamo=True)
+    assert model is not None
+    model.save(file)
+
+
+def onnx_runtime(file: Path) -> Callable[[Tensor], Tensor]:
+    """What ONNX Runtime computes on the processor from a file."""
+    import onnxruntime  # noqa: PLC0415  an extra
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+
+
+def _program(network: PretrainedClassifier) -> torch.export.ExportedProgram:
     images = random_images(network, 2)  # torch.export takes a single image for a batch that is always one
-    program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-    torch.export.save(program, file)
+    return torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
 
 
 @torch.no_grad()
-def compare(name: str, network: PretrainedClassifier, copy: nn.Module) -> str:
+def compare(name: str, network: PretrainedClassifier, copy: Callable[[Tensor], Tensor]) -> str:
     """A line that says how far the logits of `copy` are from those of `network`, on one and on three random images.
 
     Raises:
@@ -235,7 +264,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=FORMATS,
         default=["safetensors"],
         help="safetensors: config, weights and model card as on the Hugging Face Hub (the default); "
-        "torch_export: model.pt2, which runs without this project",
+        "torch_export: model.pt2, which runs without this project; onnx: model.onnx, for other runtimes",
     )
     return parser
 
