@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What is compiled is kept, whatever the environment wants: new processes start sooner, and so does the next time.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: quickstart test check test-faults test-cluster lint style bench lock audit
+.PHONY: quickstart test check test-faults test-cluster test-lowest lint style bench lock audit
 
 quickstart: .venv/installed  ## Train all six networks on real handwritten digits and compare them
 	@$(BIN)/python -m experiment.quickstart
@@ -30,6 +30,12 @@ ifdef INSTALL
 	apt-get install --yes --no-install-recommends iproute2 slurm-wlm munge
 endif
 	TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster
+
+test-lowest:  ## Run the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet uv
+	.venv-lowest/bin/uv pip install --python .venv-lowest --resolution lowest-direct --requirement pyproject.toml --group dev
+	.venv-lowest/bin/python -m pytest -m "not slow and not exhaustive"
 
 lint: style  ## Check style and types
 	$(BIN)/mypy

@@ -29,11 +29,11 @@ def show(options: argparse.Namespace) -> None:
     from lightning_modules.classifier import FROM_DATA  # noqa: PLC0415
 
     if options.networks and options.config:
-        raise ValueError("--config composes one network, CONFIG names one each: give either.")
+        raise ValueError("--config composes one network, and CONFIG names one each: give one of them.")
     if options.picture:
         pictures.check_picture(options.picture)
     if options.blocks and not options.picture:
-        raise ValueError("--blocks are drawn: name a file with --picture.")
+        raise ValueError("--blocks draws a picture: name its file with --picture.")
     drawing = blocks.blocks_picture if options.blocks else pictures.layers_picture
     from_data = {name: getattr(options, name) for name in FROM_DATA}
     files = options.config or options.networks
@@ -42,7 +42,7 @@ def show(options: argparse.Namespace) -> None:
         table, draw = tables.single_table(one, options.format), lambda: drawing(one)
     else:
         if options.blocks:
-            raise ValueError("--blocks are those of one network: name one CONFIG.")
+            raise ValueError("--blocks draws one network: name one CONFIG.")
         several = networks.architectures(files, from_data)
         table, draw = tables.summary_table(several, options.format), lambda: pictures.summary_picture(several)
     print(table)
@@ -58,7 +58,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "networks", type=Path, nargs="*", metavar="CONFIG", help="a network each; default: all of configs/model"
+        "networks",
+        type=Path,
+        nargs="*",
+        metavar="CONFIG",
+        help="configs of networks, one each; default: all of configs/model",
     )
     parser.add_argument(
         "--config", type=Path, action="append", default=[], help="a part of one network's config; later ones win"
@@ -66,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("num_classes", "in_channels", "image_size"):
         parser.add_argument(f"--{name}", type=int, help="as the data set has it; default: the network's own")
     parser.add_argument("--format", choices=FORMATS, default="text", help="format of the table; default: text")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw it, too: .svg, .png or .html")
-    parser.add_argument("--blocks", action="store_true", help="draw the blocks of one network and not its layers")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="file for a drawing: .svg, .png or .html")
+    parser.add_argument("--blocks", action="store_true", help="draw the blocks of one network instead of its layers")
     return parser
 
 

@@ -32,7 +32,7 @@ def check_picture(output: Path) -> None:
         ValueError: If its suffix names no known format, or it is a folder.
     """
     if output.suffix not in SUFFIXES:
-        raise ValueError(f"{output} is no picture: end its name with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
+        raise ValueError(f"{output} is no name of a picture: end it with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
     if output.is_dir():
         raise ValueError(f"{output} is a folder: name a file with --picture.")
 

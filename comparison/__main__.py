@@ -78,7 +78,7 @@ def _add_source_options(command: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar=("FILE", "KEY=VALUE"),
-        help="a run of another tool: its table of epochs, and what that does not say (docs/comparison.md)",
+        help="a run of another tool: its table of epochs, and the facts that the table lacks (docs/comparison.md)",
     )
 
 

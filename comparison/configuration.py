@@ -80,7 +80,7 @@ def _parse(text: str) -> tuple[Mapping[str, str], Filing]:
         leaves = {path: value for path, value in _leaves(tree, ()) if path not in FOLLOWS_FROM_THE_DATA}
         return leaves, _logger_filing(tree)
     except ValueError as error:  # a whole number that Python does not write
-        raise ValueError(f"{CONFIG} holds a number beyond all measure") from error
+        raise ValueError(f"{CONFIG} holds a number out of range") from error
 
 
 def _leaves(node: Any, path: tuple[str, ...]) -> Iterable[tuple[str, str]]:

@@ -56,15 +56,13 @@ class CIFAR10(InMemoryDataModule):
         """Reads the official Python archive, packed or unpacked as torchvision does.
 
         Args:
-            root: Folder of the archive, packed or unpacked, to which it is also downloaded.
-            download: Whether to download the archive (170 MB) if `root` does not have it, packed or unpacked.
-            verify: Whether to refuse files whose checksums differ from the published ones; if not, summary.json says
+            root: Folder with the archive, packed or unpacked; downloads go there too.
+            download: Whether to download the archive (170 MB) if root has neither form of it.
+            verify: Whether to refuse files whose checksums differ from the published ones; if not, summary.json records
                 whether they differ.
-            val_size: Number of training images, of 50,000, that are held out for validation, which selects the best
-                checkpoint; the default is that of the ResNet paper. 0 validates on the test images, and summary.json
-                says so.
-            crop_padding: Number of zeros added to each side of a training image, before a random crop back to 32x32
-                pixels.
+            val_size: Number of training images, of 50,000, that are held out for validation, which chooses the best
+                checkpoint (5,000 in the ResNet paper); 0 validates on the test images, and summary.json says so.
+            crop_padding: Number of zeros on each side of a training image, before a random crop back to 32x32 pixels.
             horizontal_flip: Whether to mirror half of the training images.
             kwargs: Arguments of every data set in memory.
         """
@@ -94,7 +92,7 @@ class CIFAR10(InMemoryDataModule):
         else:
             raise ValueError(
                 f"{self.root} has neither {self.folder.name} nor {archive.name}: name the folder that has one with "
-                "--data.root, or have it fetched with --data.download=true."
+                "--data.root, or download it with --data.download=true."
             )
         self._unpack(archive)
 
@@ -106,7 +104,7 @@ class CIFAR10(InMemoryDataModule):
         missing = [name for name in md5 if not (self.folder / name).is_file()]
         if missing:
             raise ValueError(
-                f"{self.folder} lacks {', '.join(missing)}: delete the folder to have it unpacked again, "
+                f"{self.folder} lacks {', '.join(missing)}: delete the folder to unpack it again, "
                 "or name another with --data.root."
             )
         checksums = {self.folder / name: Checksum("md5", digest) for name, digest in md5.items()}
@@ -150,7 +148,7 @@ class CIFAR10(InMemoryDataModule):
                 return  # another job on this file system was faster
             raise ValueError(
                 f"Could not unpack {archive} ({error}): make sure that its folder has room and may be written to, "
-                "or delete the archive to have it fetched again."
+                "or delete the archive to download it again."
             ) from None
 
     def _extract(self, files: tarfile.TarFile, into: Path) -> None:

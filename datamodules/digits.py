@@ -35,11 +35,10 @@ class Digits(InMemoryDataModule):
         """Takes no folder: the images come with scikit-learn.
 
         Args:
-            val_size: Number of training images, of 1,497, that are held out for validation, which selects the best
+            val_size: Number of training images, of 1,497, that are held out for validation, which chooses the best
                 checkpoint; 0 validates on the test images, and summary.json says so.
-            crop_padding: Number of zeros added to each side of a training image, before a random crop back to 32x32
-                pixels.
-            horizontal_flip: Whether to mirror half of the training images. A mirrored digit is not a digit.
+            crop_padding: Number of zeros on each side of a training image, before a random crop back to 32x32 pixels.
+            horizontal_flip: Whether to mirror half of the training images; a mirrored digit is no digit.
             kwargs: Arguments of every data set in memory.
         """
         super().__init__(val_size=val_size, crop_padding=crop_padding, horizontal_flip=horizontal_flip, **kwargs)

@@ -115,7 +115,7 @@ def is_published(path: Path, checksum: Checksum, found: str, *, required: bool) 
         return False
     raise ValueError(
         f"{path} is not the published file ({checksum.algorithm} {found}, expected {checksum.digest}): "
-        "replace it with the published one, or accept it with --data.verify=false, which the run's record then says."
+        "replace it with the published one, or accept it with --data.verify=false, which the run's record then states."
     )
 
 

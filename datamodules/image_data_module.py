@@ -19,14 +19,14 @@ class ImageDataModule(LightningDataModule):
     Args:
         batch_size: Number of images in a training batch on each device.
         eval_batch_size: Number of images in a validation or test batch on each device.
-        val_size: Number of training images that are held out for validation, which selects the best checkpoint; 0
+        val_size: Number of training images that are held out for validation, which chooses the best checkpoint; 0
             validates on the test images, and summary.json says so.
-        normalization: Scale of the pixels that a network sees. standard: mean 0 and variance 1 in each channel; mean: 0
-            to 255 minus the mean of each channel, as in the papers before 2015, whose initial weights are made for it;
-            symmetric: -1 to 1, the range of a generator's images.
+        normalization: Scale of the pixels. standard: mean 0 and variance 1 in each channel; mean: 0 to 255 minus the
+            mean of each channel, for the initial weights of papers before 2015; symmetric: -1 to 1, the range of a
+            generator's images.
         seed: Seed of the sample order and of the augmentation; the command line takes it from seed_everything.
-        split_seed: Seed of the choice of the held-out images, apart from the run's seed, so that runs with different
-            seeds are selected on the same images.
+        split_seed: Seed that chooses the held-out images. It differs from the run's seed, so that runs with different
+            seeds validate on the same images.
 
     Raises:
         ValueError: An argument is out of its range.

@@ -32,11 +32,11 @@ class ImageFolder(PhotographDataModule):
 
     Args:
         root: Folder of the pictures.
-        name: Name of the data set in runs and tables; that of the folder if not given.
-        val_fraction: Share of each class that is held out for validation, by split_seed, where the folder has no val/;
-            1 holds out all, to evaluate on.
-        val_size: Number of training images that are held out for validation in the place of val_fraction, or of val/.
-        batch_size: Number of images in a training batch on each device; a set that has fewer gets smaller batches.
+        name: Name of the data set in runs and tables; null for the name of the folder.
+        val_fraction: Share of each class that is held out for validation, chosen by split_seed, if the folder has no
+            val/; 1 holds out all pictures, for an evaluation.
+        val_size: Number of training images that are held out for validation, in place of val_fraction or of val/.
+        batch_size: Number of images in a training batch on each device; a set with fewer images gets smaller batches.
         kwargs: Arguments of every data set of photographs.
 
     Raises:
@@ -121,7 +121,7 @@ class ImageFolder(PhotographDataModule):
             missing, new = (some(sorted(set(one) - set(other))) for one, other in self._orders(trained))
             raise ValueError(
                 f"The network was trained on other classes than {self.root} has (missing: {missing or 'none'}; new: "
-                f"{new or 'none'}), so that its labels would mean others: name the folder of its classes."
+                f"{new or 'none'}), so its labels would mean other classes: name the folder that it was trained on."
             )
         if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             self._check_same_images(state_dict)

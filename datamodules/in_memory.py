@@ -53,12 +53,13 @@ class InMemoryDataModule(ImageDataModule):
     """Small images held in memory as one tensor, augmented and normalized on the device.
 
     Args:
-        crop_padding: Number of zeros added to each side of a training image, before a random crop back to its size.
+        crop_padding: Number of zeros on each side of a training image, before a random crop back to its size.
         horizontal_flip: Whether to mirror half of the training images.
         color_noise: Standard deviation of random colors along the principal components of ImageNet's pixels, added to
-            each training image (Krizhevsky et al. 2012, §4.1, which has 0.1); 0 adds none.
-        train_size: Number of training images to use, each class with its share, chosen by split_seed; all if not given.
-        storage: Memory that holds the images. cpu: that of the host; device: that of each training device.
+            each training image; 0.1 in AlexNet (Krizhevsky et al. 2012, §4.1), 0 for none.
+        train_size: Number of training images to use, with equal shares of each class, chosen by split_seed; null uses
+            all.
+        storage: Memory for the images. cpu: memory of the host; device: memory of each training device.
         kwargs: Arguments of every data set.
 
     Raises:

@@ -56,18 +56,18 @@ class MNIST(InMemoryDataModule):
         """Reads the official IDX files, packed or unpacked, in the folders that torchvision keeps them in.
 
         Args:
-            root: Folder that holds the four files, itself or in MNIST/raw (FashionMNIST/raw), to which they are also
-                downloaded.
-            download: Whether to download the files (12 MB, Fashion-MNIST 31 MB) that are missing.
+            root: Folder with the four files, either directly or in MNIST/raw (FashionMNIST/raw); downloads go there
+                too.
+            download: Whether to download missing files (12 MB, Fashion-MNIST 31 MB).
             verify: Whether to refuse files whose unpacked content differs from the published one; if not, summary.json
-                says whether it differs.
-            image_size: Height and width of the images in pixels: 28, or 32 with two rows and columns of zeros on each
-                side, for networks that want 32.
-            val_size: Number of training images, of 60,000, that are held out for validation, which selects the best
-                checkpoint; the default is that of the maxout and GAN papers. 0 validates on the test images, and
-                summary.json says so.
-            crop_padding: Number of zeros added to each side of a training image, before a random crop back to its size.
-            horizontal_flip: Whether to mirror half of the training images. A mirrored digit is not a digit.
+                records whether it differs.
+            image_size: Height and width of the images in pixels: 28, or 32 with two rows or columns of zeros on each
+                side.
+            val_size: Number of training images, of 60,000, that are held out for validation, which chooses the best
+                checkpoint (10,000 in the maxout and GAN papers); 0 validates on the test images, and summary.json says
+                so.
+            crop_padding: Number of zeros on each side of a training image, before a random crop back to its size.
+            horizontal_flip: Whether to mirror half of the training images; a mirrored digit is no digit.
             kwargs: Arguments of every data set in memory.
         """
         super().__init__(val_size=val_size, crop_padding=crop_padding, horizontal_flip=horizontal_flip, **kwargs)
@@ -178,13 +178,13 @@ def _unpacked(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it to have it fetched again.") from None
+        raise ValueError(f"{path} is damaged ({error}): delete it to download it again.") from None
 
 
 def _array(content: bytes, path: Path) -> Tensor:
     header = 4 + 4 * content[3] if len(content) > 3 else 4
     shape = [int.from_bytes(content[start : start + 4]) for start in range(4, header, 4)]
     if content[:3] != _MAGIC_UINT8 or not shape or not 0 < math.prod(shape) == len(content) - header:
-        raise ValueError(f"{path} is not a whole IDX file of uint8 values: delete it to have it fetched again.")
+        raise ValueError(f"{path} is not a whole IDX file of uint8 values: delete it to download it again.")
     # A copy, because torch needs memory that it may write to.
     return torch.frombuffer(bytearray(content[header:]), dtype=torch.uint8).view(shape)

@@ -121,27 +121,27 @@ class ExperimentCLI(LightningCLI):
             "--run_dir",
             type=Path | None,
             default=None,
-            help="Directory of the run; a new one under trainer.default_root_dir (runs) if not given. "
-            "If another run is there, a number is put behind the name.",
+            help="Directory of the run; by default a new one below trainer.default_root_dir (runs). If it holds a "
+            "run already, the name gets a number.",
         )
         parser.add_argument(
             "--resume",
             type=Path | None,
             default=None,
-            help="Directory of a run to go on with, from its newest checkpoint that verifies; without --config its own "
-            "config is used. `auto`: go on with run_dir if it has a checkpoint, else start there.",
+            help="Directory of a run to resume from its newest intact checkpoint, by default with its own config; "
+            "`auto`: resume run_dir if it has a checkpoint, else start there.",
         )
         parser.add_argument(
             "--test_at_end",
             type=bool,
             default=True,
-            help="Whether fit measures the test images once, at its end, with the checkpoint that validation chose.",
+            help="Whether fit measures the test images once, at its end, with the checkpoint chosen by validation.",
         )
         parser.add_argument(
             "--published",
             type=Published | None,
             default=None,
-            help="What the recipe is published with: `python -m comparison` shows it beside what was measured.",
+            help="Published result of the recipe, which `python -m comparison` shows beside the measured one.",
         )
         parser.add_lightning_class_args(StepSeed, "step_seed")
         parser.add_lightning_class_args(Throughput, "throughput")
@@ -174,11 +174,11 @@ class ExperimentCLI(LightningCLI):
         check_settings(options, str(self.subcommand))
         check_launch(options.trainer)
         if options.resume and self.subcommand != "fit":
-            raise ValueError(f"resume goes with fit: for {self.subcommand}, name the run with --ckpt_path.")
+            raise ValueError(f"resume belongs to fit: for {self.subcommand}, name the run with --ckpt_path.")
         if options.resume and options.ckpt_path:
             raise ValueError("resume and ckpt_path both name a checkpoint: give one of them.")
         if options.resume and options.run_dir and not _is_same(options.resume, options.run_dir):
-            raise ValueError(f"{options.resume} goes on where it is, not in {options.run_dir}: leave run_dir out.")
+            raise ValueError(f"{options.resume} continues where it is, not in {options.run_dir}: leave run_dir out.")
         if str(options.resume) == "auto" and not options.run_dir:
             raise ValueError("resume=auto looks for checkpoints in the run's directory: name that with --run_dir.")
         trained = options.ckpt_path or _start_weights(options.model) or options.trainer.fast_dev_run
@@ -332,7 +332,7 @@ class ExperimentCLI(LightningCLI):
             if getattr(rank_zero_only, "rank", 0) == 0:
                 complete_record(run, content)
             raise NothingToDo(f"The run {run} is finished ({end[0]}), so nothing is trained: to go on, {end[1]}.")
-        rank_zero_info(f"Going on with {run} from {checkpoint.name}.")
+        rank_zero_info(f"Resuming {run} from {checkpoint.name}.")
 
     def _end_of(self, checkpoint: dict[str, Any]) -> tuple[str, str] | None:
         settings = self.config_init[self.subcommand].trainer

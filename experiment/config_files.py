@@ -123,7 +123,7 @@ def check_files_among(words: Sequence[str], directory: Path) -> None:
     """
     for name, value in _options(words):
         if re.fullmatch(rf"\d{{{LONGEST_NUMBER},}}", value):
-            raise ValueError(f"{name} has a number of {len(value)} digits, which nothing here takes.")
+            raise ValueError(f"{name} has a number of {len(value)} digits, more than any option takes.")
         path = directory / value
         try:
             exists = path.exists()
@@ -237,7 +237,7 @@ def _line(text: str, number: int) -> str:
 def _check_numbers(tree: Any, name: str) -> None:
     for option, value in _leaves(tree):
         if isinstance(value, int) and abs(value) >= 10**LONGEST_NUMBER:
-            raise ValueError(f"{name}: {option} is a number of {len(str(value))} digits, which nothing here takes.")
+            raise ValueError(f"{name}: {option} is a number of {len(str(value))} digits, more than any option takes.")
 
 
 def _repeated_keys(text: str) -> Iterator[tuple[str, int, int]]:

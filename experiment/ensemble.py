@@ -261,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("test", "val"), default="test", help="images; default: test")
     parser.add_argument("--root", help="folder of the data, if it is no longer where the runs had it")
     parser.add_argument("--output", type=Path, help=f"new file for the summary; default: one in {FOLDER}")
-    parser.add_argument("--protocol", choices=get_args(ProtocolName), help="let each member average over views, too")
+    parser.add_argument("--protocol", choices=get_args(ProtocolName), help="views that each member averages over")
     parser.add_argument("--sides", type=int, nargs="+", help="shorter sides of the images; default: the protocol's")
     parser.add_argument("--no_flips", action="store_true", help="no mirror images among the views")
     parser.add_argument(

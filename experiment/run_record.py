@@ -213,8 +213,8 @@ class RunRecord(SaveConfigCallback):
         only_tests = self.waits_for_test and trainer.ckpt_path is not None
         if not self.has_begun and not only_tests:
             raise ValueError(
-                "Nothing was done, for there is no batch: raise --trainer.max_epochs, --trainer.max_steps or the limit "
-                "of batches that is 0."
+                "Nothing was done, because there is no batch: raise --trainer.max_epochs, --trainer.max_steps or the "
+                "limit of batches that is 0."
             )
         if not (self.waits_for_test and trainer.state.fn == TrainerFn.FITTING):
             self.complete(trainer)

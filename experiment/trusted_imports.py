@@ -22,7 +22,7 @@ def trust_known_modules() -> None:
     running. The environment variable TRUSTED_IMPORTS adds modules of the user's own, separated by spaces.
 
     Raises:
-        ValueError: The variable holds something else than import paths.
+        ValueError: The variable holds something other than import paths.
     """
     own = os.environ.get(VARIABLE, "").split()
     if wrong := [path for path in own if not all(part.isidentifier() for part in path.split("."))]:

@@ -204,7 +204,7 @@ class ResilientWandbLogger(WandbLogger):
         try:
             return WandbLogger.download_artifact(*arguments, **options)
         except Exception as error:
-            rank_zero_warn(f"W&B gave no artifact ({_first_line(error)}).")
+            rank_zero_warn(f"W&B returned no artifact ({_first_line(error)}).")
             return None
 
     @rank_zero_only

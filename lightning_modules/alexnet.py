@@ -99,23 +99,25 @@ class AlexNet(ImageClassifier):
     """AlexNet (Krizhevsky, Sutskever, Hinton 2012).
 
     Args:
-        variant: paper: as printed; one_column: without the split over two GPUs; authors2012: as the authors' own code
-            has it; caffe: bvlc_alexnet; torchvision: other widths, no normalization.
-        stem: imagenet: 11x11/4; small: 5x5/1, for 32x32 images.
-        image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
-            it from the data set. By default 224, or 32 for the small stem.
-        width: Factor of the channels.
-        normalization: response: across neighboring channels, with the variant's constants; none; batch: of each
-            convolution's outputs. By default the variant's: none for torchvision, else response.
-        response_alpha: Factor of the sum of squares in the response normalization (α, §3.3); by default the variant's,
-            1e-4 in the paper, which is made for pixels from 0 to 255: images of unit variance, some 60 times smaller,
-            need some 60² times as much. 0 leaves a constant factor, 2^-0.75.
-        activation: relu, or tanh, with which the paper compares it (§3.1).
-        head: fc: fc6 to fc8; average: the mean over all positions, and one fully connected layer.
-        fc_width: Outputs of fc6 and of fc7; by default 4096 times the width.
-        dropout: Probability of dropping in fc6 and fc7.
-        initialization: design: the variant's own; kaiming: He's, for images of unit variance (the design's constants
-            are made for pixels from 0 to 255); glorot: Glorot's, which tanh needs.
+        variant: Geometry. paper: two columns, as printed; one_column: without the split over two GPUs; authors2012: the
+            authors' own code; caffe: bvlc_alexnet; torchvision: other widths, no normalization.
+        stem: First layer. imagenet: an 11x11 convolution of stride 4; small: a 5x5 convolution of stride 1, for 32x32
+            images.
+        image_size: Height and width of the images in pixels, which set the size of fc6; the command line takes it from
+            the data set. By default 224, or 32 for the small stem.
+        width: Factor on the number of channels.
+        normalization: Normalization in the convolutional part. response: local response normalization with the
+            variant's constants; batch: batch normalization of each convolution; none. By default none for torchvision,
+            else response.
+        response_alpha: Factor on the sum of squares in local response normalization (α, §3.3); null for the variant's
+            own, 1e-4 in the paper, made for pixels from 0 to 255. Images of unit variance, some 60 times smaller, need
+            some 60² times as much. 0 leaves a constant factor, 2^-0.75.
+        activation: Activation function: relu, or tanh, with which the paper compares it (§3.1).
+        head: Classifier. fc: fc6 to fc8; average: global average pooling and one fully connected layer.
+        fc_width: Number of outputs of fc6 and of fc7; by default 4096 times the width.
+        dropout: Probability of dropout in fc6 and fc7.
+        initialization: Initial weights. design: the variant's own, made for pixels from 0 to 255; kaiming: those of He
+            et al., for images of unit variance; glorot: those of Glorot and Bengio, which tanh needs.
         training: Arguments of ImageClassifier.
 
     Raises:

@@ -56,7 +56,7 @@ class AlexNetPair(ImageClassifier):
 
     Args:
         devices: Devices of the two columns.
-        variant: paper or authors2012, whose normalization stays inside a column.
+        variant: Geometry: paper or authors2012, whose normalization stays inside a column.
         training: Arguments of AlexNet and of ImageClassifier.
 
     Raises:

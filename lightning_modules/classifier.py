@@ -61,23 +61,25 @@ class ImageClassifier(LightningModule):
 
     Args:
         num_classes: Number of classes; the command line takes it from the data set.
-        in_channels: Channels of the images: 3 for color (the default), 1 for gray; taken from the data set likewise.
-        image_size: Height and width of the images in pixels; taken from the data set likewise.
+        in_channels: Number of channels of the images: 3 for color (the default), 1 for gray; the command line takes it
+            from the data set.
+        image_size: Height and width of the images in pixels; the command line takes it from the data set.
         label_smoothing: Share of the target that is spread evenly over all classes, 0 to 1.
-        optimizer: Optimizer, given without its parameters.
-        lr_scheduler: Learning rate schedule, given without its optimizer; null keeps the rate constant.
-        lr_scheduler_interval: Whether the schedule counts epochs or steps (updates).
+        optimizer: Optimizer, without its parameters.
+        lr_scheduler: Learning rate schedule, without its optimizer; null keeps the rate constant.
+        lr_scheduler_interval: Unit in which the schedule counts: epochs or steps (updates).
         decay_norms_and_biases: Whether weight decay also acts on biases and normalization parameters.
-        bias_lr_scale: Factor of the learning rate for biases; 2 in the recipes of cuda-convnet and Caffe.
-        bias_lr: Learning rate of biases, which no schedule changes then, as in the files of AlexNet's authors; null for
-            that of the weights, times bias_lr_scale.
-        channels_last: Keep images and weights in NHWC memory order, which is faster with bf16 and on GPUs.
-        compile: Compile the network with torch.compile; the keys of checkpoints stay the same.
-        freeze: Parts that keep the weights they start with, batch statistics included: backbone, which is all but the
-            output layers, or names of parts, such as [stem, stages.0]; null trains all.
-        backbone_lr_scale: Factor of the learning rate for all but the output layers, such as 0.1 to fine-tune.
+        bias_lr_scale: Factor on the learning rate of biases; 2 in the recipes of cuda-convnet and Caffe.
+        bias_lr: Fixed learning rate of biases, which no schedule changes, as in the code of AlexNet's authors; null
+            gives biases the rate of the weights, times bias_lr_scale.
+        channels_last: Whether to keep images and weights in NHWC memory order, which is faster with bf16 and on GPUs.
+        compile: Whether to compile the network with torch.compile; the keys of checkpoints stay the same.
+        freeze: Parts that keep their start weights and batch statistics: backbone (all layers but the output layers) or
+            names of parts, such as [stem, stages.0]; null trains all parts.
+        backbone_lr_scale: Factor on the learning rate of all layers but the output layers; 0.1 is usual for
+            fine-tuning.
         weights: Trained weights to start from: a checkpoint of this project, a state dict (.pth, .safetensors), or the
-            name of torchvision's, such as ResNet50_Weights.IMAGENET1K_V1.
+            name of torchvision weights, such as ResNet50_Weights.IMAGENET1K_V1.
     """
 
     architecture: str
@@ -141,10 +143,10 @@ class ImageClassifier(LightningModule):
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}.")
         if bias_lr is not None and bias_lr_scale != 1:
-            raise ValueError("bias_lr and bias_lr_scale both decide at what rate biases learn: leave one of them out.")
+            raise ValueError("bias_lr and bias_lr_scale both set the rate of biases: leave one of them out.")
         if not backbone_lr_scale > 0:
             raise ValueError(
-                f"backbone_lr_scale must be above 0, not {backbone_lr_scale}: to freeze it, there is freeze."
+                f"backbone_lr_scale must be above 0, not {backbone_lr_scale}: to freeze the backbone, set freeze."
             )
         # Callables stay out of the checkpoint, which must load with weights_only; a checkpoint needs no other weights.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", *self.start_options], logger=False)
@@ -291,7 +293,7 @@ class ImageClassifier(LightningModule):
                 )
         if stage == "fit" and getattr(data, "num_classes", None) == 1:
             raise ValueError(
-                f"The data set {getattr(data, 'name', '')} has one class, so there is nothing to tell apart: name a "
+                f"The data set {getattr(data, 'name', '')} has one class, so there is nothing to classify: name a "
                 "folder that has a folder for each class (--data.root), or train a GAN."
             )
         if stage == "fit" and self.parts_to_freeze:

@@ -122,20 +122,23 @@ class GoogLeNet(ImageClassifier):
     """GoogLeNet, or Inception v1 (Szegedy et al. 2014).
 
     Args:
-        variant: paper: as printed; batch_norm: with batch normalization instead of LRN; torchvision: with its 3x3 in
-            the 5x5 branch, for its weights.
-        width: Factor of the channels, those of the auxiliary heads included.
-        kernels: mix: Inception modules; 1x1, 3x3 or 5x5: convolutions of that size alone in the place of each, with as
-            much work.
-        auxiliary: Whether classifiers at 4a and 4d take part in training; evaluation and exports never have them.
-        stem: imagenet: 7x7/2; small: 3x3/1 and one max pool less, for 32x32 images.
-        image_size: Height and width of the images in pixels, on which the size of the auxiliary heads depends; the
-            command line takes it from the data set. By default 224, or 32 for the small stem.
-        dropout: Probability of dropping before the last layer; by default 0.4, or 0.2 for torchvision.
-        auxiliary_dropout: The same in the auxiliary heads.
-        transform_input: Turn images normalized by ImageNet's usual mean and standard deviation into those of range -1
-            to 1, on which torchvision's weights were trained. Null does not, and refuses weights in its layout.
-        initialization: design: Caffe's for the paper, He's for batch_norm, N(0, 0.01²) for torchvision; kaiming: He's.
+        variant: Geometry. paper: as printed; batch_norm: with batch normalization instead of local response
+            normalization; torchvision: with a 3x3 convolution in the 5x5 branch, for torchvision's weights.
+        width: Factor on the number of channels, auxiliary heads included.
+        kernels: Kernels of a module. mix: those of an Inception module; 1x1, 3x3 or 5x5: convolutions of that size
+            alone, with as much work.
+        auxiliary: Whether auxiliary heads at 4a and 4d take part in training; evaluation and exports never have them.
+        stem: First layers. imagenet: a 7x7 convolution of stride 2; small: a 3x3 convolution of stride 1 and one max
+            pool less, for 32x32 images.
+        image_size: Height and width of the images in pixels, which set the size of the auxiliary heads; the command
+            line takes it from the data set. By default 224, or 32 for the small stem.
+        dropout: Probability of dropout before the last layer; by default 0.4, or 0.2 for torchvision.
+        auxiliary_dropout: Probability of dropout in the auxiliary heads.
+        transform_input: Whether to convert images normalized by ImageNet's usual mean and standard deviation to the
+            range -1 to 1, on which torchvision's weights were trained. Null does not, and refuses weights in
+            torchvision's layout.
+        initialization: Initial weights. design: Caffe's for the paper, those of He et al. for batch_norm, N(0, 0.01²)
+            for torchvision; kaiming: those of He et al.
         training: Arguments of ImageClassifier.
 
     Raises:
@@ -177,7 +180,7 @@ class GoogLeNet(ImageClassifier):
         small = stem == "small"
         if str(training.get("weights")).startswith("GoogLeNet_Weights") and not transform_input:
             raise ValueError(
-                "torchvision's GoogLeNet weights want images from -1 to 1: set model.transform_input to true."
+                "torchvision's GoogLeNet weights need images from -1 to 1: set model.transform_input to true."
             )
         if dropout is None:
             dropout = 0.2 if variant == "torchvision" else 0.4
@@ -236,7 +239,7 @@ class GoogLeNet(ImageClassifier):
         adopted = super().adopted(state, source)
         if self.transform_input is None and "stem.conv1.0.weight" in adopted.keys() - state.keys():
             raise ValueError(
-                f"{source} is of torchvision's GoogLeNet, whose weights want images from -1 to 1: set "
+                f"{source} is of torchvision's GoogLeNet, whose weights need images from -1 to 1: set "
                 "model.transform_input to true, or to false for weights that were trained on images as they are."
             )
         return adopted

@@ -92,20 +92,21 @@ class NIN(ImageClassifier):
     """Network in Network (Lin, Chen, Yan 2014).
 
     Args:
-        variant: Data set whose network it is: cifar10, cifar100, mnist or imagenet. Those of CIFAR and MNIST are the
-            forms for small images.
-        num_classes: Number of classes; by default the data set's.
-        in_channels: Channels of the images: 3 for color, 1 for gray; by default the data set's.
-        image_size: Height and width of the images in pixels; by default the data set's.
-        width: Factor of the channels.
-        mlpconv: Whether a block has its two 1x1 convolutions (§3.1); without, it is the linear one that they replace.
-        head: average: global average pooling; fc: a fully connected layer on the last maps, with which the paper
-            compares it (§4.6).
-        head_dropout: Probability of dropping before that layer.
-        second_pool: Second pooling: max (cuda-convnet) or average (Caffe).
-        dropout: Probability of dropping between blocks.
-        initialization: design: the author's; kaiming: He's, with a bias of 1 in the last convolution, which all classes
-            share, so that the ReLU behind it lets each class learn.
+        variant: Geometry, by the data set that it was made for: cifar10, cifar100, mnist or imagenet. All but imagenet
+            are for small images.
+        num_classes: Number of classes; by default that of the data set.
+        in_channels: Number of channels of the images: 3 for color, 1 for gray; by default that of the data set.
+        image_size: Height and width of the images in pixels; by default those of the data set.
+        width: Factor on the number of channels.
+        mlpconv: Whether each block has its two 1x1 convolutions (§3.1); without them, a block is one linear
+            convolution.
+        head: Classifier. average: global average pooling; fc: a fully connected layer on the last maps, with which the
+            paper compares it (§4.6).
+        head_dropout: Probability of dropout before a classifier of the kind fc.
+        second_pool: Kind of the second pooling: max, as in cuda-convnet, or average, as in Caffe.
+        dropout: Probability of dropout between blocks.
+        initialization: Initial weights. design: the author's; kaiming: those of He et al., with a bias of 1 in the last
+            convolution, so that the ReLU behind it lets each class learn.
         training: Arguments of ImageClassifier.
 
     Raises:

@@ -126,18 +126,22 @@ class ResNet(ImageClassifier):
     """Residual network (He et al. 2015), and the plain network that it is compared with.
 
     Args:
-        depth: Layers with weights: 18, 34, 50, 101 or 152; 6n + 2 (20, 32, 44, 56, 110, 1202) for the CIFAR variant.
-        variant: original: the paper's ImageNet network; v1.5: strides in the 3x3 of a bottleneck; cifar: §4.2.
-        shortcut: A: zero padding; B: projection where the shape changes; C: projection everywhere; none: the plain
-            network. By default A for the CIFAR variant (§4.2), else B (Table 4).
-        width: Factor of the channels.
-        batch_norm: Normalize each convolution's outputs over the batch, as the paper does; without, gradients are not
-            healthy by themselves (§4.1), and convolutions have biases.
-        stem: imagenet: 7x7/2 and a max pool; small: one 3x3, for 32x32 images. By default as the variant.
-        num_classes: Number of classes; by default 10 for the CIFAR variant, else 1000.
-        image_size: Height and width of the images in pixels, any from 32 on; by default 32 for the small stem, or 224.
-        initialization: fan_in: He's, as the paper; fan_out: as torchvision. By default fan_out for v1.5, else fan_in.
-        zero_init_residual: Start each residual branch at zero (Goyal et al. 2017, §5.1).
+        depth: Number of layers with weights: 18, 34, 50, 101 or 152; for the cifar variant 6n + 2, such as 20, 32, 44,
+            56, 110 or 1202.
+        variant: Geometry. original: the paper's network for ImageNet; v1.5: the same with the stride in the 3x3
+            convolution of a bottleneck, as torchvision has it; cifar: the paper's network for CIFAR (§4.2).
+        shortcut: Shortcut where the shape changes. A: zero padding; B: projection; C: projection everywhere; none: the
+            plain network, without shortcuts. By default A for the cifar variant (§4.2), else B (Table 4).
+        width: Factor on the number of channels.
+        batch_norm: Whether each convolution is followed by batch normalization, as in the paper; if not, convolutions
+            have biases, and nothing keeps gradients healthy (§4.1).
+        stem: First layers. imagenet: a 7x7 convolution of stride 2 and a max pool; small: one 3x3 convolution, for
+            32x32 images. By default small for the cifar variant, else imagenet.
+        num_classes: Number of classes; by default 10 for the cifar variant, else 1000.
+        image_size: Height and width of the images in pixels, at least 32; by default 32 for the small stem, else 224.
+        initialization: Initial weights, normal with the variance of He et al. fan_in: by inputs, as in the paper;
+            fan_out: by outputs, as in torchvision. By default fan_out for v1.5, else fan_in.
+        zero_init_residual: Whether each residual branch starts at zero (Goyal et al. 2017, §5.1).
         training: Arguments of ImageClassifier.
 
     Raises:
@@ -246,8 +250,8 @@ class ResNet(ImageClassifier):
         if self.shortcut == "A" and self.cifar_widths and "linear.weight" in state:
             return zeros_after(adopted, self.cifar_widths)
         raise ValueError(
-            f"{source} does not say what its shortcuts are, which have no weights (zeros before or after the channels, "
-            f"or none): for {self.architecture}, give a checkpoint or an export of this project."
+            f"{source} does not say which shortcuts it has, because these have no weights (zeros before or after the "
+            f"channels, or none): for {self.architecture}, give a checkpoint or an export of this project."
         )
 
     def reset_parameters(self, initialization: Literal["fan_in", "fan_out"], zero_init_residual: bool) -> None:

@@ -49,22 +49,23 @@ class VGG(ImageClassifier):
     """VGGNet (Simonyan and Zisserman 2014).
 
     Args:
-        variant: Column of Table 1: A (11 layers), A-LRN, B (13), C (16, with 1x1 convolutions), D (16), E (19);
-            or B-5x5 (8), with one 5x5 in the place of two 3x3 (§4.1).
-        width: Factor of the channels.
-        batch_norm: Normalize each convolution's outputs over the batch.
-        dense: Turn the fully connected layers into convolutions of the same weights (§3.2), for images of any size from
-            `image_size` on.
-        stem: imagenet, for 224x224 images; small, for 32x32.
-        image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
-            it from the data set. By default 224, or 32 for the small stem.
-        head: fc: fc6 to fc8; average: the mean over all positions, and one fully connected layer.
-        fc_width: Outputs of fc6 and of fc7; by default 4096 times the width.
-        dropout: Probability of dropping in fc6 and fc7.
-        initialization: design: the paper's N(0, 0.1²), made for pixels from -128 to 128; glorot: the paper's later
-            advice; kaiming: He's; torchvision: He's by outputs, N(0, 0.01²) in fully connected layers.
-        weights_of_a: Weights of a trained A of the same size, from which the first four convolutions that both have and
-            the fully connected layers start (§3.1); for B to E.
+        variant: Column of Table 1: A (11 layers), A-LRN, B (13), C (16, with 1x1 convolutions), D (16) or E (19); or
+            B-5x5 (8), with one 5x5 convolution instead of two 3x3 (§4.1).
+        width: Factor on the number of channels.
+        batch_norm: Whether each convolution is followed by batch normalization.
+        dense: Whether the fully connected layers become convolutions of the same weights (§3.2), for images of any size
+            from image_size on.
+        stem: First layers. imagenet: those of the paper, for 224x224 images; small: for 32x32 images.
+        image_size: Height and width of the images in pixels, which set the size of fc6; the command line takes it from
+            the data set. By default 224, or 32 for the small stem.
+        head: Classifier. fc: fc6 to fc8; average: global average pooling and one fully connected layer.
+        fc_width: Number of outputs of fc6 and of fc7; by default 4096 times the width.
+        dropout: Probability of dropout in fc6 and fc7.
+        initialization: Initial weights. design: the paper's N(0, 0.1²), made for pixels from -128 to 128; glorot: those
+            of Glorot and Bengio, the paper's later advice; kaiming: those of He et al.; torchvision: those of He et al.
+            by outputs, and N(0, 0.01²) in fully connected layers.
+        weights_of_a: Weights of a trained A of the same size, from which B to E start their first four convolutions, as
+            far as both have them, and their fully connected layers (§3.1).
         training: Arguments of ImageClassifier.
 
     Raises:
@@ -73,7 +74,12 @@ class VGG(ImageClassifier):
 
     published: ClassVar[date] = date(2014, 9, 4)
     start_options: ClassVar[tuple[str, ...]] = ("weights", "weights_of_a")
-    torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = ((r"^classifier\.", "head."),)
+    torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"^classifier\.", "head."),
+        (r"^pre_logits\.fc1\.", "head.0."),  # timm's, with convolutions
+        (r"^pre_logits\.fc2\.", "head.3."),
+        (r"^head\.fc\.", "head.6."),
+    )
 
     def __init__(
         self,

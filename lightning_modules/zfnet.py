@@ -38,17 +38,18 @@ class ZFNet(ImageClassifier):
     """ZFNet (Zeiler and Fergus 2013).
 
     Args:
-        variant: paper: Fig. 3; wide: 512, 1024 and 512 channels in conv3 to conv5 (Table 2, b).
-        stem: imagenet: 7x7/2 and 5x5/2; small: 3x3/1 and 5x5/1, for 32x32 images.
-        image_size: Height and width of the images in pixels, on which the size of fc6 depends; the command line takes
-            it from the data set. By default 224, or 32 for the small stem.
-        width: Factor of the channels.
-        fc_width: Outputs of fc6 and of fc7 (Table 3 tries 2048 and 8192); by default 4096 times the width.
-        dropout: Probability of dropping in fc6 and fc7.
-        filter_rms_limit: After each update, filters of the convolutions whose weights have a larger root mean square
-            are scaled down to this one (§3), which is made for pixels from -128 to 128; null leaves them alone.
-        initialization: design: the paper's N(0, 0.01²), made for such pixels too; kaiming: He's, for images of unit
-            variance.
+        variant: Geometry. paper: Fig. 3; wide: 512, 1024 and 512 channels in conv3 to conv5 (Table 2, b).
+        stem: First layers. imagenet: 7x7 and 5x5 convolutions of stride 2; small: 3x3 and 5x5 of stride 1, for 32x32
+            images.
+        image_size: Height and width of the images in pixels, which set the size of fc6; the command line takes it from
+            the data set. By default 224, or 32 for the small stem.
+        width: Factor on the number of channels.
+        fc_width: Number of outputs of fc6 and of fc7 (Table 3 tries 2048 and 8192); by default 4096 times the width.
+        dropout: Probability of dropout in fc6 and fc7.
+        filter_rms_limit: Largest root mean square of a filter's weights, to which larger filters are scaled down after
+            each update (§3); the paper's value is made for pixels from -128 to 128. Null limits nothing.
+        initialization: Initial weights. design: the paper's N(0, 0.01²), made for pixels from -128 to 128; kaiming:
+            those of He et al., for images of unit variance.
         training: Arguments of ImageClassifier.
 
     Raises:

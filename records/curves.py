@@ -131,7 +131,7 @@ class Logged:
         """Of several validations at one step the last counts; single batches are too noisy, so losses are means.
 
         Raises:
-            ValueError: If something else than numbers was logged.
+            ValueError: If something other than numbers was logged.
         """
         losses = dict(self.backward(LOSS))
         images_per_step = self.images_per_step()
@@ -147,13 +147,13 @@ class Logged:
                 for trained, epoch, step in self.moments
             )
         except OverflowError as error:
-            raise ValueError(f"{self.metrics.name} holds numbers beyond all measure") from error
+            raise ValueError(f"{self.metrics.name} holds numbers out of range") from error
 
     def history(self) -> History:
         """All that is told of a run's metrics.
 
         Raises:
-            ValueError: If something else than numbers was logged.
+            ValueError: If something other than numbers was logged.
         """
         ends = {column: at_the_end(self.backward(column)) for column in AT_THE_END}
         positive = {epoch: [v for v in values if v > 0 and is_measurable(v)] for epoch, values in self.backward(RATIO)}
@@ -164,7 +164,7 @@ class Logged:
         """Images of a step, by the last row that says how many were seen.
 
         Raises:
-            ValueError: If it holds something else than numbers.
+            ValueError: If it holds something other than numbers.
         """
         images = self.metrics.column("images_seen")
         known = (row for row in reversed(range(len(images))) if images[row] and self.epochs[row] is not None)
@@ -214,7 +214,7 @@ def history_of(rows: Iterable[Mapping[str, object]], name: str) -> History:
         name: What to call the rows where they are damaged.
 
     Raises:
-        ValueError: If a row holds something else than numbers.
+        ValueError: If a row holds something other than numbers.
     """
     return History(Logged(metrics_of(rows, (*NEEDED, LOSS, TEST), name)).curve())
 

@@ -58,8 +58,8 @@ class Metrics(NamedTuple):
             raise self.damaged(next(row for row, cell in enumerate(cells) if not _is_number(cell))) from error
 
     def damaged(self, row: int) -> UnreadableError:
-        """What to say of a row, counted from 0, that holds something else than numbers."""
-        return UnreadableError(f"line {row + 2} of {self.name} holds something else than numbers")
+        """What to say of a row, counted from 0, that holds something other than numbers."""
+        return UnreadableError(f"line {row + 2} of {self.name} holds something other than numbers")
 
 
 def read_metrics(path: Path, needed: Iterable[str] = (), growing: bool = False, holding: str | None = None) -> Metrics:

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 import callbacks
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-IGNORED = (".git", ".venv", "data", "runs", "wandb")  # not of the repository
+IGNORED = (".git", ".venv", ".venv-lowest", "data", "runs", "wandb")  # not of the repository
 OF_THE_READER = ("lightning_modules/mynet.py", "configs/model/mynet.yaml")
 TEXTS = sorted(path for path in ROOT.rglob("*.md") if path.relative_to(ROOT).parts[0] not in IGNORED)
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
@@ -213,3 +214,32 @@ def test_issue_forms_have_what_a_code_host_asks_of_them(form: str) -> None:
 
 def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_the_readme_is_read_in_minutes() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert len(text.split()) <= 900
+    assert 1 <= len(pictures) <= 4
+    for picture in pictures:
+        with Image.open(ROOT / picture) as image:
+            assert image.width <= 700, picture
+
+
+def test_every_recipe_and_every_page_is_listed() -> None:
+    recipes = re.findall(r"`([a-z0-9]+_\w+)`", (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"))
+    assert set(recipes) == {path.stem for path in (ROOT / "configs" / "recipes").glob("*.yaml")}
+    for folder in (ROOT / "docs", ROOT / "docs" / "callbacks"):
+        linked = {link.partition("#")[0] for link in links(folder / "README.md")}
+        pages = {path.name for path in folder.glob("*.md")} - {"README.md"}
+        assert pages <= {link.rpartition("/")[2] for link in linked}
+
+
+def test_python_that_the_manual_shows_names_what_is_there() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text("utf-8"), re.M | re.S)
+    assert len(blocks) >= 4
+    for block in blocks:
+        compile(block, "docs/python.md", "exec")
+        for line in block.splitlines():
+            if line.startswith(("import ", "from ")):
+                exec(line, {})

@@ -135,7 +135,7 @@ class LocalizationErrors(Metric):
         """
         if labels.shape[1] > LABELS:
             raise ValueError(
-                f"Localization is judged by {LABELS} labels an image, not {labels.shape[1]}: give the best."
+                f"Localization is measured with {LABELS} labels an image, not {labels.shape[1]}: give the best."
             )
         right = (labels == true_labels.unsqueeze(1)).any(1)
         found = sum(map(localized, labels, boxes, true_labels.tolist(), true_boxes))

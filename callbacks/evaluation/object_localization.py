@@ -58,7 +58,7 @@ class ObjectLocalization(Callback):
     Args:
         boxes: Path of the true boxes: ILSVRC2012_bbox_val_v3.tgz, or a folder with its files.
         threshold: Share of a map's maximum above which a pixel belongs to the object.
-        images: Number of images that are drawn; 0 for none.
+        images: Number of images to draw; 0 for none.
 
     Raises:
         ValueError: An argument is out of its range; in `setup`: the network or the data set cannot do this; later: a

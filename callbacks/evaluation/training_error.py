@@ -12,12 +12,12 @@ from lightning_modules.classifier import ImageClassifier
 class TrainingError(Callback):
     """Logs `train_eval/acc1` and `train_eval/loss` of some training images at each validation of a training.
 
-    `train/acc1` is of augmented images, with dropout, and with weights that change from step to step. Where a paper
-    speaks of training error (He et al. 2015, Fig. 6), this is what it means. The images are the same each time: evenly
+    `train/acc1` is of augmented images, with dropout, and with weights that change from step to step. The
+    training error of papers (He et al. 2015, Fig. 6) is this one. The images are the same each time: evenly
     spaced in the training split, each without augmentation and as one view.
 
     Args:
-        images: Number of training images that are measured, or fewer where there are not so many.
+        images: Largest number of training images to measure.
 
     Raises:
         ValueError: The number is below 1, or the data set does not offer its training images without augmentation.

@@ -51,23 +51,23 @@ WATCHED = ("train/loss_discriminator", "train/accuracy_real", "train/accuracy_fa
 
 
 class CollapseAlarm(Callback):
-    """Says once, with the numbers, that samples are all alike or that the discriminator is never wrong.
+    """Warns once, with the numbers, if samples are all alike or the discriminator is never wrong.
 
     Every `every_n_steps` steps it draws the same latents, and compares how much their images differ from each other
     with how much real images of the batch do (`train/diversity`, `train/diversity_of_real`); and it looks at the
-    discriminator's loss and accuracies as the module logs them. It speaks when the latest `checks` checks agree. With
+    discriminator's loss and accuracies as the module logs them. It warns when the latest `checks` checks agree. With
     a Wasserstein objective, whose loss may be 0 and whose critic's sign has no meaning, it looks at the samples alone.
     Under DDP the numbers are means over all ranks.
 
     Args:
         every_n_steps: Number of steps between two checks.
-        checks: Number of checks in a row that must agree before there is an alarm.
-        skip_steps: Number of steps at the start without a check, because an untrained generator's images are all alike.
-        diversity_share: Smallest diversity of the samples that raises no alarm, as a share of the diversity of real
-            images.
-        loss: Smallest magnitude of the discriminator's loss that raises no alarm.
-        accuracy: Accuracy of the discriminator, on real and on fake images, from which on there is an alarm.
-        samples: Number of samples that are compared with each other.
+        checks: Number of checks in a row that must agree before an alarm.
+        skip_steps: Number of steps at the start without a check, because the images of an untrained generator are all
+            alike.
+        diversity_share: Smallest diversity of the samples without an alarm, as a share of the diversity of real images.
+        loss: Smallest magnitude of the discriminator's loss without an alarm.
+        accuracy: Accuracy of the discriminator, on real and on fake images, that raises an alarm.
+        samples: Number of samples in a check.
         seed: Seed of the samples' latents.
         stop: Whether an alarm ends the training.
 

@@ -40,17 +40,17 @@ class SampleMeasures(Callback):
     All ranks hand in their real images; rank 0 draws the samples and measures, while the others wait for its figures.
 
     Args:
-        features: Network in whose features images are compared: inception, or a classifier, given by the directory of
-            its run or by a checkpoint in it; null for the measures of pixels alone, diversity and parzen.
+        features: Network whose features are compared: inception, or a classifier, by the directory of its run or a
+            checkpoint in it; null for diversity and parzen, which compare pixels.
         measures: Measures to take: fid, kid, score, precision_recall, density_coverage, diversity, parzen; by default
-            all but parzen, and without features diversity alone.
-        images: Number of samples that are measured.
-        every_n_epochs: Number of epochs between two measurements in `fit`, which also measures after its last epoch.
-        real_split: Split that the real images are from. evaluated: the split that is being evaluated; train: the
-            training split, as in StudioGAN's protocol, which ends the names of the figures in _train.
-        seed: Seed of the samples' latents; the same in each measurement.
-        batch_size: Number of images that the network of features sees at a time.
-        inception_weights: File of Inception's weights, where they cannot be downloaded.
+            all but parzen, and only diversity without features.
+        images: Number of samples to measure.
+        every_n_epochs: Number of epochs between two measurements in fit, which also measures after its last epoch.
+        real_split: Split of the real images. evaluated: the split under evaluation; train: the training split, as in
+            StudioGAN's protocol, which adds _train to the names of the figures.
+        seed: Seed of the samples' latents, the same for each measurement.
+        batch_size: Number of images in a batch of the feature network.
+        inception_weights: File of Inception's weights; null downloads them.
 
     Raises:
         ValueError: The arguments do not go together; in `setup`: the network of features is not there or takes other

@@ -41,11 +41,11 @@ class SamplePictures(Callback):
     | `samples.png` | the same latents after 1, 2, 4, 8, … epochs and at the end |
     | `samples.gif` | the same after each epoch, at the end |
     | `interpolation.png` | in each row the way from one latent to another, at the end |
-    | `nearest.png` | samples beside the training images nearest to them, at the end: whether it learned by heart |
+    | `nearest.png` | samples beside their nearest training images, at the end, which show whether it memorized them |
 
     Args:
         side: Number of samples in each row and in each column of a picture.
-        neighbors: Number of samples that are drawn beside the training images nearest to them; 0 for none.
+        neighbors: Number of samples to draw beside their nearest training images; 0 for none.
         seed: Seed of the samples' latents.
 
     Raises:
@@ -176,4 +176,4 @@ def animate(folder: Path) -> None:
     options = {"save_all": True, "append_images": frames[1:], "duration": MILLISECONDS, "loop": 0, "optimize": True}
     with whole_file(path) as file:
         frames[0].save(file, format="GIF", **options)
-    rank_zero_info(f"Samples in the course of the training: {path}")
+    rank_zero_info(f"Samples during the training: {path}")

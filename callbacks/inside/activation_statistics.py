@@ -72,7 +72,7 @@ class ActivationStatistics(LayerHistoryCallback):
     epochs and at the end.
 
     Args:
-        log_layers: Whether to log the numbers of each layer, too, as three columns of metrics.csv for each.
+        log_layers: Whether to log the three numbers of each layer as well, each as a column of metrics.csv.
     """
 
     picture = "activation_statistics"

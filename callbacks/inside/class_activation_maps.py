@@ -98,7 +98,7 @@ class ClassActivationMaps(Callback):
     `pictures/class_activation_maps.png`, after 1, 2, 4, 8, … epochs.
 
     Args:
-        images: Number of images that are drawn.
+        images: Number of images to draw.
 
     Raises:
         ValueError: images is less than 1.

@@ -93,13 +93,13 @@ class DDPScaling(Callback):
     Args:
         reference_batch_size: Number of images in an update for which the recipe's learning rate is meant, such as 256
             for ResNet-50.
-        rule: Rule by which the rate grows with the batch: linear, sqrt, or none, which leaves the rate alone.
-        warmup_epochs: Number of epochs in which the rate rises from the declared to the scaled one, by the same amount
-            in each update; 5 in Goyal et al.
-        global_batch_size: Number of images in an update over all devices, which is divided among them and replaces
-            data.batch_size; null keeps data.batch_size images for each device.
-        momentum_buffer: Name under which an optimizer of Caffe's form, which multiplies the rate into its momentum,
-            keeps that momentum; null for PyTorch's optimizers.
+        rule: Rule by which the learning rate grows with the batch: linear, sqrt, or none.
+        warmup_epochs: Number of epochs in which the rate rises linearly from the declared to the scaled one; 5 in Goyal
+            et al.
+        global_batch_size: Number of images in an update over all devices, which replaces data.batch_size; null keeps
+            data.batch_size images for each device.
+        momentum_buffer: Name of the momentum buffer of an optimizer of Caffe's form, which multiplies the rate into its
+            momentum; null for PyTorch's optimizers.
 
     Raises:
         ValueError: An argument is out of its range.

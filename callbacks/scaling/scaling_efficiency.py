@@ -108,7 +108,7 @@ def stragglers(own: Sequence[float], ratio: float) -> list[int]:
 
 
 class ScalingEfficiency(Callback):
-    """Measures images a second, the time in communication and the efficiency against one device.
+    """Measures images per second, the time in communication and the efficiency against one device.
 
     Communication is what the backward pass leaves uncovered: the time from this rank's last gradient to the moment when
     all are averaged. What overlaps with the backward pass costs nothing and is not counted, although on a processor it
@@ -120,11 +120,10 @@ class ScalingEfficiency(Callback):
     own work takes much longer than the others' is named in a warning while the run goes on.
 
     Args:
-        baseline: Directory of a run of the same network on one device, against which the efficiency is measured; null
-            for none.
+        baseline: Directory of a run of the same network on one device, the reference of the efficiency; null for none.
         every_n_steps: Number of batches between two exchanges of times among the ranks.
         skip_steps: Number of batches at the start that do not count, because they allocate memory and compile.
-        straggler_ratio: Factor by which the own work of a rank must exceed the median of the others' for the rank to be
+        straggler_ratio: Ratio between the own work of a rank and the median of the others' above which the rank is
             named as slow.
 
     Raises:

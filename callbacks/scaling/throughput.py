@@ -54,11 +54,11 @@ def of_all_ranks(measured: Tensor, nodes: int) -> dict[str, float]:
     """Figures of the whole run, and of each node if there are several.
 
     Args:
-        measured: For each rank, images a second of all ranks by its clock, and its peak memory in GiB: (ranks, 2).
+        measured: For each rank, images per second of all ranks by its clock, and its peak memory in GiB: (ranks, 2).
         nodes: Number of nodes, of as many ranks each, in the order of the ranks.
 
     Returns:
-        Values by the last part of their name. A node's images a second are those of its own ranks.
+        Values by the last part of their name. A node's images per second are those of its own ranks.
     """
     by_node = measured.view(nodes, -1, 2)
     figures = {"images_per_second": float(measured[:, 0].mean()), "peak_memory_gib": float(measured[:, 1].max())}

@@ -41,18 +41,17 @@ class TestTimeAugmentation(Callback):
     with its 95 % interval (`test/acc1_gain`, `test/acc1_gain_low`, `test/acc1_gain_high`), from the same images.
 
     Args:
-        protocol: Views that are averaged. flip: the image and its mirror image; translations: 6, shifted by one pixel,
-            for small images (airbench); ten_crops: 10 of the central square (AlexNet); ten_crops_of_all: 10 of the
-            whole image (torchvision); vgg_dense: whole images at three sizes; vgg_crops: 50 crops at each of three
-            sizes; vgg_dense_and_crops: both; googlenet_crops: 144; resnet_dense: whole images at five sizes.
-        sides: Lengths in pixels that the shorter side of an image is resized to; by default those of the protocol's
-            paper.
+        protocol: Views to average. flip: the image and its mirror image; translations: 6, shifted by one pixel, for
+            small images (airbench); ten_crops: 10 of the central square (AlexNet); ten_crops_of_all: 10 of the whole
+            image (torchvision); vgg_dense: whole images at three sizes; vgg_crops: 50 crops at each of three sizes;
+            vgg_dense_and_crops: both; googlenet_crops: 144; resnet_dense: whole images at five sizes.
+        sides: Lengths in pixels of the shorter side of an image; null for those of the protocol's paper.
         flips: Whether mirror images are among the views.
-        padding: Pixels beyond the border of a shifted image. zeros: black ones, as in training; reflect: those of the
-            image mirrored, as in airbench.
-        average: Quantity that is averaged: probabilities, as in the papers, or logits.
-        max_images: Largest number of views in one forward pass, larger views counted by their pixels; by default as
-            many as a batch has images. It is halved when the GPU's memory does not suffice.
+        padding: Pixels beyond the border of a shifted image. zeros: black, as in training; reflect: mirrored, as in
+            airbench.
+        average: Quantity to average: probabilities, as in the papers, or logits.
+        max_images: Largest number of views in one forward pass, where larger views count by their pixels; null for the
+            size of the batch. It is halved if the memory of the GPU does not suffice.
 
     Raises:
         ValueError: The arguments do not go together; in `setup`: the network or the data set cannot do this.
@@ -118,7 +117,8 @@ class TestTimeAugmentation(Callback):
             data.evaluation_sides = tuple(sorted({view.side for view in average.views}))
         if self.flips and not getattr(data, "horizontal_flip", True):
             rank_zero_warn(
-                f"{_name(data)} was not mirrored when training, so mirror images may do harm: set flips to false."
+                f"{_name(data)} was not mirrored when training, so mirror images may lower the accuracy: set flips "
+                "to false."
             )
         loss = MeanMetric(nan_strategy="disable")  # NaN stays, and so is seen
         self._metrics = nn.ModuleDict({"acc1": PairedCounts(), "acc5": PairedCounts(), "loss": loss})

@@ -156,9 +156,9 @@ class AuxiliaryLossWeighting(Callback):
     A head of weight 0 is not computed, and its weights stay as they are: neither momentum nor decay moves them.
 
     Args:
-        heads: Schedules of the weights of auxiliary heads, by the name of the head.
-        others: Schedule of the weights of all auxiliary heads that `heads` does not name.
-        unit: Whether schedules count epochs or steps (updates).
+        heads: Schedules of the weights of auxiliary heads, by the names of the heads.
+        others: Schedule for the auxiliary heads that are not in heads.
+        unit: Unit in which schedules count: epoch or step (update).
         every_n_steps: Number of steps between two measurements of the gradients; null measures as often as the Trainer
             logs.
     """

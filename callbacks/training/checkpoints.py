@@ -25,7 +25,7 @@ class BestCheckpoint(ModelCheckpoint):
     earlier one there: a run that goes on has that again.
 
     Args:
-        filename: Name of the file, with {epoch} and {step}, or without; it begins with best.
+        filename: Name of the file, which begins with best and may hold {epoch} and {step}.
     """
 
     def __init__(self, filename: str = "best-{epoch:04d}") -> None:
@@ -77,7 +77,7 @@ class LatestCheckpoint(ModelCheckpoint):
     Args:
         every_n_steps: Number of updates between two checkpoints within an epoch; null saves at the end of each epoch
             only.
-        filename: Name of the file, with {epoch} and {step}, or without.
+        filename: Name of the file, which may hold {epoch} and {step}.
     """
 
     def __init__(self, every_n_steps: int | None = None, filename: str = "last-{step:08d}") -> None:

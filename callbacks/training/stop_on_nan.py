@@ -143,7 +143,7 @@ class StopOnNaN(KeepFinite):
     them in a row end the run. In any other precision, the first does.
 
     Args:
-        patience: Number of updates in a row that the precision 16-mixed may leave out, halving its scale with each.
+        patience: Number of updates in a row that precision 16-mixed may skip, each time halving its loss scale.
 
     Raises:
         ValueError: patience is less than 1.

@@ -45,11 +45,11 @@ class PolyakAveraging(WeightAveraging):
     pass the training set through the network once more).
 
     Args:
-        kind: Kind of average: mean, of all steps from start on; exponential, in which the newest steps count most.
-        decay: Share of the old average that an exponential one keeps at each update, at first less: min(decay,
-            (1 + updates) / (10 + updates)), as in TensorFlow's ExponentialMovingAverage.
+        kind: Kind of average. mean: over all steps from start on; exponential: the newest steps count most.
+        decay: Share of the old average that an exponential one keeps at each update; at first less: min(decay, (1 +
+            updates) / (10 + updates)), as in TensorFlow's ExponentialMovingAverage.
         start: Number of epochs or steps before the first weights enter the average.
-        unit: Whether start counts epochs or steps.
+        unit: Unit of start: epoch or step.
         every_n_steps: Number of steps between two updates of the average.
 
     Raises:

@@ -24,7 +24,7 @@ def add_dashboard(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", metavar="ENTITY/PROJECT", help="where the runs are, as in the address of the page")
     parser.add_argument("--group", help="only the runs of this group, which is the data set; default: all runs")
     parser.add_argument(
-        "--offline", type=Path, metavar="FILE", help="write what would be sent to a JSON file, and send nothing"
+        "--offline", type=Path, metavar="FILE", help="write the content to a JSON file, and send nothing"
     )
 
 

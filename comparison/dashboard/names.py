@@ -41,7 +41,7 @@ CURVES = {
     "Training accuracy": "train/acc1",
 }
 SPEED_CURVES = {
-    "Images a second": "throughput/images_per_second",
+    "Images per second": "throughput/images_per_second",
     "Peak memory, GiB": "throughput/peak_memory_gib",
 }
 GAN_CURVES = {

@@ -155,7 +155,7 @@ def errors_of_run(directory: Path) -> RunErrors | None:
     if record is None or record.split != "val":
         return None
     if any(count >= 2**63 for *_, count in record.counts):
-        raise ValueError(f"{CLASS_ERRORS} holds a count beyond all measure")
+        raise ValueError(f"{CLASS_ERRORS} holds a count out of range")
     images: dict[str, int] = defaultdict(int)
     wrong: dict[str, int] = defaultdict(int)
     confused: dict[Pair, int] = defaultdict(int)

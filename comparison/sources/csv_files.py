@@ -174,7 +174,7 @@ def logged_rows(
         from_zero: Whether epochs are counted from 0 even where no row has that number.
 
     Raises:
-        ValueError: If a column holds something else than numbers.
+        ValueError: If a column holds something other than numbers.
     """
     table = {key: [_number(row[name], name) for row in rows] for key, name in columns.items()}
     nothing = [None] * len(rows)
@@ -212,7 +212,7 @@ def _fractions(accuracies: Sequence[float | None], percent: bool | None) -> list
     """Accuracies as fractions: in per cent if somebody said so, or else if one is above 1, which no fraction can be."""
     highest = max((accuracy for accuracy in accuracies if accuracy is not None), default=0.0)
     if percent is False and highest > 1:
-        raise ValueError(f"the file has an accuracy of {highest:g}, which is no fraction: say percent=yes")
+        raise ValueError(f"the file has an accuracy of {highest:g}, which is no fraction: add percent=yes")
     scale = 100 if (highest > 1 if percent is None else percent) else 1
     return [None if accuracy is None else accuracy / scale for accuracy in accuracies]
 

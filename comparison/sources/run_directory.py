@@ -128,7 +128,7 @@ def read_discriminator(path: Path, objective: str | None, growing: bool = False)
         growing: Whether the file may end in the middle of a line, which then does not count.
 
     Raises:
-        ValueError: It is missing, torn or holds something else than numbers.
+        ValueError: It is missing, torn or holds something other than numbers.
     """
     metrics = read_metrics(path, growing=growing, holding="val/accuracy_real")
     by_epoch = {}
@@ -141,7 +141,7 @@ def read_discriminator(path: Path, objective: str | None, growing: bool = False)
                     raise ValueError("not an epoch")
                 by_epoch[epoch] = Measurement(DISCRIMINATOR, epoch, _of_discriminator(row, objective))
     except (ValueError, ArithmeticError, KeyError) as error:
-        raise ValueError(f"{path.name} holds something else than numbers") from error
+        raise ValueError(f"{path.name} holds something other than numbers") from error
     return tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
 
 

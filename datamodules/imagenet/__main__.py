@@ -74,7 +74,7 @@ def _published(options: argparse.Namespace) -> Published:
         raise ValueError("--val_labels is for photographs in the folder --tree: leave it out, these have their labels.")
     if root is not None:
         if options.archives or options.train or options.val:
-            raise ValueError("--tree and the archives exclude each other: name the one or the others.")
+            raise ValueError("--tree and the archives exclude each other: name one or the other.")
         if in_parquet:
             if options.layout == "tree":
                 raise ValueError(

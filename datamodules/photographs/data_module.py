@@ -52,41 +52,35 @@ class PhotographDataModule(ImageDataModule):
     A data set gives its name. `test` measures on the validation photographs.
 
     Args:
-        root: Folder of the photographs or of their prepared copy, or the copy's URL.
+        root: Folder of the photographs, or folder or URL of their prepared copy.
         image_size: Height and width of the images in pixels.
-        training_size: Height and width of training images in pixels, if they are to differ; null for image_size. Random
-            crops enlarge what they show, so smaller training images look more like those of the evaluation (Touvron et
-            al. 2019).
-        crop_side: Length in pixels that the shorter side of a photograph is resized to in evaluation, before its center
-            is cut out.
+        training_size: Height and width of training images in pixels; null for image_size. Random crops enlarge objects,
+            so smaller training images resemble those of the evaluation more (Touvron et al. 2019).
+        crop_side: Length in pixels of the shorter side of a photograph in evaluation, before its center is cut out.
         training_crop: Part of a photograph that a training image shows. random_resized: a random rectangle, as for
             GoogLeNet; scaled: a random window of the photograph resized to training_sides, as for VGG and ResNet;
             central_square: a random window of the central square, as for AlexNet; ten_fixed: a corner or the center of
             that square, as for ZFNet.
-        training_sides: Smallest and largest length in pixels of the shorter side that training_crop scaled resizes a
-            photograph to; [256, 512] for VGG, [256, 480] for ResNet.
-        crop_area: Smallest and largest share of a photograph's area that training_crop random_resized shows.
-        crop_aspect: Smallest and largest ratio of width to height that training_crop random_resized shows.
-        offsets: Number of places, in each direction, of the window of training_crop central_square. paper: 32, as
+        training_sides: Smallest and largest length in pixels of the shorter side, for training_crop scaled: [256, 512]
+            for VGG, [256, 480] for ResNet.
+        crop_area: Smallest and largest share of a photograph's area, for training_crop random_resized.
+        crop_aspect: Smallest and largest ratio of width to height, for training_crop random_resized.
+        offsets: Number of places of the window in each direction, for training_crop central_square. paper: 32, as
             AlexNet's paper counts; code: 33, as its authors' code draws.
         horizontal_flip: Whether to mirror half of the training images.
-        color_noise: Noise along the principal colors of the pixels, as in AlexNet (§4.1). eigenvalue: as the paper
-            prints it; standard_deviation: as in the authors' code; null: no noise.
-        color_noise_epochs: Number of epochs, from the first on, that have the color noise; null for all.
+        color_noise: Noise along the principal colors of the pixels, as in AlexNet (§4.1). eigenvalue: with the scale
+            that the paper prints; standard_deviation: with the scale of the authors' code; null: none.
+        color_noise_epochs: Number of epochs with color noise, from the first on; null for all.
         trivial_augment: Whether to change each training image by one random operation (Müller and Hutter 2021).
         random_erasing: Share of the training images in which a random rectangle is erased (Zhong et al. 2017).
-        mixup: Parameter alpha of mixup (Zhang et al. 2018); 0 for no mixup.
-        cutmix: Parameter alpha of CutMix (Yun et al. 2019); 0 for no CutMix. If mixup is on, too, each image is mixed
-            in one of the two ways.
-        repetitions: Number of times that an image stands in a batch, each time augmented differently (Hoffer et al.
-            2020).
-        exact: Whether training images are decoded and resized exactly as PIL does it, like those of the evaluation, and
-            not in the fastest way.
-        broken: What to do with a photograph that cannot be decoded. error: it ends the run; skip: it is left out, with
-            a warning.
-        verify: Whether the checksum of each photograph is compared whenever it is read.
-        threads: Number of threads that decode for each process; null divides the processors of a host among its
-            processes.
+        mixup: Parameter alpha of mixup (Zhang et al. 2018); 0 for none.
+        cutmix: Parameter alpha of CutMix (Yun et al. 2019); 0 for none. With both, each image gets one of the two.
+        repetitions: Number of times that an image is in a batch, each time augmented differently (Hoffer et al. 2020).
+        exact: Whether to decode and resize training images exactly as PIL does, like those of the evaluation, instead
+            of the fastest way.
+        broken: Reaction to a photograph that cannot be decoded. error: end the run; skip: leave it out, with a warning.
+        verify: Whether to compare the checksum of each photograph whenever it is read.
+        threads: Number of decoding threads of each process; null divides the processors of a host among its processes.
         batch_size: Number of images in a training batch on each device.
         eval_batch_size: Number of images in a validation or test batch on each device.
         kwargs: Arguments of every data set.

@@ -10,6 +10,7 @@ Lightning counts the updates of every optimizer; here only those of the discrimi
 `trainer.global_step`, checkpoints, loggers and `max_steps` mean batches.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
@@ -38,29 +39,36 @@ class GAN(LightningModule):
     Images are expected in [-1, 1]: `--data.normalization symmetric`.
 
     Args:
-        networks: Name of the file in `lightning_modules/gan/networks` that has the two networks of a paper.
-        network_options: Options of these networks, such as {"width": 64}: arguments of `build` in that file.
-        conditional: Whether both networks are told the class of an image.
-        objective: Objective of both networks: minimax, non_saturating, least_squares, hinge or wasserstein.
-        feature_matching: Distance of mean features that the generator minimizes in the place of its objective: squared,
-            as printed (Salimans et al. 2016, §3.1), or absolute, as in the released code; null for the objective.
-        labels_per_class: Number of images of each class that keep their label, for a semi-supervised discriminator
-            (Salimans et al. 2016, §5), which sees a batch of them in each step; null trains without labels.
-        supervised_weight: Weight of the loss of labeled images; 1 is as printed, 2 has the released code's proportions.
-        stabilizers: Techniques that keep the training stable, such as {"gradient_penalty": 10}.
-        discriminator_steps: Number of updates of the discriminator for each update of the generator.
-        generator_batch: Number of fake images in the generator's update for each real image; more than 1 are new ones.
-        ema_decay: Part of the old average in the new one, of the generator's weights that make samples; null for none.
-        accumulate_batches: Number of batches whose gradients are added up for one update.
-        generator_optimizer: Optimizer of the generator, given without its parameters.
-        discriminator_optimizer: Optimizer of the discriminator, given without its parameters.
-        generator_lr_scheduler: Learning rate schedule by the generator's updates; null keeps the rate constant.
-        discriminator_lr_scheduler: Learning rate schedule by the discriminator's updates; null keeps the rate constant.
+        networks: Generator and discriminator, by the name of their file in `lightning_modules/gan/networks`.
+        network_options: Options of these networks, such as {"width": 64}; they are the arguments of `build` in that
+            file.
+        conditional: Whether both networks get the class of each image as an input.
+        objective: Objective of both networks.
+        feature_matching: Distance between mean features of real and fake images, which the generator minimizes instead
+            of its objective: squared, as printed (Salimans et al. 2016, §3.1), or absolute, as in the released code;
+            null keeps the objective.
+        labels_per_class: Number of labeled training images of each class, for a semi-supervised discriminator (Salimans
+            et al. 2016, §5); each step sees a batch of them. Null trains without labels.
+        supervised_weight: Weight of the loss on labeled images: 1 as printed, 2 as in the released code.
+        stabilizers: Techniques that stabilize the training, such as {"gradient_penalty": 10}.
+        discriminator_steps: Number of discriminator updates for each generator update.
+        generator_batch: Number of fake images in a generator update for each real image of the batch; above 1, all of
+            them are new.
+        ema_decay: Decay of an exponential moving average of the generator's weights, which then makes the samples; null
+            uses the weights themselves.
+        accumulate_batches: Number of batches whose gradients are accumulated for one update.
+        generator_optimizer: Optimizer of the generator, without its parameters; null is DCGAN's Adam (learning rate
+            2e-4, betas 0.5 and 0.999).
+        discriminator_optimizer: Optimizer of the discriminator, without its parameters; null is the same Adam.
+        generator_lr_scheduler: Learning rate schedule of the generator, which counts generator updates; null keeps the
+            rate constant.
+        discriminator_lr_scheduler: Learning rate schedule of the discriminator, which counts discriminator updates;
+            null keeps the rate constant.
         num_classes: Number of classes; the command line takes it from the data set.
         in_channels: Number of channels of the images; the command line takes it from the data set.
         image_size: Height and width of the images in pixels; the command line takes it from the data set.
-        channels_last: Whether images and weights are kept in NHWC memory order.
-        compile: Whether both networks are compiled with torch.compile; the keys of checkpoints stay the same.
+        channels_last: Whether to keep images and weights in NHWC memory order.
+        compile: Whether to compile both networks with torch.compile; the keys of checkpoints stay the same.
 
     Raises:
         ValueError: The arguments do not go together.
@@ -81,8 +89,8 @@ class GAN(LightningModule):
         generator_batch: int = 1,
         ema_decay: float | None = None,
         accumulate_batches: int = 1,
-        generator_optimizer: OptimizerCallable = lambda parameters: Adam(parameters, lr=2e-4, betas=(0.5, 0.999)),
-        discriminator_optimizer: OptimizerCallable = lambda parameters: Adam(parameters, lr=2e-4, betas=(0.5, 0.999)),
+        generator_optimizer: OptimizerCallable | None = None,
+        discriminator_optimizer: OptimizerCallable | None = None,
         generator_lr_scheduler: LRSchedulerCallable | None = None,
         discriminator_lr_scheduler: LRSchedulerCallable | None = None,
         num_classes: int | None = None,
@@ -112,9 +120,10 @@ class GAN(LightningModule):
         if labels_per_class is not None:
             self.semi_supervised = SemiSupervised(self.discriminator, labels_per_class, supervised_weight)
         losses = Losses(OBJECTIVES[objective], feature_matching, self.semi_supervised, stabilizers)
+        make_optimizers = (discriminator_optimizer or dcgan_adam, generator_optimizer or dcgan_adam)
         self.players = (
-            Discriminator(self.discriminator, losses, discriminator_optimizer, discriminator_lr_scheduler),
-            Generator(self.generator, losses, generator_optimizer, generator_lr_scheduler, conditional, ema_decay),
+            Discriminator(self.discriminator, losses, make_optimizers[0], discriminator_lr_scheduler),
+            Generator(self.generator, losses, make_optimizers[1], generator_lr_scheduler, conditional, ema_decay),
         )
         self.architecture = f"GAN ({networks})"
         self.conditional = conditional
@@ -139,7 +148,7 @@ class GAN(LightningModule):
         if stage == "predict":
             raise ValueError("A GAN has nothing to predict: use validate or test, or its method sample in Python.")
         if self.trainer.precision == "16-mixed":
-            raise ValueError("Two optimizers do not share one scale of gradients: use trainer.precision bf16-mixed.")
+            raise ValueError("Two optimizers cannot share one gradient scaler: use trainer.precision bf16-mixed.")
         if getattr(getattr(self.trainer, "datamodule", None), "normalization", "symmetric") != "symmetric":
             raise ValueError("Generators make images in [-1, 1]: set data.normalization to symmetric.")
         if self.channels_last:
@@ -253,3 +262,8 @@ class GAN(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on counting."""
         self.batches, self.latest_metrics = checkpoint["batches"], dict(checkpoint["newest"])
+
+
+def dcgan_adam(parameters: Iterable[nn.Parameter]) -> Adam:
+    """The optimizer of DCGAN (Radford et al. 2015, §4)."""
+    return Adam(parameters, lr=2e-4, betas=(0.5, 0.999))

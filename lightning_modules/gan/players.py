@@ -197,7 +197,7 @@ class Generator(Player[GeneratorNetwork]):
         super().__init__(network, losses, make_optimizer, make_lr_scheduler)
         if conditional and network.num_classes is None:
             raise ValueError(
-                f"The networks {paper_of(network)} are told no classes: set conditional to false, or use others."
+                f"The networks {paper_of(network)} have no conditional form: set conditional to false, or use others."
             )
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.9999: {ema_decay} does not.")

@@ -19,19 +19,19 @@ class Stabilizers:
     """Techniques that stabilize the training of a GAN; none of them is in force by default.
 
     Args:
-        gradient_penalty: Weight of the gradient penalty between real and fake images; 10 in WGAN-GP (Gulrajani et al.
-            2017).
-        r1: Weight γ of the R1 penalty on the gradient at real images; 10 in Mescheder et al. 2018.
-        weight_clip: Largest magnitude of a weight of the discriminator; 0.01 in WGAN (Arjovsky et al. 2017); null
-            leaves the weights as they are.
-        historical_averaging: Weight of the squared distance of both networks' weights from the mean of their earlier
-            weights (Salimans et al. 2016, §3.3).
-        label_smoothing: Amount by which the discriminator's target for real images is lowered; fake images keep theirs
-            (Salimans et al. 2016, §3.4).
-        instance_noise: Standard deviation of noise that is added to real and fake images and falls to 0 in a line over
-            `instance_noise_steps` (Sønderby et al. 2017).
-        instance_noise_steps: Number of steps until the instance noise is 0.
-        gradient_clip_val: Largest norm of the gradient of a network; null leaves the gradients as they are.
+        gradient_penalty: Weight of the penalty on the discriminator's gradient between real and fake images; 10 in
+            WGAN-GP (Gulrajani et al. 2017).
+        r1: Weight γ of the R1 penalty on the discriminator's gradient at real images; 10 in Mescheder et al. 2018.
+        weight_clip: Largest magnitude of a discriminator weight; 0.01 in WGAN (Arjovsky et al. 2017); null clips
+            nothing.
+        historical_averaging: Weight of the squared distance between each network's weights and their mean so far
+            (Salimans et al. 2016, §3.3).
+        label_smoothing: Amount by which the discriminator's target for real images falls below 1; the target for fake
+            images stays 0 (Salimans et al. 2016, §3.4).
+        instance_noise: Standard deviation of noise on real and fake images, which falls linearly to 0 over
+            instance_noise_steps (Sønderby et al. 2017).
+        instance_noise_steps: Number of steps until the instance noise reaches 0.
+        gradient_clip_val: Largest gradient norm of each network; null clips nothing.
 
     Raises:
         ValueError: A value is out of its range.

@@ -150,7 +150,7 @@ def test_a_job_that_is_queued_again_goes_on(
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+5"], env=slurm, check=True)
     wait_for(lambda: state(slurm, job) in ("COMPLETED", "FAILED"), log)
     assert state(slurm, job) == "COMPLETED", log.read_text()[-3000:]
-    assert "Going on with" in log.read_text()
+    assert "Resuming" in log.read_text()
     stopped = "--signal=USR1" in interrupt
     assert ("Stopped by SIGUSR1" in log.read_text()) == stopped
     assert all(f"task {rank}: Exited with exit code 138" in log.read_text() for rank in (0, 1)) == stopped

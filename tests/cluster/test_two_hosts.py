@@ -136,7 +136,7 @@ def test_a_run_under_fire_goes_on_to_the_same_weights(
         processes = [start(host, rank, run, *more) for rank, host in enumerate(hosts)]
         codes = [process.wait(timeout=240) for process in processes]
         assert codes == [0, 0], (log(run, 0)[-2000:], log(run, 1)[-2000:])
-        assert "Going on with" in log(run, 0)
+        assert "Resuming" in log(run, 0)
     assert_same_weights(run)
 
 

@@ -72,9 +72,9 @@ def test_not_a_number_is_no_point(tmp_path: Path) -> None:
         ("", "is empty"),
         (HEADER + "0,9,100,1.0,0.5\n1,19,20", "ends in the middle of a line"),
         (HEADER + "0,9,100,1.0\n", "line 2 of metrics.csv has 4 cells instead of 5"),
-        (HEADER + "0,9,100,1.0,0.5\n1,19,200,oops,\n", "line 3 of metrics.csv holds something else than numbers"),
+        (HEADER + "0,9,100,1.0,0.5\n1,19,200,oops,\n", "line 3 of metrics.csv holds something other than numbers"),
         ("epoch,step,images_seen,train/loss\n", "has no column val/acc1"),
-        (HEADER + "0,inf,100,1.0,0.5\n", "line 2 of metrics.csv holds something else than numbers"),
+        (HEADER + "0,inf,100,1.0,0.5\n", "line 2 of metrics.csv holds something other than numbers"),
         (HEADER + '"0,9\n', "cannot be read"),
     ],
 )

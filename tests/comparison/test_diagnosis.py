@@ -93,7 +93,7 @@ def test_measurements_are_by_epoch_also_where_only_a_step_is_logged(tmp_path: Pa
     assert end_of({epoch: [float(epoch)] for epoch in range(1, 41)}) == 38.5
     assert end_of({0.5: [1.0], 1.0: [2.0]}) == 2.0
     (tmp_path / "metrics.csv").write_text("epoch,step,val/acc1\n0,1,good\n")
-    with pytest.raises(ValueError, match="holds something else than numbers"):
+    with pytest.raises(ValueError, match="holds something other than numbers"):
         by_epoch(tmp_path, "val/acc1")
 
 

@@ -9,7 +9,7 @@ from comparison.runs import Run
 from comparison.sources import read_runs
 
 MakeRun = Callable[..., Path]
-NO_NUMBERS = "of metrics.csv holds something else than numbers"
+NO_NUMBERS = "of metrics.csv holds something other than numbers"
 
 
 def best_epoch_of(run: Run) -> int | None:

@@ -104,7 +104,7 @@ def test_per_cent_is_what_no_fraction_can_be(
         (
             "accuracy\n50\n",
             (*FACTS, "percent=no"),
-            "the file has an accuracy of 50, which is no fraction: say percent=yes",
+            "the file has an accuracy of 50, which is no fraction: add percent=yes",
         ),
         ("accuracy\n500\n", FACTS, "the file has no best val/acc1 between 0 and 1 on at least one image"),
         ("accuracy\n0.5\n", FACTS[1:], "the file does not say its architecture: add architecture=VALUE behind it"),

@@ -67,7 +67,7 @@ def test_a_repetition_is_no_part() -> None:
         ({"config": {}}, "its W&B config is not that of a run of this project"),
         ({"config": {"format": 1, "command": "fit"}}, "the W&B config has no usable data.name"),
         ({"config": {"format": 9}}, "the W&B config has format 9; this version reads 1"),
-        ({"rows": [{"epoch": "x", "step": 1}]}, "line 2 of the W&B history holds something else than numbers"),
+        ({"rows": [{"epoch": "x", "step": 1}]}, "line 2 of the W&B history holds something other than numbers"),
     ],
 )
 def test_a_run_that_is_none_of_this_project_is_named(changes: dict[str, Any], problem: str) -> None:

@@ -116,7 +116,7 @@ def test_damaged_archive_is_refused(damage: str, tmp_path: Path, make_cifar10: M
     archive.write_bytes(damaged[damage])
     with pytest.raises(
         ValueError,
-        match=r"^Could not unpack .*cifar-10-python.tar.gz \(.*or delete the archive to have it fetched again.$",
+        match=r"^Could not unpack .*cifar-10-python.tar.gz \(.*or delete the archive to download it again.$",
     ):
         ready(tmp_path / "data")
     assert list(archive.parent.iterdir()) == [archive]

@@ -99,7 +99,7 @@ def test_shortcuts_that_a_file_does_not_tell_are_refused(
         for name, tensor in other_cifar_resnet(1).state_dict().items()
     }
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match=r"w.pth does not say what its shortcuts are.*: for (ResNet|plain)-8, give a"):
+    with pytest.raises(ValueError, match=r"w.pth does not say which shortcuts it has.*: for (ResNet|plain)-8, give a"):
         loaded(network(weights=str(tmp_path / "w.pth")))
 
 

@@ -263,8 +263,8 @@ def test_metrics_are_written_continued_and_read(tmp_path: Path) -> None:
         ("step,loss\n1,2\n3\n", "line 3 of metrics.csv has 1 cells instead of 2"),
         ("epoch,loss\n1,2\n", "metrics.csv has no column step"),
         ('step,loss\n"1,2\n', "metrics.csv cannot be read"),
-        ("step,loss\n1,\0\n", "line 2 of metrics.csv holds something else than numbers"),
-        ("step,loss\n1,2\n2,much\n", "line 3 of metrics.csv holds something else than numbers"),
+        ("step,loss\n1,\0\n", "line 2 of metrics.csv holds something other than numbers"),
+        ("step,loss\n1,2\n2,much\n", "line 3 of metrics.csv holds something other than numbers"),
     ],
 )
 def test_damaged_metrics_are_named(tmp_path: Path, text: str, problem: str) -> None:

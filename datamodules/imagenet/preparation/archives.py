@@ -65,7 +65,7 @@ def check_digest(path: Path, digest: str, checksum: Checksum) -> None:
     if not checksum.matches(digest):
         raise ValueError(
             f"{path} is not the published archive ({checksum.algorithm} {digest}, expected {checksum.digest}): "
-            "download it again, or accept it with --no_verify, which the manifest then says."
+            "download it again, or accept it with --no_verify, which the manifest then states."
         )
 
 

@@ -63,7 +63,7 @@ def prepare(destination: Path, published: Published, options: Options) -> Manife
     notes = destination / NOTES
     if destination.exists() and not (destination.is_dir() and (notes.is_dir() or not any(destination.iterdir()))):
         raise ValueError(
-            f"{destination} holds something else than a preparation that was begun: name a new folder, or empty this."
+            f"{destination} holds something other than a preparation that was begun: name a new folder, or empty this."
         )
     with errors_of_writing_to(destination):
         notes.mkdir(parents=True, exist_ok=True)
@@ -159,8 +159,8 @@ def _check_same(destination: Path, begun: dict[str, Any], asked: dict[str, Any])
     different = [name for name in {**begun, **asked} if begun.get(name) != asked.get(name)]
     values = ", ".join(f"{name} {begun.get(name)} → {asked.get(name)}" for name in different if name != "photographs")
     raise ValueError(
-        f"{destination} was begun otherwise ({values or 'the photographs have changed'}): repeat the first command, "
-        "or name a new folder."
+        f"{destination} was begun with other options ({values or 'the photographs have changed'}): repeat the first "
+        "command, or name a new folder."
     )
 
 

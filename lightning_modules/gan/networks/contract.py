@@ -13,7 +13,7 @@ class GeneratorNetwork(nn.Module):
     Args:
         latent_size: Length of a latent vector.
         latent_range: Latents are uniform between these two; None: normal, with mean 0 and variance 1.
-        num_classes: Classes that it is told; None for a generator that is told none.
+        num_classes: Number of classes of a conditional generator; None for an unconditional one.
     """
 
     def __init__(self, latent_size: int, latent_range: tuple[float, float] | None, num_classes: int | None) -> None:
@@ -65,7 +65,7 @@ class DiscriminatorNetwork(nn.Module):
     """From images (B, C, H, W) in [-1, 1] to logits (B,), which grow with the belief that an image is real.
 
     Args:
-        num_classes: Classes that it is told; None for a discriminator that is told none.
+        num_classes: Number of classes of a conditional discriminator; None for an unconditional one.
     """
 
     def __init__(self, num_classes: int | None) -> None:
@@ -99,7 +99,7 @@ def paper_of(network: nn.Module) -> str:
 def check_labels(num_classes: int | None, labels: Tensor | None) -> None:
     """Refuse labels that a network does not know, and none where it needs them, by a ValueError."""
     if num_classes is None and labels is not None:
-        raise ValueError("This network is not told classes: leave the labels out, or build it with num_classes.")
+        raise ValueError("This network is not conditional: leave the labels out, or build it with num_classes.")
     if num_classes is not None and labels is None:
         raise ValueError("This network is conditional: give it labels, or build it without num_classes.")
 

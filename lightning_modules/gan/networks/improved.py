@@ -188,7 +188,7 @@ class ImprovedDiscriminator(DiscriminatorNetwork):
             ValueError: It was not built to tell classes.
         """
         if not self.tells_classes:
-            raise ValueError("This discriminator tells no classes: build it with num_classes.")
+            raise ValueError("This discriminator has no class logits: build it with num_classes.")
         return self.output(self.features(images))
 
     def initialize_from_data(self, images: Tensor) -> None:

@@ -348,10 +348,10 @@ def test_a_begun_copy_goes_on_with_the_same_options_only(
     with monkeypatch.context() as patch:
         patch.setattr(prepare, "run_in_processes", stop)
         refused(capsys, *options)
-    assert "begun otherwise (quality 90 → 80)" in refused(capsys, *options, "--quality", "80")
+    assert "begun with other options (quality 90 → 80)" in refused(capsys, *options, "--quality", "80")
     assert main(["prepare", *options, "--workers", "2"]) == 0
     assert main(["prepare", *options]) == 0, "a complete copy stays"
-    assert "begun otherwise (kind jpeg → original" in refused(capsys, *options, "--shorter_side", "original")
+    assert "begun with other options (kind jpeg → original" in refused(capsys, *options, "--shorter_side", "original")
 
 
 def test_a_tree_that_has_changed_is_not_mixed(
@@ -369,7 +369,9 @@ def test_a_folder_with_something_else_is_left_alone(
     official: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    assert "holds something else" in refused(capsys, str(tmp_path), "--archives", str(official), "--no_verify")
+    assert "holds something other than a preparation" in refused(
+        capsys, str(tmp_path), "--archives", str(official), "--no_verify"
+    )
     assert contents(tmp_path) == {"letter.txt": b"dear"}
 
 

@@ -185,7 +185,7 @@ def test_only_images_that_keep_their_label_are_supervised(tmp_path: Path, monkey
         ({"labels_per_class": 0}, "labels_per_class must be at least 1"),
         ({"labels_per_class": 10}, "discriminator of mlp has no classes"),
         ({"network_options": {"depth": 3}}, "networks mlp have no option depth: theirs are"),
-        ({"networks": "improved", "network_options": None, "conditional": True}, "are told no classes"),
+        ({"networks": "improved", "network_options": None, "conditional": True}, "have no conditional form"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused(options: dict[str, Any], message: str) -> None:

@@ -276,7 +276,7 @@ def test_fake_is_the_class_whose_logit_is_zero(variant: Any) -> None:
 def test_discriminator_without_classes_refuses_to_tell_them() -> None:
     _, discriminator = build_networks("improved", image_size=28, in_channels=1, discriminator_width=8)
     assert isinstance(discriminator, ImprovedDiscriminator)
-    with pytest.raises(ValueError, match="tells no classes: build it with num_classes"):
+    with pytest.raises(ValueError, match="has no class logits: build it with num_classes"):
         discriminator.class_logits(torch.zeros(2, 1, 28, 28))
 
 
