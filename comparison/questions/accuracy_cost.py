@@ -25,7 +25,7 @@ QUESTION = "What does accuracy cost?"
 COSTS = {"multiply_adds": "multiply-adds per image", "parameters": "parameters", "seconds": "training time"}
 HEIGHT = 200
 # The narrowest plot area that the page gives a chart; labels that keep apart here do so everywhere.
-PLOT_SIZE = (230.0, 170.0)
+PLOT_SIZE = (205.0, 160.0)
 MOST_LABELS = 12
 DURATION_TICKS = (
     *(1, 2, 5, 10, 20, 30),
@@ -75,7 +75,7 @@ def answer(section: Section) -> Answer | None:
         ],
         _caption(groups),
         html(OTHER_FRONTS, fronts=others) if others else Markup(),
-        smallest=280,
+        smallest=250,
     )
 
 
