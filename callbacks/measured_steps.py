@@ -41,6 +41,13 @@ def log_at_this_step(trainer: Trainer, values: Mapping[str, float]) -> None:
             logger.log_metrics(dict(values), step=trainer.global_step)
 
 
+def alert(trainer: Trainer, title: str, text: str) -> None:
+    """Have the loggers tell the user of something, if they can."""
+    for logger in trainer.loggers:
+        if callable(send := getattr(logger, "alert", None)):
+            send(title, text)
+
+
 def evaluated_split(trainer: Trainer) -> str:
     """The split that is evaluated, as the names of metrics begin: val or test."""
     return "test" if trainer.testing else "val"

@@ -241,6 +241,7 @@ def composed(configs: Iterable[str], options: Mapping[str, Any]) -> dict[str, An
         root, *path = name.split(".")
         keys = [root, "init_args", *path] if root in CLASSES else [root, *path]
         _merge(tree, reduce(lambda inner, key: {key: inner}, reversed(keys), value))
+    tree.pop("published", None)  # a figure to stand beside the run's own, which trains nothing
     return tree
 
 

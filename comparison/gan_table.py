@@ -27,12 +27,27 @@ PROTOCOL_HEADINGS = (
     *("split", "real_split", "real_images", "samples"),
 )
 
+# By what people know them; others keep the name that a config gives them.
+PAPERS = {
+    "mlp": "GAN of multilayer perceptrons (Goodfellow et al. 2014)",
+    "dcgan": "DCGAN (Radford et al. 2016)",
+    "improved": "Improved GAN, semi-supervised (Salimans et al. 2016)",
+    "resnet": "residual networks (Gulrajani et al. 2017)",
+}
+OBJECTIVES = {
+    "minimax": "minimax",
+    "non_saturating": "non-saturating",
+    "least_squares": "least squares (LSGAN)",
+    "wasserstein": "Wasserstein (WGAN)",
+    "hinge": "hinge",
+}
+
 # In the order of the CSV; `FACTS` are in that of the table, where the run is known and its data are.
 OF_A_RUN: tuple[Column[Run], ...] = (
     Column("data_set", lambda run: run.data.name),
     Column("run", lambda run: run.label),
-    Column("networks", lambda run: run.architecture, NETWORKS),
-    Column("objective", lambda run: run.objective, "objective", lambda objective: objective.replace("_", " ")),
+    Column("networks", lambda run: run.architecture, NETWORKS, lambda name: PAPERS.get(name, name)),
+    Column("objective", lambda run: run.objective, "objective", lambda name: OBJECTIVES.get(name, name)),
     Column("seed", lambda run: run.summary.seed, "seed"),
     Column("state", lambda run: run.problem or "completed", "state"),
     Column("epochs", lambda run: run.summary.epochs, "epochs"),
@@ -112,7 +127,15 @@ def explanation(runs: Sequence[Run]) -> str:
     if len(ways) > 1:
         parts.append("Figures under different headings do not compare.")
     if any(way.space is not None and not way.space.is_inception for way in ways):
-        parts.append("Those in the features of a classifier do not compare with published ones either.")
+        parts.append(
+            "Fréchet distance, kernel distance and classifier score are computed as FID, KID and Inception score are, "
+            "in the features of a classifier: they do not compare with published ones."
+        )
+    if any(m.reference for run in runs for way in ways for m in run.measured(way)):
+        parts.append(
+            "In brackets, what real images come to: for distances one half of them against the other, for the score "
+            "all."
+        )
     if any((last := run.last(DISCRIMINATOR)) and EQUILIBRIUM.name in last.figures for run in runs):
         parts.append(EXPLANATION_OF_EQUILIBRIUM)
     return " ".join([*parts, undecided(runs)]).strip()
@@ -162,7 +185,7 @@ def _facts(runs: Sequence[Run]) -> list[Row]:
 def _block(protocol: Protocol, last: Sequence[Measurement | None]) -> Block:
     taken = {name for measurement in last if measurement for name in measurement.figures}
     rows = [
-        Row(measure.title, [ABSENT if m is None else measure.text_of(m.figures) for m in last])
+        Row(measure.title, [ABSENT if m is None else m.text_of(measure) for m in last])
         for measure in protocol.measures
         if measure.name in taken
     ]

@@ -62,6 +62,7 @@ class Measure:
 
 ACCURACY = Measure("val/acc1", "validation accuracy", "high", "%", WILSON)
 FRECHET = Measure("fid", "Fréchet distance", "low")
+FID, KID = replace(FRECHET, noun="FID"), Measure("kid", "KID", "low", interval="kid_std")
 SCORE = Measure("score", "classifier score", "high", interval="score_std")
 INCEPTION_SCORE = replace(SCORE, noun="Inception score")
 REAL = Measure("accuracy_real", "right on real images", unit="%")
@@ -126,8 +127,10 @@ class Protocol:
         """All measures, by the names that they have in this space; the usual ones are those of Inception."""
         if not self.of_samples:
             return OF_THE_DISCRIMINATOR
-        inception = self.space is not None and self.space.is_inception
-        return [INCEPTION_SCORE if measure is SCORE and inception else measure for measure in OF_SAMPLES]
+        if self.space is None or not self.space.is_inception:
+            return OF_SAMPLES
+        known = {measure.name: measure for measure in (FID, KID, INCEPTION_SCORE)}
+        return [known.get(measure.name, measure) for measure in OF_SAMPLES]
 
     def __str__(self) -> str:
         images = "training" if self.real_split == "train" else {"val": "validation"}.get(self.split, self.split)
@@ -144,13 +147,19 @@ class Measurement:
     """Figures of one protocol at one time, by the names of their measures.
 
     `epoch` counts from 1; it is None for a measurement after the training, which `checkpoint` names if it was of a
-    certain one.
+    certain one. `reference` has what real images themselves come to.
     """
 
     protocol: Protocol
     epoch: int | None
     figures: dict[str, float]
     checkpoint: str | None = None
+    reference: Mapping[str, float] = field(default_factory=dict)
+
+    def text_of(self, measure: Measure) -> str:
+        """A figure with its uncertainty, and behind it that of real images if it is known: `1.78 (real 0.05)`."""
+        text, real = measure.text_of(self.figures), self.reference.get(measure.name)
+        return text if real is None or measure.name not in self.figures else f"{text} (real {measure.text(real)})"
 
     def after_training(self, checkpoint: str | None) -> "Measurement":
         """The same, taken by a command of its own, whose count of epochs begins anew."""

@@ -17,6 +17,7 @@ from comparison.pictures import PictureBudget
 from comparison.questions import Section, link_to, make_section, swatch
 from comparison.questions.charts import time_unit
 from comparison.questions.most_accurate import finding, verdict
+from comparison.questions.sample_quality import nearest
 from comparison.table import about_data, explained
 from comparison.units import count_of
 from records.files import write_whole
@@ -51,7 +52,9 @@ def render_page(comparison: Comparison, output: Path) -> str:
         sections = [_filled(section) for section in sections_of(comparison, output)]
     return environment.get_template("page.html.jinja").render(
         title=_title(comparison),
-        verdict=verdict(comparison),
+        verdict=" ".join(
+            filter(None, [verdict(comparison.groups), *(nearest(data, runs) for data, runs in comparison.gans.items())])
+        ),
         general_notes=general_notes(comparison),
         sections=sections,
         left_out=[

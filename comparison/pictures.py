@@ -18,7 +18,8 @@ BYTES_OF_A_PART = 12_000
 LONGEST_SIDE = 960
 LARGEST_FILE = 64 * 2**20
 MOST_PIXELS = 40_000_000
-JPEG_QUALITIES = (88, 70, 45)
+BYTES_OF_A_PNG = 40_000
+WEBP_QUALITIES = (80, 60, 40)
 
 
 class Embedded(NamedTuple):
@@ -89,14 +90,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _encoded(picture: Image.Image, most: int) -> tuple[str, bytes]:
-    """As PNG, or as the best JPEG that is small enough, at half the size if none is."""
+    """As PNG if that is small, or as the best WebP that is small enough, at half the size if none is."""
     data = _saved(picture, "png", optimize=True)
-    if len(data) <= most:
+    if len(data) <= min(most, BYTES_OF_A_PNG):
         return "png", data
-    for quality in JPEG_QUALITIES:
-        data = _saved(picture, "jpeg", quality=quality, optimize=True)
+    for quality in WEBP_QUALITIES:
+        data = _saved(picture, "webp", quality=quality)
         if len(data) <= most:
-            return "jpeg", data
+            return "webp", data
     return _encoded(picture.reduce(2), most)
 
 

@@ -1,9 +1,10 @@
-"""What is in a picture? `python -m experiment.classify RUN FILE… FOLDER… [--top 5] [--csv FILE] [--json FILE]`."""
+"""What is in a picture? `python -m experiment.classify NETWORK FILE… FOLDER… [--top 5] [--csv FILE] [--picture]`."""
 
 import argparse
 import csv
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,22 +13,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
+from callbacks.evaluation.localization import enlarged
+from callbacks.inside.class_activation_maps import class_activation_maps, overlaid
+from callbacks.pictures import side_by_side
 from datamodules.augmentation import normalize
 from datamodules.photographs.decoder import BrokenImageError, exact_view, read_header, with_eight_bits
 from datamodules.photographs.folder import read_folder, shown
 from datamodules.photographs.views import CentralCrop
 from experiment.export import read_run
 from experiment.pretrained import PretrainedClassifier
+from experiment.start_weights import load_weights
 from experiment.usage_errors import one_line_for_usage_errors
+from experiment.weight_files import TORCHVISION_NAME
 from lightning_modules.evaluation_views import one_view
-from records.checkpoints import run_of
-from records.config import arguments_of, read_config
-from records.files import UnreadableError, open_regular, write_whole
-from records.layout import CONFIG
+from records.files import UnreadableError, open_regular, whole_file, write_whole
 
 BATCH = 32
+WEIGHTS = "model.safetensors"
+PICTURES = "class_activation_maps"
+LONGEST_SIDE = 640  # of a photograph as it is drawn, in pixels
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with one_line_for_usage_errors():
         if options.top < 1:
             raise ValueError(f"--top {options.top}: ask for at least 1 class.")
-        network, view = read_network(options.network)
+        if options.picture and options.picture.is_file():
+            raise ValueError(f"--picture {options.picture} is a file: name a folder, or put --picture last.")
+        network = read_network(options.network)
         unreadable: list[str] = []
-        answers = list(classify(network, view, _files(options.pictures), options.top, unreadable))
+        answers = list(classify(network, _files(options.pictures), options.top, unreadable))
         for answer in answers:
             print(shown(answer.file))
             for name, probability in zip(answer.classes, answer.probabilities, strict=True):
@@ -58,36 +68,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _write_csv(options.csv, answers, options.top)
         if options.json:
             write_whole(options.json, json.dumps([vars(answer) for answer in answers], indent=1) + "\n")
+        if options.picture:
+            _write_pictures(options.picture, answers, network)
+            print(f"The class activation maps are in {options.picture}.")
     return 1 if unreadable else 0
 
 
-def read_network(source: Path) -> tuple[PretrainedClassifier, CentralCrop]:
-    """The network of a run, of a checkpoint in one, or of an exported folder, and what it sees of a picture.
+def read_network(source: str) -> PretrainedClassifier:
+    """The network of a run, of a checkpoint in one, of an exported folder, or of torchvision's weights of that name.
 
     Raises:
         ValueError: There is none.
     """
-    if (source / "model.safetensors").is_file():
-        network, options = PretrainedClassifier.from_pretrained(source), {}
-    else:
-        network = read_run(source)
-        directory = source if source.is_dir() else run_of(source)
-        try:
-            options = arguments_of(read_config(directory).get("data") or {})
-        except UnreadableError:
-            raise ValueError(f"{directory / CONFIG} does not name its data: name another run.") from None
+    path = Path(source)
+    if not path.exists() and re.fullmatch(TORCHVISION_NAME, source):
+        return published_network(source)
+    network = PretrainedClassifier.from_pretrained(path) if (path / WEIGHTS).is_file() else read_run(path)
     if not network.mean or not network.std:
         raise ValueError(
             f"The normalization of images for {source} is not recorded: evaluate its run once with `test`."
         )
-    size = network.network.image_size
-    # As the data set of the run does; one in memory has images of one size, and no border to cut off.
-    return network.eval(), CentralCrop(int(options.get("crop_side") or size), size)
+    return network.eval()
+
+
+def published_network(name: str) -> PretrainedClassifier:
+    """A network with torchvision's weights, which are downloaded if need be, and what torchvision says of them.
+
+    Raises:
+        ValueError: torchvision has no such weights, or this project has no such network.
+    """
+    from torchvision import models  # noqa: PLC0415  its import takes a second, and few commands need it
+
+    family = name.partition("_Weights.")[0]
+    of_vgg, of_resnet = re.fullmatch(r"VGG(1[1369])(_BN)?", family), re.fullmatch(r"ResNet(\d+)", family)
+    if of_vgg:
+        variant = {"11": "A", "13": "B", "16": "D", "19": "E"}[of_vgg[1]]
+        network, arguments = "VGG", {"variant": variant, "batch_norm": bool(of_vgg[2])}
+    elif of_resnet:
+        depth = int(of_resnet[1])
+        network, arguments = "ResNet", {"depth": depth, "variant": "v1.5" if depth >= 50 else "original"}
+    elif family == "AlexNet":
+        network, arguments = "AlexNet", {"variant": "torchvision"}
+    elif family == "GoogLeNet":
+        network, arguments = "GoogLeNet", {"variant": "torchvision", "transform_input": True}
+    else:
+        raise ValueError(f"There is no network for {name} here: name weights of AlexNet, VGG, GoogLeNet or ResNet.")
+    trained = PretrainedClassifier(network, arguments)
+    load_weights(trained.network, name, whole=True)
+    weights = models.get_weight(name)
+    preset = weights.transforms()
+    trained.class_names, trained.mean, trained.std = weights.meta["categories"], preset.mean, preset.std
+    trained.crop_side = preset.resize_size[0]
+    return trained
 
 
 @torch.inference_mode()
 def classify(
-    network: PretrainedClassifier, view: CentralCrop, files: Sequence[Path], top: int, unreadable: list[str]
+    network: PretrainedClassifier, files: Sequence[Path], top: int, unreadable: list[str], batch: int = BATCH
 ) -> Iterator[Answer]:
     """Answer for each file that can be read; a line about each other one is added to `unreadable`."""
     names = network.class_names or [str(label) for label in range(network.network.num_classes)]
@@ -95,10 +132,10 @@ def classify(
     for file in [*files, None]:
         if file is not None:
             try:
-                waiting.append((file, seen(file, view, network)))
+                waiting.append((file, seen(file, network)))
             except (BrokenImageError, UnreadableError, OSError) as error:
                 unreadable.append(f"{shown(str(file))} is left out: {error}")
-        if not waiting or (file is not None and len(waiting) < BATCH):
+        if not waiting or (file is not None and len(waiting) < batch):
             continue
         pixels = torch.stack([image for _, image in waiting])
         probabilities = one_view(network, normalize(pixels, network.mean or (), network.std or ()))
@@ -108,13 +145,42 @@ def classify(
         waiting.clear()
 
 
-def seen(file: Path, view: CentralCrop, network: PretrainedClassifier) -> Tensor:
+def seen(file: Path, network: PretrainedClassifier) -> Tensor:
     """What the network sees of a picture, as in `test`, not normalized yet. Shape (in_channels, size, size).
 
     Raises:
         BrokenImageError: It cannot be decoded.
         UnreadableError: It cannot be read.
     """
+    data, width, height = _read(file)
+    size = network.network.image_size
+    pixels = exact_view(data, _box(network, width, height), (size, size))
+    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+    if network.network.in_channels == 1:
+        image = image.float().mean(0, keepdim=True).round().to(torch.uint8)
+    return image
+
+
+def explained(answer: Answer, network: PretrainedClassifier) -> Image.Image:
+    """A photograph beside the map of where its most probable class was found; what the network did not see is dark."""
+    file = Path(answer.file)
+    data, width, height = _read(file)
+    image = normalize(seen(file, network).unsqueeze(0), network.mean or (), network.std or ())
+    (activation_map,), _ = class_activation_maps(network, image)
+    scale = min(1, LONGEST_SIDE / max(width, height))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    photograph = torch.from_numpy(exact_view(data, (0, 0, width, height), size).copy()).permute(2, 0, 1)
+    left, top, box_width, box_height = (round(length * scale) for length in _box(network, width, height))
+    part = torch.from_numpy(enlarged(activation_map.numpy(), max(1, box_height), max(1, box_width)))
+    whole = torch.zeros(size)
+    whole[top : top + box_height, left : left + box_width] = part[: size[0] - top, : size[1] - left]
+    title = f"{answer.classes[0]}, {answer.probabilities[0]:.1%}"
+    pictures = [(file.name, to_pil_image(photograph)), (title, overlaid(photograph, whole, size[::-1]))]
+    return side_by_side([(shown(text), picture) for text, picture in pictures])
+
+
+def _read(file: Path) -> tuple[bytes, int, int]:
+    """The bytes of a picture, of 8 bits a channel, its width and its height."""
     with open_regular(file) as content:
         data = content.read()
     width, height, sixteen_bits = read_header(data)
@@ -122,13 +188,26 @@ def seen(file: Path, view: CentralCrop, network: PretrainedClassifier) -> Tensor
         raise BrokenImageError(
             "it is empty" if not data else "it is no image of a kind that is read here, or too large"
         )
-    data = with_eight_bits(data) if sixteen_bits else data
-    box = view.boxes(np.array([width]), np.array([height]))[0].tolist()
-    pixels = exact_view(data, tuple(box), (view.size, view.size))
-    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
-    if network.network.in_channels == 1:
-        image = image.float().mean(0, keepdim=True).round().to(torch.uint8)
-    return image
+    return with_eight_bits(data) if sixteen_bits else data, width, height
+
+
+def _box(network: PretrainedClassifier, width: int, height: int) -> tuple[float, float, float, float]:
+    """Left, top, width and height of what `test` shows of a picture; small images in memory have no border to cut."""
+    view = CentralCrop(network.crop_side, network.network.image_size)
+    left, top, box_width, box_height = view.boxes(np.array([width]), np.array([height]))[0].tolist()
+    return left, top, box_width, box_height
+
+
+def _write_pictures(folder: Path, answers: Sequence[Answer], network: PretrainedClassifier) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
+    for answer in answers:
+        stem, number = Path(answer.file).stem, 1
+        while (name := f"{stem}{f'-{number}' if number > 1 else ''}.png") in taken:
+            number += 1
+        taken.add(name)
+        with whole_file(folder / name) as file:
+            explained(answer, network).save(file, "PNG")
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -161,11 +240,23 @@ def _parser() -> argparse.ArgumentParser:
         description="Say what a trained network sees in pictures.",
         allow_abbrev=False,
     )
-    parser.add_argument("network", type=Path, help="a run's directory, a checkpoint in one, or an exported folder")
+    parser.add_argument(
+        "network",
+        help="a run's directory, a checkpoint in one, an exported folder, or torchvision's name of weights such as "
+        "ResNet50_Weights.IMAGENET1K_V2",
+    )
     parser.add_argument("pictures", type=Path, nargs="+", help="files, or folders of them")
     parser.add_argument("--top", type=int, default=5, help="number of classes for each picture; default: 5")
     parser.add_argument("--csv", type=Path, help="file for a table of the answers")
     parser.add_argument("--json", type=Path, help="file for the same as JSON")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        nargs="?",
+        const=Path(PICTURES),
+        metavar="FOLDER",
+        help=f"draw each picture beside the class activation map of its first class; default folder: {PICTURES}",
+    )
     return parser
 
 

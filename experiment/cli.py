@@ -203,7 +203,9 @@ class ExperimentCLI(LightningCLI):
             if isinstance(logger, ResilientWandbLogger):
                 data, architecture = self._names()
                 name = f"{architecture} on {data}, seed {self.config[self.subcommand].seed_everything}"
-                logger.fill_in(data, [data, architecture], name, recorded_wandb_id(directory))
+                logger.fill_in(
+                    data, [data, architecture], name, recorded_wandb_id(directory), job_type=str(self.subcommand)
+                )
         settings.callbacks = _callbacks(settings)
         if self.subcommand == "predict":
             settings.callbacks.append(PredictionWriter())

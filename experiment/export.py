@@ -1,15 +1,17 @@
-"""Hand a trained network on: `python -m experiment.export RUN FOLDER [--format safetensors torch_export]`."""
+"""Hand a trained network on: `python -m experiment.export RUN FOLDER [--format safetensors torch_export onnx]`."""
 
 import argparse
 import inspect
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import datamodules
 from experiment.checkpoints import checkpoint_to_evaluate, load_verified
@@ -18,14 +20,15 @@ from experiment.usage_errors import one_line_for_usage_errors
 from lightning_modules import ImageClassifier
 from lightning_modules.classifier import FROM_DATA
 from records.checkpoints import run_of
-from records.config import class_name, read_config
+from records.config import arguments_of, class_name, read_config
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, CONFIG
 from records.record import fraction
 from records.summary import Data, Summary
 from records.weights import TO_REBUILD
 
-FORMATS = ("safetensors", "torch_export")
+FORMATS = ("safetensors", "torch_export", "onnx")
+FOR_ONNX = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
 
 
@@ -51,17 +54,21 @@ def export(run: Path, folder: Path, formats: Sequence[str] = ("safetensors",)) -
         run: Directory of the run, whose best checkpoint is taken; or a checkpoint in one.
         folder: New folder.
         formats: safetensors: the layout of the Hugging Face Hub; torch_export: model.pt2, a program of torch.export
-            that needs no file of this project, for batches of any size.
+            that needs no file of this project, for batches of any size; onnx: model.onnx, which other runtimes read,
+            from images to logits, for batches of any size.
 
     Returns:
         Lines that say how far each copy is from the network.
 
     Raises:
-        ValueError: The folder is in use, or the run has no checkpoint or config that says which network it holds.
+        ValueError: The folder is in use, a package is missing, or the run has no checkpoint or config that says which
+            network it holds.
         ExportError: A copy computes something else.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists and is not an empty folder: name a new one.")
+    if "onnx" in formats and (missing := [name for name in FOR_ONNX if find_spec(name) is None]):
+        raise ValueError(f"--format onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}.")
     network = read_run(run)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +90,9 @@ def export(run: Path, folder: Path, formats: Sequence[str] = ("safetensors",)) -
         if "torch_export" in formats:
             save_program(network, partial / "model.pt2")
             lines.append(compare("model.pt2", network, torch.export.load(partial / "model.pt2").module()))
+        if "onnx" in formats:
+            save_onnx(network, partial / "model.onnx")
+            lines.append(compare("model.onnx", network, onnx_runtime(partial / "model.onnx")))
         if folder.exists():
             folder.rmdir()
         partial.rename(folder)
@@ -107,6 +117,7 @@ def read_run(run: Path) -> PretrainedClassifier:
         {key: value for key, value in content["hyper_parameters"].items() if key not in of_training},
         architecture=content.get("architecture"),
         training=training_record(summary, content, config),
+        crop_side=_crop_side(config.get("data")),
         **_data_facts(config.get("data"), summary.data),
     )
     state = {key: value for key, value in content["state_dict"].items() if not key.startswith("auxiliary_heads.")}
@@ -146,13 +157,32 @@ def training_record(summary: Summary, checkpoint: dict[str, Any], config: dict[s
 
 def save_program(network: PretrainedClassifier, file: Path) -> None:
     """Save what torch.export makes of the network; the number of images in a batch stays free."""
+    torch.export.save(_program(network), file)
+
+
+def save_onnx(network: PretrainedClassifier, file: Path) -> None:
+    """Save the same program in the operators of ONNX."""
+    with redirect_stdout(sys.stderr):  # it tells of its progress
+        model = torch.onnx.export(_program(network), input_names=["images"], output_names=["logits"], dynamo=True)
+    assert model is not None
+    model.save(file)
+
+
+def onnx_runtime(file: Path) -> Callable[[Tensor], Tensor]:
+    """What ONNX Runtime computes on the processor from a file."""
+    import onnxruntime  # noqa: PLC0415  an extra
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+
+
+def _program(network: PretrainedClassifier) -> torch.export.ExportedProgram:
     images = random_images(network, 2)  # torch.export takes a single image for a batch that is always one
-    program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-    torch.export.save(program, file)
+    return torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
 
 
 @torch.no_grad()
-def compare(name: str, network: PretrainedClassifier, copy: nn.Module) -> str:
+def compare(name: str, network: PretrainedClassifier, copy: Callable[[Tensor], Tensor]) -> str:
     """A line that says how far the logits of `copy` are from those of `network`, on one and on three random images.
 
     Raises:
@@ -214,6 +244,12 @@ def _data_facts(part: Any, data: Data) -> dict[str, Any]:
     return {key: list(value) for key, value in facts.items() if isinstance(value, list | tuple)}
 
 
+def _crop_side(part: Any) -> int | None:
+    """What photographs are resized to before their center is cut out; None of data that have no borders."""
+    side = arguments_of(part).get("crop_side") if isinstance(part, dict) else None
+    return side if isinstance(side, int) else None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiment.export",
@@ -228,7 +264,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=FORMATS,
         default=["safetensors"],
         help="safetensors: config, weights and model card as on the Hugging Face Hub (the default); "
-        "torch_export: model.pt2, which runs without this project",
+        "torch_export: model.pt2, which runs without this project; onnx: model.onnx, for other runtimes",
     )
     return parser
 

@@ -41,6 +41,8 @@ class PretrainedClassifier(nn.Module, PyTorchModelHubMixin):
         class_names: Name of each class, in the order of the logits.
         mean: Mean of each channel, of pixels from 0 to 1, to be subtracted from images.
         std: What images are then to be divided by, for each channel.
+        crop_side: Pixels that the shorter side of a photograph is resized to before its center is cut out; by default
+            the size of the images.
         training: What the model card tells of the run; see `card_of`.
 
     Raises:
@@ -56,6 +58,7 @@ class PretrainedClassifier(nn.Module, PyTorchModelHubMixin):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         training: dict[str, Any] | None = None,
+        crop_side: int | None = None,
     ) -> None:
         super().__init__()
         self.network = build(network, arguments)
@@ -69,6 +72,7 @@ class PretrainedClassifier(nn.Module, PyTorchModelHubMixin):
         self.class_names = class_names
         self.mean = mean
         self.std = std
+        self.crop_side = crop_side or self.network.image_size
         self.record = training or {}
         self.eval()
 

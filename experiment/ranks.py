@@ -18,6 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
+from callbacks.measured_steps import alert
 from experiment.failures import failure_of, is_about_peers
 from records.failures import one_sentence
 
@@ -303,10 +304,12 @@ class StragglerWatch(Callback):
             for rank, seconds in late_ranks(self._roll_call.told_of_steps(), self.seconds).items():
                 if rank not in self.named:
                     self.named.add(rank)
-                    rank_zero_warn(
-                        f"{self._roll_call.name(rank)} holds the others up: it took {seconds:.0f} s by itself at "
-                        f"step {trainer.global_step}."
+                    name = self._roll_call.name(rank)
+                    text = (
+                        f"{name} holds the others up: it took {seconds:.0f} s by itself at step {trainer.global_step}."
                     )
+                    rank_zero_warn(text)
+                    alert(trainer, "A rank holds the others up", text)
 
 
 def late_ranks(told: dict[int, tuple[int, float, float]], seconds: float) -> dict[int, float]:

@@ -27,7 +27,7 @@ from experiment.csv_logger import ResumableCSVLogger
 from experiment.resume import epochs_of, portable, prepare, remove_what_comes_again, without_start
 from experiment.run_directory import RunDirectory
 from experiment.wandb_logger import ResilientWandbLogger
-from lightning_modules.classifier import ImageClassifier
+from lightning_modules.classifier import ImageClassifier, NonFiniteLossError
 from lightning_modules.gan import GAN
 from lightning_modules.model_card import count_parameters, model_card
 from records.config import write_config
@@ -36,6 +36,7 @@ from records.metrics import BETTER
 from records.summary import COMPLETED, FAILED, INTERRUPTED, RUNNING, Best, Summary
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "wandb")
+TOLD_TO_LOGGERS = {"images_per_second", "wall_time_seconds", "measured_images"}
 COMMANDS = {TrainerFn.FITTING: "fit", TrainerFn.VALIDATING: "validate", TrainerFn.TESTING: "test"}
 
 
@@ -159,6 +160,8 @@ class RunRecord(SaveConfigCallback):
         """Note what came out."""
         if self._tests_a_fit(trainer):
             self._write(trainer, RUNNING)
+            for logger in _wandb_loggers(trainer):
+                logger.record_summary(self.summary.model_dump(include=TOLD_TO_LOGGERS))
             for name in ("test/acc1", "test/loss"):
                 if name in self._metrics:
                     rank_zero_info(f"{name} of the chosen checkpoint: {self._metrics[name]:.4f}")
@@ -183,7 +186,8 @@ class RunRecord(SaveConfigCallback):
         """Put what only the record measures into the loggers' summaries."""
         self._write(trainer, RUNNING)
         for logger in _wandb_loggers(trainer):
-            logger.record_summary(self.summary.model_dump(include={"images_per_second", "wall_time_seconds"}))
+            logger.record_summary(self.summary.model_dump(include=TOLD_TO_LOGGERS))
+            logger.log_class_errors(self.directory.path)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Note what ended the run, if it had begun."""
@@ -193,6 +197,11 @@ class RunRecord(SaveConfigCallback):
             return
         interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
         error = None if interrupted else f"{type(exception).__name__}: {exception}".splitlines()[0]
+        for logger in _wandb_loggers(trainer):
+            if isinstance(exception, NonFiniteLossError):
+                logger.alert("A number is not finite", str(exception))
+            preempted = isinstance(exception, SIGTERMException)
+            logger.note_ending("preempted" if preempted else "stopped" if interrupted else "failed")
         self._write(trainer, INTERRUPTED if interrupted else FAILED, error)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from experiment.weight_files import Weights, read_weights
+from experiment.weight_files import OTHERWISE, Weights, read_weights
 from lightning_modules import ImageClassifier
 
 AUXILIARY = "auxiliary_heads"
@@ -58,14 +58,19 @@ def load_weights(network: ImageClassifier, source: str, whole: bool = False) -> 
     if fit.number_of_faults:
         raise ValueError(f"{source} does not fit {network.architecture}: {fit.faults()}: {REMEDY}.")
     if whole and fit.anew:
+        classes = next(iter(fit.anew.values()))
+        has = f"{classes} classes, the data set {network.num_classes}" if classes else f"no {_some([*fit.anew])}"
         raise ValueError(
-            f"{source} has {next(iter(fit.anew.values()))} classes, the data set {network.num_classes}, so its answers "
-            "would mean nothing: name weights for these classes, or with --ckpt_path a run that was trained on them."
+            f"{source} has {has}, so its answers would mean nothing: name weights for these classes, or with "
+            "--ckpt_path a run that was trained on them."
         )
     infinite = [name for name, tensor in fit.loaded.items() if not tensor.isfinite().all()]
     if infinite:
         raise ValueError(f"{source} holds values that are not finite, in {_some(infinite)}: choose other weights.")
     network.load_state_dict({**network.state_dict(), **fit.loaded})
+    if weights.averaged is not None:
+        beside = f" beside those of the last step ({OTHERWISE})" if weights.averaged == OTHERWISE else ""
+        rank_zero_info(f"{source} holds averaged weights{beside or f' ({weights.averaged})'}, which are taken.")
     for message in [*fit.messages(source), *_other_arguments(network, weights)]:
         rank_zero_info(message)
 
@@ -78,7 +83,8 @@ class Fit:
         missing: Names that only the network has.
         unexpected: Names that only the source has.
         misshapen: Names with both shapes, or kinds of numbers, where they differ.
-        anew: Output layers that keep their values, and the number of classes that the source has for them.
+        anew: Output layers that keep their values, and the number of classes that the source has for them, 0 where it
+            has no such layer.
         heads_left_out: Auxiliary heads that only the source has.
         heads_anew: Auxiliary heads that only the network has.
     """
@@ -101,10 +107,14 @@ class Fit:
                 self.anew[layer] = tensor.shape[0]
             else:
                 self.misshapen.append(f"{name} {_kind(tensor)} instead of {_kind(own[name])}")
+        if self.loaded:
+            without = (layer for layer in network.output_layers if not layer.startswith(f"{AUXILIARY}."))
+            self.anew |= {layer: 0 for layer in without if not any(_belongs_to(name, [layer]) for name in state)}
         self.missing = [
             name
             for name in own
             if name not in state
+            and not _belongs_to(name, self.anew)
             and not name.endswith("num_batches_tracked")  # older files of PyTorch do not have it, and nothing needs it
             and not _belongs_to(name, [f"{AUXILIARY}.{head}" for head in self.heads_anew])
         ]
@@ -125,10 +135,9 @@ class Fit:
         """What is not loaded although all is well."""
         messages = []
         if self.anew:
-            classes = ", ".join(map(str, sorted(set(self.anew.values()))))
-            messages.append(
-                f"{source} has {classes} classes, the network {self.num_classes}: {_start(list(self.anew))} anew."
-            )
+            classes = ", ".join(map(str, sorted(set(self.anew.values()) - {0})))
+            has = f"{classes} classes, the network {self.num_classes}" if classes else "no output layer"
+            messages.append(f"{source} has {has}: {_start(list(self.anew))} anew.")
         if self.heads_left_out:
             messages.append(f"The network does without auxiliary heads of {source}: {', '.join(self.heads_left_out)}.")
         if self.heads_anew:

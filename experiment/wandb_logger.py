@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
 from wandb.sdk import wandb_setup
 
+from experiment.wandb_artifacts import class_error_tables, data_set_artifact, log_checkpoint
 from experiment.wandb_connection import Mode, choose_mode, has_key, server_problem
 from records.layout import METRICS, WANDB
 from records.metrics import BETTER
@@ -27,7 +28,12 @@ FINISH_SECONDS = 25.0
 FLUSH_SECONDS = 2.0
 
 STEP_AXIS = "images_seen"
-METRIC_GROUPS = ("train/*", "val/*", "test/*", "throughput/*", "gradients/*", "scaling/*", "pictures/*", "lr-*")
+METRIC_GROUPS = (
+    *("train/*", "val/*", "best/*", "test/*", "throughput/*", "gradients/*", "scaling/*", "pictures/*", "lr-*"),
+)
+DEFAULT_PROJECT = "landmark-image-networks"
+# How W&B shows a run that did not come to its end; it calls "killed" what ends like Ctrl+C.
+EXIT_CODES = {"failed": 1, "preempted": 143, "stopped": 255}
 
 # wandb-core reports its own errors to the server: with one that never answers, that holds up the exit for 22 s.
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -75,25 +81,35 @@ class ResilientWandbLogger(WandbLogger):
     logs after it is resumed becomes a run of its own, grouped with the first: wandb numbers the rows of each log from
     zero, and of two logs of one id would lose rows when syncing. Its best values are those of its own part.
 
+    Options of the command line or a config say first where the run is filed; what they leave open, the variables
+    WANDB_ENTITY, WANDB_PROJECT, WANDB_RUN_GROUP, WANDB_JOB_TYPE, WANDB_TAGS (separated by commas), WANDB_NAME and
+    WANDB_NOTES say; what these leave open, main.py fills in: data set, command, both names as tags, and a name.
+
     Args:
-        project: Project of the run.
+        entity: User or team that the project belongs to; by default W&B's own default of the account.
+        project: Project of the run; landmark-image-networks by default.
         group: Group of the run: what is to be compared.
         tags: Tags of the run, such as data set and architecture.
-        job_type: Kind of the run within its group.
+        job_type: Kind of the run within its group, such as fit.
+        notes: Remarks on the run, which its page shows.
         name: Name of the run; chosen by W&B if left out.
         id: Id of the run to continue; a new one if left out.
         offline: Write the log without contacting the server; ``wandb sync`` uploads it later.
         save_dir: Directory of the run, which gets a folder ``wandb``. The command line fills it in.
-        log_model: Upload checkpoints: at the end (true) or each one (``all``). Ignored in an offline run.
+        log_model: Upload checkpoints as an artifact: the best and the last one at the end, with the aliases ``best``
+            and ``last`` (true), or each as it is saved (``all``). The data set becomes an artifact without its files,
+            which the run uses. Ignored in an offline run.
     """
 
     def __init__(
         self,
         *,
-        project: str = "landmark-image-networks",
+        entity: str | None = None,
+        project: str | None = None,
         group: str | None = None,
         tags: list[str] | None = None,
         job_type: str | None = None,
+        notes: str | None = None,
         name: str | None = None,
         id: str | None = None,
         offline: bool = False,
@@ -101,22 +117,25 @@ class ResilientWandbLogger(WandbLogger):
         log_model: Literal["all"] | bool = False,
     ) -> None:
         # Lightning is not told of `offline`: it refuses log_model with it, and exports WANDB_MODE to later runs.
-        super().__init__(
-            project=project,
-            log_model=log_model,
-        )
+        project = project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT
+        super().__init__(project=project, log_model=log_model)
         self.save_dir = save_dir
         self._uploads = bool(log_model)
+        self._log_every_checkpoint = log_model == "all"
+        self._savers: dict[type, Any] = {}  # of checkpoints, the last of each kind
         self._offline_requested = offline
         self._id_given = bool(id or os.environ.get("WANDB_RUN_ID"))
         self._best: dict[str, float] = {}
+        self._ending: str | None = None
         self._run_id = id or os.environ.get("WANDB_RUN_ID") or new_run_id()
         self._options: dict[str, Any] = {  # of wandb.init
+            "entity": entity or os.environ.get("WANDB_ENTITY"),
             "project": project,
-            "group": group,
-            "tags": tags,
-            "job_type": job_type,
-            "name": name,
+            "group": group or os.environ.get("WANDB_RUN_GROUP"),
+            "tags": tags or [tag for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag] or None,
+            "job_type": job_type or os.environ.get("WANDB_JOB_TYPE"),
+            "notes": notes or os.environ.get("WANDB_NOTES"),
+            "name": name or os.environ.get("WANDB_NAME"),
             "id": self._run_id,
             "resume": "allow" if id else None,
         }
@@ -140,7 +159,7 @@ class ResilientWandbLogger(WandbLogger):
         """Id of the run."""
         return self.run_id
 
-    def fill_in(self, group: str, tags: list[str], name: str, id: str | None) -> None:
+    def fill_in(self, group: str, tags: list[str], name: str, id: str | None, job_type: str | None = None) -> None:
         """Set what the config left open; to be called before the run starts.
 
         Args:
@@ -148,8 +167,9 @@ class ResilientWandbLogger(WandbLogger):
             tags: Tags of the run.
             name: Name of the run.
             id: Id of the run to continue, or None.
+            job_type: Kind of the run.
         """
-        for option, value in {"group": group, "tags": tags, "name": name}.items():
+        for option, value in {"group": group, "tags": tags, "name": name, "job_type": job_type}.items():
             if not self._options[option]:
                 self._options[option] = value
         if id is not None and not self._id_given:
@@ -194,7 +214,7 @@ class ResilientWandbLogger(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log one row, and the best values in the summary.
+        """Log one row, in that of a validation with the best values so far, which sweeps optimize.
 
         Args:
             metrics: Values by name.
@@ -202,18 +222,44 @@ class ResilientWandbLogger(WandbLogger):
         """
 
         def log() -> None:
-            self.experiment.log({**metrics} if step is None else {**metrics, "step": step})
-            improved = better_values(self._best, metrics)
+            run, improved = self.experiment, better_values(self._best, metrics)
             self._best |= improved
+            best = {best_key(name): self._best[name] for name in BETTER if name in metrics and name in self._best}
+            run.log({**metrics, **best} if step is None else {**metrics, **best, "step": step})
             if improved:
-                self.experiment.summary.update({best_key(name): value for name, value in improved.items()})
+                run.summary.update({best_key(name): value for name, value in improved.items()})
 
         self._guard(log)
 
     @rank_zero_only
     def record_config(self, config: Mapping[str, Any]) -> None:
         """Add plain values, such as the resolved config and the model card, to the config of the run."""
-        self._guard(lambda: self.experiment.config.update(dict(config), allow_val_change=True))
+
+        def record() -> None:
+            self.experiment.config.update(dict(config), allow_val_change=True)
+            if self._uploads and isinstance(data := config.get("data"), Mapping) and data.get("name"):
+                self.experiment.use_artifact(data_set_artifact(data))
+
+        self._guard(record)
+
+    @rank_zero_only
+    def alert(self, title: str, text: str) -> None:
+        """Tell the user of something by e-mail or chat, as the account's settings say; nothing in an offline run."""
+        self._guard(lambda: self.experiment.alert(title=title, text=text, level="WARN"))
+
+    @rank_zero_only
+    def log_class_errors(self, directory: Path) -> None:
+        """Log the confusion matrix and the surest mistakes with their pictures, if the run has recorded any."""
+
+        def log() -> None:
+            if tables := class_error_tables(directory):
+                self.experiment.log(tables)
+
+        self._guard(log)
+
+    def note_ending(self, ending: Literal["failed", "preempted", "stopped"]) -> None:
+        """Have W&B show that the run did not come to its end, once nothing more is logged."""
+        self._ending = ending
 
     @rank_zero_only
     def record_summary(self, summary: Mapping[str, Any]) -> None:
@@ -221,14 +267,30 @@ class ResilientWandbLogger(WandbLogger):
         self._guard(lambda: self.experiment.summary.update(dict(summary)))
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        """Upload the checkpoint if ``log_model`` asks for it."""
-        if self._uploads:
+        """Upload the checkpoint if ``log_model`` asks for each, else note it for the end."""
+        if self._uploads and self._log_every_checkpoint:
             self._guard(lambda: super(ResilientWandbLogger, self).after_save_checkpoint(checkpoint_callback))
+        elif self._uploads:
+            self._savers[type(checkpoint_callback)] = checkpoint_callback
 
+    @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Upload the checkpoints that ``log_model`` asks for."""
-        if self._uploads:
-            self._guard(lambda: super(ResilientWandbLogger, self).finalize(status))
+        """Upload the checkpoints that ``log_model`` asks for; end a run that did not come to its end as what it is."""
+
+        def upload() -> None:
+            for saver in self._savers.values():
+                log_checkpoint(self.experiment, saver)
+            self._savers.clear()
+
+        def end() -> None:
+            if self._ending == "preempted":
+                self.experiment.mark_preempting()
+            self.experiment.finish(exit_code=EXIT_CODES[self._ending or "failed"])
+
+        if self._uploads and status == "success":
+            self._guard(upload)
+        if self._ending is not None and self._experiment is not None:
+            self._guard(end)
 
     def end(self) -> None:
         """End the W&B run, if it has begun: its folder is about to be removed."""
@@ -294,7 +356,7 @@ class ResilientWandbLogger(WandbLogger):
             reinit="create_new",
             settings=wandb.Settings(
                 silent=True,
-                console="off",
+                console="wrap",  # into output.log, which W&B keeps; less deep in the process than "redirect"
                 init_timeout=init_timeout,
                 finish_timeout=FINISH_SECONDS,
                 x_transaction_log_flush_interval=FLUSH_SECONDS,

@@ -19,7 +19,12 @@ from records import weights
 from records.checkpoints import best_checkpoints, sha256_of
 from records.files import read_json
 
-WRAPPERS = ("module.", "network.")  # what DistributedDataParallel and this project's export put before every name
+STATES = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
+AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "ema_model", "ema", "swa_state_dict", "swa_model")
+WRAPPERS = ("module.", "model.", "network.", "net.", "backbone.")  # attributes under which others keep a network
+WITHIN = ("_orig_mod", "module")  # what torch.compile and DataParallel put into names, of the whole or of a part
+TORCHVISION_NAME = r"\w+Weights\.\w+"
+OTHERWISE = "current_model_state"  # beside an average called state_dict, as Lightning's WeightAveraging saves it
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,14 @@ class Weights:
         state: Tensors by name.
         architecture: Name of the network that they were trained in, if known.
         arguments: Arguments of that network, as far as known.
+        averaged: What the file calls its averaged weights, if these were taken in the place of others that it has.
     """
 
     source: str
     state: dict[str, Tensor]
     architecture: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
+    averaged: str | None = None
 
 
 def read_weights(network: ImageClassifier, source: str) -> Weights:
@@ -57,7 +64,7 @@ def read_weights(network: ImageClassifier, source: str) -> Weights:
     path = Path(source)
     if path.is_dir():
         return _read_folder(path, source)
-    if not path.exists() and re.fullmatch(r"\w+Weights\.\w+", source):
+    if not path.exists() and re.fullmatch(TORCHVISION_NAME, source):
         path = _torchvision_file(network, source)
     elif not path.is_file():
         raise ValueError(
@@ -66,11 +73,13 @@ def read_weights(network: ImageClassifier, source: str) -> Weights:
         )
     content = _read_file(path)
     architecture, arguments = content.get("architecture"), content.get("hyper_parameters")
+    state, averaged = _state_dict(content, source)
     return Weights(
         source,
-        _state_dict(content, source),
+        state,
         architecture if isinstance(architecture, str) else None,
         arguments if isinstance(arguments, dict) else {},
+        averaged,
     )
 
 
@@ -81,7 +90,7 @@ def _read_folder(folder: Path, source: str) -> Weights:
         checkpoints = best_checkpoints(folder)
         remedy = f"give a checkpoint, such as {checkpoints[0]}" if checkpoints else "give a file or an exported folder"
         raise ValueError(f"The folder {source} holds no model.safetensors: {remedy}.")
-    state = _state_dict(_read_file(file), source)
+    state, _ = _state_dict(_read_file(file), source)
     try:
         config = read_json(folder / "config.json")
         return Weights(source, state, str(config["architecture"]), dict(config["arguments"]))
@@ -102,22 +111,50 @@ def _read_file(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _state_dict(content: dict[str, Any], source: str) -> dict[str, Tensor]:
-    """The tensors of a file by name, without what wrappers put before the names."""
-    for key in ("state_dict", "model"):
-        if isinstance(content.get(key), dict):
-            content = content[key]
-    if not content or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+def _state_dict(content: dict[str, Any], source: str) -> tuple[dict[str, Tensor], str | None]:
+    """The tensors of a file without what wrappers put into their names, and what they are called if averaged."""
+    averaged = next((key for key in AVERAGED if _tensors(content.get(key))), None)
+    state = _tensors(content[averaged] if averaged else content)
+    if state is None:
         raise ValueError(f"{source} holds no state dict: save it anew from network.state_dict() alone.")
-    state = {str(name).replace("_orig_mod.", ""): tensor for name, tensor in content.items()}  # torch.compile's
-    while wrapper := next((prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in state)), None):
-        state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
-    return state
+    if averaged is None and OTHERWISE in content:
+        averaged = OTHERWISE
+    state = {".".join(part for part in name.split(".") if part not in WITHIN): one for name, one in state.items()}
+    for key in () if averaged else AVERAGED:  # a second network of another's LightningModule
+        if of_key := {name: tensor for name, tensor in state.items() if name.startswith(f"{key}.")}:
+            averaged, state = key, _without(f"{key}.", of_key)
+            break
+    state.pop("n_averaged", None)  # of torch's AveragedModel
+    # Parts beside the network, such as another head, keep their names, by which they are refused if they do not fit.
+    while wrapper := next((one for one in WRAPPERS if 2 * _count(one, state) > len(state)), None):
+        if len(unwrapped := _without(wrapper, state)) < len(state):
+            break
+        state = unwrapped
+    return state, averaged
+
+
+def _tensors(content: Any) -> dict[str, Tensor] | None:
+    """Tensors by name, directly or under one of the usual keys; None if there is nothing of the kind."""
+    while isinstance(content, dict) and (
+        key := next((one for one in STATES if isinstance(content.get(one), dict)), "")
+    ):
+        content = content[key]
+    if not isinstance(content, dict) or not content or not all(isinstance(one, Tensor) for one in content.values()):
+        return None
+    return {str(name): tensor for name, tensor in content.items()}
+
+
+def _count(prefix: str, state: dict[str, Tensor]) -> int:
+    return sum(name.startswith(prefix) for name in state)
+
+
+def _without(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 
 
 def other_evaluation(source: str, data: Any) -> list[str]:
     """In what the evaluation of a data set differs from the one that torchvision's weights were published with."""
-    if not re.fullmatch(r"\w+Weights\.\w+", source):
+    if not re.fullmatch(TORCHVISION_NAME, source):
         return []
     from torchvision import models  # noqa: PLC0415  its import takes a second, and few runs need it
 

@@ -15,7 +15,7 @@ from records.checkpoints import run_of
 from records.config import arguments_of, class_name, read_config
 from records.files import UnreadableError
 from records.layout import CONFIG
-from records.weights import TO_REBUILD
+from records.weights import TO_REBUILD, rebuild
 
 
 def config_of(run: Path) -> dict[str, Any]:
@@ -108,14 +108,4 @@ def read_gan(checkpoint: Path) -> GAN:
     Raises:
         ValueError: It holds something else.
     """
-    content = load_verified(checkpoint, needs=TO_REBUILD)
-    try:
-        gan = GAN(
-            **{name: value for name, value in content["hyper_parameters"].items() if not str(name).startswith("_")}
-        )
-        gan.load_state_dict(content["state_dict"])
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError):
-        raise ValueError(
-            f"{checkpoint} does not fit the GAN of its own arguments: use the version of this project that wrote it."
-        ) from None
-    return gan.eval()
+    return rebuild(GAN, load_verified(checkpoint, needs=TO_REBUILD), checkpoint).eval()

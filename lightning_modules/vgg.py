@@ -74,7 +74,12 @@ class VGG(ImageClassifier):
 
     published: ClassVar[date] = date(2014, 9, 4)
     start_options: ClassVar[tuple[str, ...]] = ("weights", "weights_of_a")
-    torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = ((r"^classifier\.", "head."),)
+    torchvision_names: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"^classifier\.", "head."),
+        (r"^pre_logits\.fc1\.", "head.0."),  # timm's, with convolutions
+        (r"^pre_logits\.fc2\.", "head.3."),
+        (r"^head\.fc\.", "head.6."),
+    )
 
     def __init__(
         self,

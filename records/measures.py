@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, StrictStr
+from pydantic import BeforeValidator, Field, StrictStr
 
 from records.files import UnreadableError, read_json, write_json
 from records.layout import MEASURES
@@ -52,6 +52,7 @@ class Measurement(Part):
         real_split: train, or evaluated where the real images were those of `split`.
         features: None for measures of pixels alone.
         values: The figures that are finite, by name.
+        reference: What real images come to, by the same names, where that was measured.
     """
 
     split: Name
@@ -62,6 +63,9 @@ class Measurement(Part):
     samples: Count
     features: Features | None
     values: Annotated[dict[str, float], BeforeValidator(_finite)]
+    reference: Annotated[dict[str, float], BeforeValidator(lambda value: _finite(value or {}))] = Field(
+        default_factory=dict
+    )
 
 
 class Measures(Record):

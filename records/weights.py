@@ -1,14 +1,19 @@
 """Files of tensors, from a run or from elsewhere: the one reader of them all, which runs nothing that they hold."""
 
+import argparse
 import pickle
 import zipfile
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from pathlib import Path, PosixPath
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from records.checkpoints import SUFFIX, digest_path, is_damaged
 from records.files import UnreadableError, open_regular
 
+if TYPE_CHECKING:
+    from torch import nn
+
+N = TypeVar("N", bound="nn.Module")
 KINDS: dict[str, type] = {
     "state_dict": dict,
     "hyper_parameters": dict,
@@ -20,6 +25,8 @@ KINDS: dict[str, type] = {
     "lr_schedulers": list,
 }
 """What parts of a checkpoint are."""
+PLAIN_OBJECTS = [argparse.Namespace, PosixPath]
+"""What training scripts put beside weights (torchvision's references, timm: `args`), and what holds values alone."""
 TO_EVALUATE = ("state_dict",)
 TO_REBUILD = ("state_dict", "hyper_parameters")
 TO_RESUME = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers")
@@ -63,6 +70,29 @@ def read_weights(path: Path, needs: Iterable[str] = (), map_location: Any = "cpu
         if part == "state_dict" and not all(_is_named_tensor(*item) for item in content[part].items()):
             raise UnusableWeightsError(path, "incomplete", "holds something other than tensors in its state_dict")
     return content
+
+
+def rebuild(network_class: Callable[..., N], content: dict[str, Any], path: Path) -> N:
+    """The network of a checkpoint, made of its own arguments, with its weights.
+
+    Args:
+        network_class: Whose arguments and state_dict the checkpoint holds.
+        content: Of the checkpoint, with the parts of `TO_REBUILD`.
+        path: Of the checkpoint, for the error.
+
+    Raises:
+        ValueError: The class takes no such arguments or weights.
+    """
+    arguments = {name: value for name, value in content["hyper_parameters"].items() if not str(name).startswith("_")}
+    try:
+        network = network_class(**arguments)
+        network.load_state_dict(content["state_dict"])
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError):
+        name = getattr(network_class, "__name__", "network")
+        raise ValueError(
+            f"{path} does not fit the {name} of its own arguments: use the version of this project that wrote it."
+        ) from None
+    return network
 
 
 def _verify(path: Path) -> bool:
@@ -118,7 +148,8 @@ def _load(path: Path, archive: bool, map_location: Any, mapped: bool) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location=map_location, weights_only=True, mmap=mapped and archive)
+        with torch.serialization.safe_globals(PLAIN_OBJECTS):
+            return torch.load(path, map_location=map_location, weights_only=True, mmap=mapped and archive)
     except Exception as error:  # a file that was made up can raise anything
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             raise

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from callbacks.gan.pixels import diversity
 from callbacks.gan.sample_measures import Samples
+from callbacks.measured_steps import alert
 
 
 class Check(NamedTuple):
@@ -131,9 +132,9 @@ class CollapseAlarm(Callback):
         if found and not self.has_warned:
             self.has_warned = True
             end = "the training ends here" if self.stop else "it goes on"
-            rank_zero_warn(
-                f"The GAN has collapsed, by {self.checks} checks until step {step}: {'; '.join(found)}; {end}."
-            )
+            text = f"The GAN has collapsed, by {self.checks} checks until step {step}: {'; '.join(found)}; {end}."
+            rank_zero_warn(text)
+            alert(trainer, "The GAN has collapsed", text)
         if found and self.stop:
             trainer.should_stop = True
 

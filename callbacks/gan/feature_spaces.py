@@ -32,7 +32,7 @@ from records.checkpoints import best_checkpoints, run_of, sha256_of
 from records.files import UnreadableError
 from records.layout import CHECKPOINTS, SUMMARY
 from records.summary import Summary
-from records.weights import TO_REBUILD, UnusableWeightsError, read_weights
+from records.weights import TO_REBUILD, UnusableWeightsError, read_weights, rebuild
 
 LAYERS = ["2048", "logits_unbiased"]
 
@@ -234,13 +234,7 @@ def _network(name: str, checkpoint: Path) -> ImageClassifier:
         content = read_weights(checkpoint, TO_REBUILD)
     except UnusableWeightsError as error:
         raise ValueError(f"{error}: give SampleMeasures.features another run of a classifier.") from None
-    try:
-        network = known[name](**content["hyper_parameters"])
-        network.load_state_dict(content["state_dict"])
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError):
-        raise ValueError(
-            f"{checkpoint} does not fit the {name} of its own arguments: use the version of this project that wrote it."
-        ) from None
+    network = rebuild(known[name], content, checkpoint)
     if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
         raise ValueError(f"{checkpoint} holds values that are not finite: give another run.")
     return network

@@ -56,6 +56,16 @@ class ImageSet:
             self._first[count] = part
         return self._first[count]
 
+    def halves(self) -> tuple["ImageSet", "ImageSet"]:
+        """Every other image, and those between them, as sets of their own."""
+        halves = []
+        for start in (0, 1):
+            half = ImageSet(self.images[start::2], self.space, self.device, self.batch_size)
+            if "answers" in vars(self):
+                half.answers = (self.features[start::2], self.probabilities[start::2])
+            halves.append(half)
+        return halves[0], halves[1]
+
     @property
     def features(self) -> Tensor:
         """float32, on the host. Shape (N, F)."""
@@ -119,6 +129,7 @@ MeasureName = Literal["fid", "kid", "score", "precision_recall", "density_covera
 
 DIVERSITY_IMAGES = 1000
 PARZEN_VALIDATION_IMAGES = 1000
+FEWEST_FOR_HALVES = 100
 
 
 def _kid(real: ImageSet, fake: ImageSet) -> dict[str, float]:
@@ -196,6 +207,19 @@ def measured(measures: Sequence[MeasureName], real: ImageSet, fake: ImageSet, su
                 )
                 values[named] = value
     return values
+
+
+def reference(measures: Sequence[MeasureName], real: ImageSet, suffix: str = "") -> dict[str, float]:
+    """What real images themselves come to, under the names of `measured`: what a perfect generator could reach.
+
+    Distances are those between two halves of the real images, whose smaller number makes the Fréchet distance a little
+    larger; the score is that of all.
+    """
+    if len(real) < FEWEST_FOR_HALVES:
+        return {}
+    distances = [name for name in measures if name in ("fid", "kid")]
+    scores = [name for name in measures if name == "score"]
+    return measured(distances, *real.halves(), suffix) | measured(scores, real, real, suffix)
 
 
 def _equally_many(real: ImageSet, fake: ImageSet) -> tuple[ImageSet, ImageSet]:

@@ -11,7 +11,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from callbacks.gan.distances import bias_warning
 from callbacks.gan.feature_spaces import FeatureSpace, InceptionFeatures, read_classifier
-from callbacks.gan.measures import MEASURES, OF_PIXELS, ImageSet, MeasureName, measured
+from callbacks.gan.measures import MEASURES, OF_PIXELS, ImageSet, MeasureName, measured, reference
 from callbacks.gan.pixels import as_bytes
 from callbacks.measured_steps import evaluated_split, log_evaluation
 from records.measures import add_measurement
@@ -33,8 +33,9 @@ class SampleMeasures(Callback):
 
     Figures in the features of Inception are named after it (`val/fid_inception`, `val/inception_score`), those in the
     features of a classifier after that (`val/fid_resnet20`, `val/classifier_score_resnet20`). Each is also in
-    `measures.json` in the run's directory, with the numbers of images and the rest of the protocol. Real images are all
-    those of the evaluated split, as 8 bits a channel, as samples are.
+    `measures.json` in the run's directory, with the numbers of images, the rest of the protocol, and for distances and
+    score what real images themselves come to. Real images are all those of the evaluated split, as 8 bits a channel, as
+    samples are.
 
     All ranks hand in their real images; rank 0 draws the samples and measures, while the others wait for its figures.
 
@@ -95,6 +96,7 @@ class SampleMeasures(Callback):
         self.inception_weights = inception_weights
         self._space: FeatureSpace | None = None
         self._real: dict[str, ImageSet] = {}
+        self._references: dict[str, dict[str, float]] = {}
         self._collected: list[tuple[Tensor, Tensor]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -149,6 +151,7 @@ class SampleMeasures(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget the real images, which another command may replace, and leave the device."""
         self._real.clear()
+        self._references.clear()
         self._collected = []
         if self._space is not None:
             self._space.to(torch.device("cpu"))
@@ -212,8 +215,11 @@ class SampleMeasures(Callback):
                 "model.image_size and model.in_channels to those of the data set, or leave them out."
             )
         fake = ImageSet(samples, self._space, pl_module.device, self.batch_size)
-        values = measured(self.measures, real, fake, "_train" if self.real_split == "train" else "")
+        suffix = "_train" if self.real_split == "train" else ""
+        values = measured(self.measures, real, fake, suffix)
         if not quick:
+            if split not in self._references:
+                self._references[split] = reference(self.measures, real, suffix)
             warning = "fid" in self.measures and bias_warning(len(real), len(fake), real.features.shape[1])
             if warning:
                 rank_zero_warn(warning)
@@ -228,6 +234,7 @@ class SampleMeasures(Callback):
                 "seed": self.seed,
                 "features": None if self._space is None else self._space.description(),
                 "values": values,
+                "reference": self._references[split],
             }
             add_measurement(Path(trainer.default_root_dir), measurement)
         return values

@@ -2,11 +2,19 @@
 
 import argparse
 import json
+import os
 import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from records.files import UnreadableError, read_json, write_json
+
+ADDRESSES = Path("landmark-image-networks", "dashboards.json")  # in the user's folder of caches
+WORKSPACE_PARTS = ("name", "sections", "settings", "runset_settings")
+REPORT_PARTS = ("title", "description", "blocks", "width")
 INSTEAD = "write what would be sent with --offline FILE, or compare without an account: python -m comparison"
 
 
@@ -66,8 +74,16 @@ def write(path: Path, sent: dict[str, Any]) -> None:
 
 
 def save(entity: str, project: str, group: str | None) -> list[str]:
-    """Send workspace and report, each as a new one. Returns their addresses."""
+    """Send workspace and report in the place of those that an earlier call made, if they are still there.
+
+    W&B does not find a workspace by its name, so the addresses are kept in the user's folder of caches.
+
+    Returns:
+        Their addresses.
+    """
     import wandb  # noqa: PLC0415
+    import wandb_workspaces.reports.v2 as wr  # noqa: PLC0415
+    import wandb_workspaces.workspaces as ws  # noqa: PLC0415
 
     from comparison.dashboard.pages import build_report, build_workspace  # noqa: PLC0415
     from experiment.wandb_connection import has_key, server_problem  # noqa: PLC0415
@@ -84,11 +100,44 @@ def save(entity: str, project: str, group: str | None) -> list[str]:
     if project not in projects:  # a report would create it
         raise ValueError(f"{entity} has no project {project}: train a run with W&B online, or correct the name.")
     try:
-        workspace = build_workspace(entity, project, group).save()
-        report = build_report(entity, project, group, link=True).save()
+        known = _addresses()
+        of_project = "/".join([server, entity, project, *([group] if group else [])])
+        earlier = known.get(of_project)
+        earlier = earlier if isinstance(earlier, dict) else {}
+        workspace = build_workspace(entity, project, group)
+        workspace = _renewed(ws.Workspace.from_url, earlier.get("workspace"), workspace, WORKSPACE_PARTS).save()
+        report = build_report(entity, project, group, link=True)
+        report = _renewed(wr.Report.from_url, earlier.get("report"), report, REPORT_PARTS).save()
     except Exception as error:
         raise _refusal(entity, error) from error
+    known[of_project] = {"workspace": workspace.url, "report": report.url}
+    with suppress(OSError):  # a folder of caches that cannot be written to: the next call makes new ones
+        write_json(_file_of_addresses(), known, indent=2)
     return [workspace.url, report.url]
+
+
+def _renewed(load: Callable[[str], Any], address: Any, new: Any, parts: Sequence[str]) -> Any:
+    """What lies at an address, with the content of the new one; the new one where nothing does."""
+    if not isinstance(address, str):
+        return new
+    try:
+        old = load(address)
+    except Exception:  # it was deleted, or the account cannot see it
+        return new
+    for part in parts:
+        setattr(old, part, getattr(new, part))
+    return old
+
+
+def _file_of_addresses() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / ADDRESSES
+
+
+def _addresses() -> dict[str, Any]:
+    try:
+        return read_json(_file_of_addresses())
+    except UnreadableError:
+        return {}
 
 
 def _refusal(entity: str, error: Exception) -> ValueError:

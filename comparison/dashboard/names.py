@@ -6,6 +6,7 @@ They stand here again because importing the logger takes seconds; a test compare
 AXIS = "images_seen"
 BEST_ACCURACY = "best/val_acc1"
 BEST_LOSS = "best/val_loss"
+TEST_ACCURACY = "test/acc1"
 SECONDS = "wall_time_seconds"
 SPEED = "images_per_second"
 
@@ -31,7 +32,7 @@ CONFIG_COLUMNS = (
     "precision",
     "seed",
 )
-SUMMARY_COLUMNS = (BEST_ACCURACY, "val/acc1", "val/acc5", BEST_LOSS, SPEED, SECONDS)
+SUMMARY_COLUMNS = (TEST_ACCURACY, BEST_ACCURACY, "val/acc1", "val/acc5", BEST_LOSS, SPEED, SECONDS)
 
 CURVES = {
     "Validation accuracy": "val/acc1",
@@ -54,6 +55,13 @@ INSIDE_PICTURES = {
     "Class activation maps": "pictures/class_activation_maps",
     "Gradients by layer": "pictures/gradient_flow",
     "Activations by layer": "pictures/activation_statistics",
+}
+# Names end in that of the network of features, such as inception or resnet8.
+GAN_MEASURES = {
+    "Fréchet distance (FID)": "^val/fid_[a-z0-9]+$",
+    "Kernel distance (KID)": "^val/kid_(?!std)[a-z0-9]+$",
+    "Inception or classifier score": "^val/(inception|classifier)_score[a-z0-9_]*(?<!_std)$",
+    "Precision, recall, density, coverage": "^val/(precision|recall|density|coverage)_[a-z0-9]+$",
 }
 GAN_PICTURES = {
     "Samples": "pictures/samples",

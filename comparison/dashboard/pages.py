@@ -11,7 +11,7 @@ from comparison.dashboard import names
 
 WIDTH = 24  # columns of a report's grid
 HEIGHT = 8
-CLOSED_AT_FIRST = {"Speed", "Inside the networks", "GANs"}  # pictures take time to load
+CLOSED_AT_FIRST = {"Speed", "Inside the networks", "GANs", "Case studies"}  # pictures take time to load
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class Chapter:
 def chapters() -> list[Chapter]:
     """The dashboard, chapter by chapter. Panels belong to one dashboard only, so each call makes new ones."""
     return [
+        Chapter(
+            "Test accuracy",
+            "Measured once, at the end, with the checkpoint that validation chose: mean over the runs of an "
+            "architecture, with their range. Runs without test images are not shown.",
+            [_bars("Test accuracy", names.TEST_ACCURACY), _bars("Best validation accuracy", names.BEST_ACCURACY)],
+        ),
         Chapter(
             "Learning curves",
             "Mean over the runs of an architecture, with their range, over the images seen in training: an axis on "
@@ -58,7 +64,21 @@ def chapters() -> list[Chapter]:
             "Pictures of runs with configs/experiment/look_inside.yaml; confusions are there for every classifier.",
             _pictures(names.INSIDE_PICTURES),
         ),
-        Chapter("GANs", "Losses and samples.", _curves(names.GAN_CURVES) + _pictures(names.GAN_PICTURES)),
+        Chapter(
+            "GANs",
+            "Losses, measures of the samples by the callback SampleMeasures, and samples. Measures in the features of "
+            "different networks do not compare.",
+            _curves(names.GAN_CURVES) + _matching(names.GAN_MEASURES) + _pictures(names.GAN_PICTURES),
+        ),
+        Chapter(
+            "Case studies",
+            "Runs of `python -m case_studies … --wandb PROJECT`: a study is a group, an arm a tag. Bars are means over "
+            "the seeds of each.",
+            [
+                _bars("Test accuracy by study", names.TEST_ACCURACY, "Group"),
+                _bars("Test accuracy by arm", names.TEST_ACCURACY, "Tags"),
+            ],
+        ),
     ]
 
 
@@ -157,6 +177,24 @@ def _curves(metrics: Mapping[str, str]) -> list[Any]:
         )
         for title, metric in metrics.items()
     ]
+
+
+def _matching(patterns: Mapping[str, str]) -> list[Any]:
+    return [
+        wr.LinePlot(title=title, x=names.AXIS, metric_regex=pattern, title_x="images seen", smoothing_type="none")
+        for title, pattern in patterns.items()
+    ]
+
+
+def _bars(title: str, metric: str, groupby: str | None = None) -> Any:
+    return wr.BarPlot(
+        title=title,
+        metrics=[metric],
+        groupby=groupby,
+        groupby_aggfunc="mean",
+        groupby_rangefunc="minmax",
+        max_runs_to_show=50,
+    )
 
 
 def _cost(title: str, cost: Any) -> Any:

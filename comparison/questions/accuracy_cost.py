@@ -23,9 +23,9 @@ from comparison.units import human_count, human_duration, human_percent
 
 QUESTION = "What does accuracy cost?"
 COSTS = {"multiply_adds": "multiply-adds per image", "parameters": "parameters", "seconds": "training time"}
-HEIGHT = 225
+HEIGHT = 200
 # The narrowest plot area that the page gives a chart; labels that keep apart here do so everywhere.
-PLOT_SIZE = (230.0, 195.0)
+PLOT_SIZE = (230.0, 170.0)
 MOST_LABELS = 12
 DURATION_TICKS = (
     *(1, 2, 5, 10, 20, 30),

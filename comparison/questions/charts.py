@@ -16,11 +16,12 @@ from comparison.groups import Group
 from comparison.questions import Series
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-HEIGHT, EPOCHS_HEIGHT = 240, 220
+HEIGHT, EPOCHS_HEIGHT = 206, 165
 ROW_HEIGHT, AXIS_HEIGHT = 20, 30
 POINTS_OF_A_LINE = 200
 POINT_SIZE, FEW = 40, 40
 PROGRESS_LABEL = "progress === 'images' ? format(datum.value, '~s') : format(datum.value, ',')"
+PLAIN = ",.4~f"  # 0.05, 2.5 and 1,200, never 5e-2
 HIGHLIGHT = "highlight === '' || datum.label === highlight"
 ROWS = alt.NamedData(name="rows")
 TICK_STEPS: tuple[tuple[float, ...], ...] = (
@@ -79,7 +80,7 @@ def log_axis(rows: Sequence[dict[str, Any]], air: float) -> alt.Y:
     """A logarithmic y axis for rows whose `y` is positive: what their intervals cover, times `air` at both ends."""
     low = min((row["y_low"] for row in rows), default=0.1) / air
     high = max((row["y_high"] for row in rows), default=1.0) * air
-    return alt.Y("y:Q", title=None, **log_scale((low, high), 8, format="~g"))
+    return alt.Y("y:Q", title=None, **log_scale((low, high), 8, format=PLAIN if low >= 1e-3 else "~g"))
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:

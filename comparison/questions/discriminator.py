@@ -21,12 +21,17 @@ def answer(section: Section) -> Answer | None:
     lines = accuracy_lines(runs)
     if not lines:
         return None
+    sentence = (
+        f"{discriminator_answer(lines)} A weak discriminator guesses too, so this alone does not make samples good."
+    )
+    if all(len(line.values) < 2 for line in lines):  # nothing to draw a line through
+        return Answer([sentence], caption=undecided(runs))
     low = min(GUESS, *(value for line in lines for value in line.values.values()))
     scale = alt.Scale(domain=[max(0.0, low - 0.02), 1.0], nice=False)
     axis = alt.Axis(tickCount=6, labelExpr="format(100 * datum.value, '~g') + ' %'")
     chart = epochs_chart(lines, scale, axis, "discriminator right", section.drawn, rule=GUESS)
     return Answer(
-        [f"{discriminator_answer(lines)} A weak discriminator guesses too, so this alone does not make samples good."],
+        [sentence],
         [Chart("Discriminator right", chart, "epochs", "mean of real and fake validation images")],
         f"The dashed line is what guessing gives, 50 %. {undecided(runs)}".strip(),
     )

@@ -1,9 +1,9 @@
 """Which network is best, and what does it take? The table of all, the most accurate first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from comparison.groups import TEST, Comparison, Group
+from comparison.groups import TEST, Group
 from comparison.questions import Answer, Section, html
 from comparison.statistics import FEWEST_SEEDS, Estimate, beaten
 from comparison.table import (
@@ -146,13 +146,13 @@ def rivals_of_the_first(groups: Sequence[Group]) -> list[str] | None:
     return [group.label for group, is_beaten in zip(others, found, strict=True) if not is_beaten]
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(groups_of: Mapping[str, Sequence[Group]]) -> str:
     """The result over all data sets, no stronger than the seeds allow; of a single one its finding."""
-    if len(comparison.groups) < 2:
-        return next(map(finding, comparison.groups.values()), "")
+    if len(groups_of) < 2:
+        return next(map(finding, groups_of.values()), "")
     best: dict[str, list[str]] = {}
     certain, chance, open_ = [], [], []
-    for data_set, groups in comparison.groups.items():
+    for data_set, groups in groups_of.items():
         highest = groups[0].accuracy.mean
         names = listed(group.label for group in groups if group.accuracy.mean == highest)
         best.setdefault(names, []).append(f"{data_set} ({human_percent(highest)} {groups[0].headline} accuracy)")

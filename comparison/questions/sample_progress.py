@@ -7,7 +7,7 @@ import altair as alt
 
 from comparison.measures import Measure, Protocol
 from comparison.questions import Answer, Chart, Section, Series
-from comparison.questions.charts import EpochLine, epochs_chart, log_scale
+from comparison.questions.charts import PLAIN, EpochLine, epochs_chart, log_scale
 from comparison.runs import Run, protocols
 from comparison.units import count_of
 
@@ -70,9 +70,9 @@ def progress_chart(progress: Progress, series: Sequence[Series]) -> dict[str, An
     """The measure over the epochs, on the scale that fits it."""
     values = progress.values
     if progress.is_logarithmic:
-        how = log_scale((min(values) / 1.1, max(values) * 1.1), 7, format="~g")
+        how = log_scale((min(values) / 1.1, max(values) * 1.1), 9, format=PLAIN)
     else:
-        how = {"scale": alt.Scale(zero=False), "axis": alt.Axis(tickCount=6, format="~g")}
+        how = {"scale": alt.Scale(zero=False), "axis": alt.Axis(tickCount=6, format=PLAIN)}
     return epochs_chart(progress.lines, name=progress.measure.noun, series=series, **how)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from comparison.gan_table import Block, blocks, explanation
+from comparison.gan_table import Block, blocks, csv_of_figures, explanation
 from comparison.measures import FRECHET
 from comparison.questions import Answer, Section, html
 from comparison.runs import Run, protocols
@@ -26,9 +26,14 @@ TABLE = """
   {% endfor %}
 </table>
 </div>
+<div class="beside">
 {% if about %}
-<p class="quiet">{{ about }}</p>
+<details class="how"><summary>How to read it</summary><p class="caption">{{ about }}</p></details>
 {% endif %}
+{% if csv %}
+<button type="button" class="csv" data-file="{{ name }}.csv" data-csv="{{ csv }}">Save as CSV</button>
+{% endif %}
+</div>
 """  # noqa: E501  HTML
 HEADING = '{{ swatch(series) }}<a href="#{{ series.anchor }}">{{ series.label }}</a>'
 
@@ -39,11 +44,17 @@ def answer(section: Section) -> Answer:
     name = f"Table of GANs on {section.data_set}"
     return Answer(
         [quality_answer(section.gans)],
-        html=table_of_blocks(name, headings, blocks(section.gans), explanation(section.gans)),
+        html=table_of_blocks(
+            name,
+            headings,
+            blocks(section.gans),
+            explanation(section.gans),
+            csv_of_figures({section.data_set: section.gans}).encode(errors="replace").decode(),
+        ),
     )
 
 
-def table_of_blocks(name: str, headings: Sequence[str], found: Sequence[Block], about: str) -> Markup:
+def table_of_blocks(name: str, headings: Sequence[str], found: Sequence[Block], about: str, csv: str = "") -> Markup:
     """A table whose rows are quantities.
 
     Args:
@@ -51,8 +62,24 @@ def table_of_blocks(name: str, headings: Sequence[str], found: Sequence[Block], 
         headings: Of the columns, as text or markup.
         found: The rows under their headings.
         about: How to read it.
+        csv: Its numbers, for other tools; empty for none.
     """
-    return html(TABLE, name=name, headings=headings, blocks=found, about=about)
+    return html(TABLE, name=name, headings=headings, blocks=found, about=about, csv=csv)
+
+
+def nearest(data_set: str, runs: Sequence[Run]) -> str:
+    """Whose samples are nearest to real images, in a few words; empty where no two runs were measured alike."""
+    for protocol in protocols(runs):
+        found = [
+            (m.figures[FRECHET.name], run.label)
+            for run in runs
+            if (m := run.last(protocol)) and FRECHET.name in m.figures
+        ]
+        if len(found) > 1:
+            distance, label = min(found)
+            what = f"(Fréchet distance {distance:.3g})"
+            return f"Of the GANs on {data_set}, {label} makes the samples that are nearest to real images {what}."
+    return ""
 
 
 def quality_answer(runs: Sequence[Run]) -> str:

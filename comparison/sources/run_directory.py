@@ -196,8 +196,10 @@ def _parts(entry: measures.Measurement) -> list[Measurement]:
     suffix = "_train" if entry.real_split == "train" else ""
     protocol = Protocol(space, entry.split, entry.real_split, entry.real_images, entry.samples)
     parts = []
-    if space is not None and (figures := _figures(entry.values, _names_in_features(space, suffix))):
-        parts.append(Measurement(protocol, entry.epoch + 1, figures))
+    names = {} if space is None else _names_in_features(space, suffix)
+    if figures := _figures(entry.values, names):
+        reference = _figures(entry.reference, names)
+        parts.append(Measurement(protocol, entry.epoch + 1, figures, reference=reference))
     if figures := _figures(entry.values, {f"{name}{suffix}": name for name in OF_PIXELS}):
         parts.append(Measurement(replace(protocol, space=None), entry.epoch + 1, figures))
     return parts

@@ -94,7 +94,8 @@ def run_of(logged: WandbRun, selection: Selection) -> Run | None:
         )
     history = history_of(logged.rows, HISTORY)
     told = {"wandb_id": logged.id, "status": logged.status, "error": logged.damage}
-    told |= {name: logged.summary.get(name) for name in ("images_per_second", "wall_time_seconds")}
+    in_summary = ("images_per_second", "wall_time_seconds", "measured_images")
+    told |= {name: logged.summary.get(name) for name in in_summary}
     found = results_of(history)
     tested = {TEST_ACCURACY: logged.summary[TEST_ACCURACY]} if TEST_ACCURACY in logged.summary else {}
     found["metrics"] = {**found["metrics"], **tested}

@@ -20,6 +20,8 @@ from case_studies.study import RATE, Study, studies
 from case_studies.verdicts import Verdict
 from records.summary import COMPLETED, Summary
 
+COMMITTED = Path(__file__).parents[2] / "results" / "case_studies"
+
 
 def study(**changes: Any) -> Study:
     values: dict[str, Any] = {
@@ -226,6 +228,18 @@ def test_without_runs_of_ones_own_the_committed_ones_speak(
     assert main(["table", "views"]) == 0
     assert " 1/18 " in (printed := capsys.readouterr().out)
     assert "Trained by the project" not in printed
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED.glob("*.json")), ids=lambda path: path.stem)
+def test_a_committed_verdict_follows_from_its_study_and_its_runs(path: Path) -> None:
+    """A change of a study, or of a config that its runs share, makes new experiments, which are to be run again."""
+    saved = json.loads(path.read_text())
+    (of,) = studies([saved["study"]])
+    result = judge(of, saved["scale"], planned(of, saved["scale"], COMMITTED / "runs"))
+    again = record_of(result)
+    assert again["fingerprint"] == saved["fingerprint"]
+    assert (again["verdict"], again["exploratory"], again["runs"]) == (saved["verdict"], None, saved["runs"])
+    assert again["figures"] == saved["figures"]
 
 
 def test_verdicts_are_json_for_other_programs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ TARGET = f"{ENTITY}/{PROJECT}"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[WandbServer]:
-    with WandbServer(projects=[PROJECT]) as server, account_on(server, tmp_path):
+    with WandbServer(projects=[PROJECT]) as server, account_on(server, tmp_path) as environment:
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
         yield server
 
 
@@ -59,7 +60,8 @@ def test_the_file_holds_workspace_and_report(tmp_path: Path, capsys: pytest.Capt
     workspace = Workspace._from_model(View.model_validate(sent["workspace"]))
     assert (workspace.entity, workspace.project) == (ENTITY, PROJECT)
     assert workspace.settings.x_axis == "images_seen"
-    assert [section.name for section in workspace.sections][:3] == [
+    assert [section.name for section in workspace.sections][:4] == [
+        "Test accuracy",
         "Learning curves",
         "Accuracy against cost",
         "From architecture to accuracy",
@@ -119,6 +121,26 @@ def test_the_server_gets_what_the_file_holds(server: WandbServer, capsys: pytest
         for runs in block.get("metadata", {}).get("runSets", []):
             assert runs.pop("project")["entityName"] == ENTITY
     assert report == without_random_names(file["report"]["spec"])
+
+
+@needs_extra
+@pytest.mark.slow(1)
+def test_a_second_call_renews_what_the_first_made(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert main(["dashboard", TARGET, "--group", "digits"]) == 0
+    first = capsys.readouterr().out.split()
+    server.views[0]["displayName"] = "changed by hand"
+    assert main(["dashboard", TARGET, "--group", "digits"]) == 0
+    assert capsys.readouterr().out.split() == first
+    assert len(server.views) == 2
+    assert server.views[0]["displayName"] == "Architectures on digits"
+    assert main(["dashboard", TARGET]) == 0  # of all groups: another one
+    assert len(server.views) == 4
+    (tmp_path / "cache" / "landmark-image-networks" / "dashboards.json").write_text("[")
+    assert main(["dashboard", TARGET]) == 0
+    assert len(server.views) == 6
 
 
 @needs_extra

@@ -241,6 +241,31 @@ def test_a_critic_has_no_accuracy(tmp_path: Path) -> None:
     assert "objective of dcgan: left out" in page_of(runs, tmp_path / "page.html")
 
 
+def test_real_images_are_the_reference_beside_a_distance(tmp_path: Path) -> None:
+    entry = measurement(5, {"fid_resnet8": 1.784, "classifier_score_resnet8": 5.22, "coverage_resnet8": 0.3})
+    entry["reference"] = {"fid_resnet8": 0.0512, "classifier_score_resnet8": 9.61}
+    write_gan(tmp_path, "a", measured=(entry,))
+    runs = read(tmp_path)
+    (block,) = measures(runs)
+    assert [row.cells[0] for row in block.rows[:3]] == ["1.78 (real 0.0512)", "5.22 (real 9.61)", "0.300"]
+    assert "In brackets, what real images come to" in explanation(runs)
+
+
+def test_one_point_is_no_chart(tmp_path: Path) -> None:
+    write_gan(tmp_path, "a", guesses=((0.6, 0.7),), measured=(fid(0, 4.0),))
+    html = page_of(read(tmp_path), tmp_path / "page.html")
+    assert "Can the discriminator only guess" in html
+    assert '<div class="chart"' not in html
+
+
+def test_networks_and_objectives_have_the_names_that_people_know(tmp_path: Path) -> None:
+    write_gan(tmp_path, "a", objective="wasserstein")
+    write_gan(tmp_path, "b", networks="own")
+    cells = {row.name: row.cells for row in blocks(read(tmp_path))[0].rows}
+    assert cells["networks"] == ["DCGAN (Radford et al. 2016)", "own"]
+    assert cells["objective"] == ["Wasserstein (WGAN)", "non-saturating"]
+
+
 @pytest.mark.slow(1)
 def test_each_space_has_a_chart_of_its_own(tmp_path: Path) -> None:
     write_gan(tmp_path, "a", seed=1, measured=(fid(0, 9.0), fid(1, 4.0)))

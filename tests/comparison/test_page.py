@@ -172,7 +172,7 @@ def test_the_verdict_is_over_all_data_sets(tmp_path: Path, make_run: MakeRun) ->
         for seed in (1, 2, 3) if data == "digits" else (1,):
             make_run(tmp_path, "ResNet-20", seed, data=data, epochs=30, accuracy=0.97 + 0.001 * seed)
             make_run(tmp_path, "AlexNet", seed, data=data, epochs=30, accuracy=0.60 + 0.002 * seed)
-    told = verdict(compare([tmp_path]))
+    told = verdict(compare([tmp_path]).groups)
     assert re.match(
         r"Most accurate: ResNet-20 on cifar10 \([\d.]+ % validation accuracy\), digits \(.*\) and mnist", told
     )

@@ -7,8 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torchvision import models
 
+from experiment import weight_files
 from experiment.classify import main as classify
+from experiment.classify import published_network
+from experiment.export import export
+from experiment.pretrained import PretrainedClassifier
 from records.summary import Summary
 from tests.datamodules.photographs.made_photographs import jpeg, photograph
 
@@ -51,6 +58,9 @@ def test_a_run_on_pictures_answers(
     for row, answer in zip(rows, json.loads(answers.read_text()), strict=True):
         assert answer["classes"][0] == row["class1"]
         assert answer["probabilities"][0] == pytest.approx(float(row["probability1"]), abs=1e-5)
+    export(run, tmp_path / "exported")
+    assert classify([str(tmp_path / "exported"), *files, "--json", str(tmp_path / "again.json")]) == 0
+    assert json.loads((tmp_path / "again.json").read_text()) == json.loads(answers.read_text())
     assert classify([str(run), str(root), "--top", "1", "--csv", str(tmp_path / "all.csv")]) == 0
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 11
 
@@ -65,6 +75,85 @@ def test_a_run_on_pictures_answers(
     with pytest.raises(SystemExit):
         run_main("test", *QUIET, *SMALL, *data, "--model.weights", weights)
     assert "has 2 classes, the data set 3" in capsys.readouterr().err
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """A network for images of 32x32 out of photographs whose shorter side has 48 pixels."""
+    network = PretrainedClassifier(
+        *("ResNet", {"variant": "cifar", "depth": 8, "num_classes": 3}),
+        class_names=["cat", "dog", "고양이"],
+        mean=[0.5] * 3,
+        std=[0.25] * 3,
+        crop_side=48,
+    )
+    network.save_pretrained(tmp_path / "exported")
+    return tmp_path / "exported"
+
+
+def test_pictures_show_what_the_network_saw(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "photo.jpg").write_bytes(jpeg(photograph(1, (200, 100))))
+    (tmp_path / "large.jpg").write_bytes(jpeg(photograph(2, (1400, 700))))
+    files = ["a/photo.jpg", "b/photo.jpg", "large.jpg"]
+    assert classify([str(exported), *files, "--picture"]) == 0
+    assert "The class activation maps are in class_activation_maps" in capsys.readouterr().out
+    drawn = {path.name: Image.open(path) for path in (tmp_path / "class_activation_maps").iterdir()}
+    assert drawn.keys() == {"photo.png", "photo-2.png", "large.png"}
+    assert drawn["large.png"].width == 2 * 640 + 3 * 16
+    picture = drawn["photo.png"].crop((2 * 16 + 200, 16 + 20, 2 * 16 + 400, 16 + 120))
+    colors = np.asarray(picture, int)
+    is_gray = np.ptp(colors, axis=-1) < 12
+    # The shorter side of 100 pixels is resized to 48, of which the network sees 32: 67 pixels in the middle.
+    assert is_gray[:, :64].all()
+    assert is_gray[:14].all()
+    assert not is_gray[17:83, 67:133].all()
+    with pytest.raises(SystemExit):
+        classify([str(exported), "--picture", "large.jpg", "a/photo.jpg"])
+    assert "--picture large.jpg is a file: name a folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow(3)
+def test_torchvisions_weights_answer_by_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As torchvision does with the preset that the weights have."""
+    reference = models.resnet18().eval()
+    torch.save(reference.state_dict(), tmp_path / "w.pth")
+    monkeypatch.setattr(weight_files, "_torchvision_file", lambda network, name: tmp_path / "w.pth")
+    file = tmp_path / "photo.png"
+    photograph(3, (300, 280)).save(file)
+    name = "ResNet18_Weights.IMAGENET1K_V1"
+    assert classify([name, str(file), "--json", str(tmp_path / "answers.json")]) == 0
+    (answer,) = json.loads((tmp_path / "answers.json").read_text())
+    weights = models.get_weight(name)
+    with torch.no_grad():
+        probabilities = reference(weights.transforms()(Image.open(file)).unsqueeze(0)).softmax(1)[0]
+    best = probabilities.topk(5)
+    assert answer["classes"] == [weights.meta["categories"][label] for label in best.indices]
+    assert answer["probabilities"] == pytest.approx(best.values.tolist(), rel=0.02)
+    with pytest.raises(SystemExit):
+        classify(["MobileNet_V2_Weights.IMAGENET1K_V1", str(file)])
+    assert "no network for MobileNet_V2_Weights.IMAGENET1K_V1 here: name weights of AlexNet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("family", "depth", "architecture"),
+    [("VGG16_BN", None, "VGG-16 D BN"), ("ResNet50", 50, "ResNet-50 v1.5"), ("AlexNet", None, "AlexNet torchvision")],
+)
+def test_the_network_of_each_name(
+    family: str, depth: int | None, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiment.classify.load_weights", lambda *_, **__: None)
+    with torch.device("meta"):
+        network = published_network(f"{family}_Weights.IMAGENET1K_V1")
+    assert network.network.architecture == architecture
+    assert network.class_names is not None
+    assert (network.class_names[0], network.crop_side) == ("tench", 256)
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import yaml
 from torch import nn
 
 from experiment.checkpoints import VerifiedCheckpointIO
-from experiment.export import ExportError, compare, export, main, read_run
+from experiment.export import FOR_ONNX, ExportError, compare, export, main, onnx_runtime, read_run
 from experiment.pretrained import PretrainedClassifier, build
 from experiment.start_weights import load_start_weights
 from lightning_modules import GoogLeNet, ImageClassifier, ResNet
@@ -265,3 +265,22 @@ def test_arguments_of_a_config_that_is_not_ours() -> None:
         build("ResNet", {"weights": "somewhere"})
     with pytest.raises(ValueError, match="make ResNet-8, but the weights are those of ResNet-20"):
         PretrainedClassifier("ResNet", {"depth": 8, "variant": "cifar"}, architecture="ResNet-20")
+
+
+@pytest.mark.slow(20)
+def test_onnx(run: Path, tmp_path: Path, network: ImageClassifier) -> None:
+    """Other runtimes need neither this project nor torch."""
+    for name in FOR_ONNX:
+        pytest.importorskip(name)
+    lines = export(run, tmp_path / "out", ["onnx"])
+    assert lines[0].startswith("model.onnx: logits differ by ")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "model.onnx"]
+    images = torch.randn(5, 1, 32, 32)
+    torch.testing.assert_close(onnx_runtime(tmp_path / "out/model.onnx")(images), network(images), rtol=1e-4, atol=1e-4)
+
+
+def test_packages_that_onnx_needs(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiment.export.find_spec", lambda name: None if name.startswith("onnx") else name)
+    with pytest.raises(ValueError, match="needs onnx and onnxscript and onnxruntime: pip install onnx onnxscript onnx"):
+        export(run, tmp_path / "out", ["onnx"])
+    assert not (tmp_path / "out").exists()

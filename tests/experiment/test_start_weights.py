@@ -1,5 +1,6 @@
 """Weights from elsewhere are loaded whole, or refused in one sentence that leaves the network as it was."""
 
+import argparse
 import hashlib
 import json
 import pickle
@@ -62,6 +63,18 @@ WRAPPED: dict[str, Callable[[dict[str, Tensor]], dict[str, Any]]] = {
     "torch.compile": lambda state: {f"_orig_mod.{name}": tensor for name, tensor in state.items()},
     "both": lambda state: {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
     "compiled parts": lambda state: {name.replace("stem.", "stem._orig_mod."): t for name, t in state.items()},
+    "parallel parts": lambda state: {name.replace("stem.", "stem.module."): t for name, t in state.items()},
+    "LightningModule": lambda state: {"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}},
+    "of another project": lambda state: {"net": {f"net.backbone.{name}": tensor for name, tensor in state.items()}},
+    "all at once": lambda state: {f"module.model._orig_mod.net.{name}": tensor for name, tensor in state.items()},
+    "backbone and head": lambda state: {
+        name if name.startswith("head.") else f"backbone.{name}": tensor for name, tensor in state.items()
+    },
+    "script with arguments": lambda state: {
+        "model": state,
+        "optimizer": {"state": {}, "param_groups": []},
+        "args": argparse.Namespace(lr=0.1, output_dir=Path("out")),
+    },
 }
 
 
@@ -72,6 +85,79 @@ def test_state_dicts(wrapped: Callable[..., Any], zip_format: bool, tmp_path: Pa
     torch.save(wrapped(state), tmp_path / "w.pth", _use_new_zipfile_serialization=zip_format)
     assert_same(small(weights=str(tmp_path / "w.pth")), state)
     assert not messages
+
+
+AVERAGED: dict[str, tuple[Callable[[dict[str, Tensor], dict[str, Tensor]], dict[str, Any]], str]] = {
+    "torchvision's references": (
+        lambda last, mean: {"model": last, "model_ema": {"n_averaged": torch.tensor(3), **under("module.", mean)}},
+        "model_ema",
+    ),
+    "timm": (lambda last, mean: {"state_dict": last, "state_dict_ema": mean, "arch": "x"}, "state_dict_ema"),
+    "nested": (lambda last, mean: {"model": last, "ema": {"state_dict": mean}, "ema_decay": 0.9}, "ema"),
+    "a second network": (
+        lambda last, mean: {"state_dict": under("model.", last) | under("ema_model.module.", mean)},
+        "ema_model",
+    ),
+}
+
+
+def under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("kind", AVERAGED)
+def test_averaged_weights_are_taken_and_it_is_said(kind: str, tmp_path: Path, messages: list[str]) -> None:
+    file = tmp_path / "w.pth"
+    last, mean = (other_values(small(), file) for _ in range(2))
+    wrapped, name = AVERAGED[kind]
+    torch.save(wrapped(last, mean), file)
+    assert_same(small(weights=str(file)), mean)
+    assert messages == [f"{file} holds averaged weights ({name}), which are taken."]
+    torch.save({"state_dict": mean, "current_model_state": last}, file)  # Lightning's WeightAveraging
+    assert_same(small(weights=str(file)), mean)
+    assert "averaged weights beside those of the last step (current_model_state), which are taken" in messages[1]
+
+
+def test_without_a_last_layer(tmp_path: Path, messages: list[str]) -> None:
+    file = tmp_path / "w.pth"
+    state = {name: one for name, one in other_values(small(), file).items() if not name.startswith("head.")}
+    torch.save({"model": under("backbone.", state)}, file)
+    network = small(weights=str(file))
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in state.items())
+    assert messages == [f"{file} has no output layer: head starts anew."]
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(ValueError, match=f"{file} has no head, so its answers would mean nothing: name weights for"):
+        start_weights.load_weights(network, str(file), whole=True)
+    assert_same(network, before)
+    torch.save(models.resnet18(num_classes=2).state_dict(), file)
+    torch.save({name: one for name, one in torch.load(file).items() if not name.startswith("fc.")}, file)
+    loaded(ResNet(18, weights=str(file)))
+    assert messages[1:] == [f"{file} has no output layer: head starts anew."]
+
+
+def test_parts_beside_the_network_are_refused(tmp_path: Path) -> None:
+    state = other_values(small(), tmp_path / "w.pth")
+    torch.save({"state_dict": {**under("model.", state), "criterion.weight": torch.ones(10)}}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="does not fit ResNet-8: unexpected criterion.weight: choose"):
+        small(weights=str(tmp_path / "w.pth"))
+
+
+@pytest.mark.slow(1)
+def test_timms_vgg(tmp_path: Path) -> None:
+    """Its fully connected layers are convolutions, under other names."""
+    network = VGG("A", fc_width=16, num_classes=10, width=0.25, initialization="kaiming").eval()
+    names = {"head.0.": "pre_logits.fc1.", "head.3.": "pre_logits.fc2.", "head.6.": "head.fc."}
+    state = {}
+    for name, tensor in network.state_dict().items():
+        ours = next((prefix for prefix in names if name.startswith(prefix)), "")
+        convolution = tensor.ndim == 2 and ours != "head.6."
+        side = 7 if ours == "head.0." else 1
+        state[names.get(ours, "") + name.removeprefix(ours)] = (
+            tensor.reshape(len(tensor), -1, side, side) if convolution else tensor
+        )
+    torch.save(state, tmp_path / "w.pth")
+    other = VGG("A", fc_width=16, num_classes=10, width=0.25, weights=str(tmp_path / "w.pth"))
+    assert_same(loaded(other), network.state_dict())
 
 
 def test_safetensors_and_an_exported_folder(tmp_path: Path) -> None:

@@ -91,3 +91,68 @@ def test_a_server_without_data_is_no_server(tmp_path: Path) -> None:
         logger = ResilientWandbLogger(save_dir=str(tmp_path))
         logger.log_metrics({"val/acc1": 0.5}, step=0)
     assert list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+
+
+FILED = {
+    "WANDB_PROJECT": "of-the-environment",
+    "WANDB_RUN_GROUP": "group-of-the-environment",
+    "WANDB_JOB_TYPE": "job-of-the-environment",
+    "WANDB_TAGS": "a,b",
+    "WANDB_NAME": "name-of-the-environment",
+    "WANDB_NOTES": "notes-of-the-environment",
+}
+
+
+@pytest.mark.slow(1)
+@pytest.mark.parametrize("says", ["options", "environment", "nobody"])
+def test_a_run_is_filed_as_options_then_the_environment_say(server: WandbServer, tmp_path: Path, says: str) -> None:
+    options = {name: f"{name}-of-the-options" for name in ("project", "group", "job_type", "name", "notes")}
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in FILED.items() if says != "nobody" else ():
+            environment.setenv(name, value)
+        logger = ResilientWandbLogger(
+            save_dir=str(tmp_path), **({**options, "tags": ["c"]} if says == "options" else {})
+        )
+        logger.fill_in("digits", ["digits"], "ResNet-20 on digits", None, job_type="fit")
+        logger.log_metrics({"val/acc1": 0.5}, step=0)
+        end_of_process()
+    (run,) = server.runs.values()
+    found = [run.get(key) for key in ("project", "groupName", "jobType", "displayName", "notes", "tags")]
+    assert (
+        found
+        == {
+            "options": [*(options[name] for name in ("project", "group", "job_type", "name", "notes")), ["c"]],
+            "environment": [
+                *(FILED[f"WANDB_{n}"] for n in ("PROJECT", "RUN_GROUP", "JOB_TYPE", "NAME", "NOTES")),
+                ["a", "b"],
+            ],
+            "nobody": ["landmark-image-networks", "digits", "fit", "ResNet-20 on digits", None, ["digits"]],
+        }[says]
+    )
+
+
+@pytest.mark.slow(1)
+@pytest.mark.parametrize(("ending", "code"), [("failed", 1), ("preempted", 143), ("stopped", 255)])
+def test_a_run_that_came_to_no_end_says_so(server: WandbServer, tmp_path: Path, ending: str, code: int) -> None:
+    logger = ResilientWandbLogger(save_dir=str(tmp_path))
+    logger.log_metrics({"val/acc1": 0.5}, step=0)
+    print("what the console says")
+    logger.alert("A number is not finite", "train/loss is NaN")
+    logger.note_ending(ending)  # type: ignore[arg-type]
+    logger.finalize("failed")
+    end_of_process()
+    (run,) = server.runs.values()
+    assert run["exit_code"] == code
+    assert bool(run["preempting"]) == (ending == "preempted")
+    assert any("what the console says" in line for line in run["console"])
+    assert [alert["title"] for alert in server.alerts] == ["A number is not finite"]
+
+
+def test_rows_of_validations_hold_what_sweeps_optimize(server: WandbServer, tmp_path: Path) -> None:
+    logger = ResilientWandbLogger(save_dir=str(tmp_path))
+    for step, accuracy in enumerate((0.5, 0.9, 0.7)):
+        logger.log_metrics({"images_seen": step, "val/acc1": accuracy}, step=step)
+    end_of_process()
+    (run,) = server.runs.values()
+    assert [row["best/val_acc1"] for row in run["rows"]] == [0.5, 0.9, 0.9]
+    assert run["summary"]["best/val_acc1"] == 0.9

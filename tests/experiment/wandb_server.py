@@ -3,6 +3,7 @@
 It keeps what it is sent, for tests to look at. Written against wandb 0.31.
 """
 
+import base64
 import gzip
 import json
 import os
@@ -55,8 +56,8 @@ class WandbServer:
     """Start it with `with WandbServer() as server`, and give its `url` as WANDB_BASE_URL.
 
     `runs` holds what has arrived of each run by its id: attributes, config, summary and rows of the history; `views`
-    the saved workspaces and reports; `files` the uploaded paths. `sweeps` are the configs of sweeps by their ids, as
-    YAML; an agent gets the `commands` one after the other.
+    the saved workspaces and reports; `files` the uploaded paths; `alerts` what users are told. `sweeps` are the configs
+    of sweeps by their ids, as YAML; an agent gets the `commands` one after the other.
     """
 
     def __init__(self, projects: Sequence[str] = ()) -> None:
@@ -66,6 +67,7 @@ class WandbServer:
         self.files: set[str] = set()
         self.sweeps: dict[str, str] = {}
         self.commands: list[dict[str, Any]] = []
+        self.alerts: list[dict[str, Any]] = []
         self.unknown: list[str] = []
         handler = type("Handler", (_Handler,), {"server_of_tests": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -94,11 +96,14 @@ class WandbServer:
             "CreateRunFiles": self._upload_addresses,
             "UpsertView2": self._upsert_view,
             "upsertView": self._upsert_view,
+            "View": self._view_named,
+            "SpecificReport": self._report,
             "GetProjects": self._projects,
             "ProjectInternalId": self._project_number,
             "SweepWithRuns": self._sweep,
             "CreateAgent": lambda _: {"createAgent": {"agent": {"id": "agent"}}},
             "Heartbeat": self._next_command,
+            "NotifyScriptableRunAlert": self._alert,
         }
         if operation not in answers:
             self.unknown.append(operation)
@@ -114,6 +119,9 @@ class WandbServer:
                 kept["rows"][part["offset"] :] = lines
             elif name == "wandb-summary.json":
                 kept["summary"] = lines[-1]
+            elif name == "output.log":
+                kept.setdefault("console", []).extend(part["content"])
+        kept["preempting"] = kept.get("preempting") or content.get("preempting")
         if content.get("complete"):
             kept["exit_code"] = content["exitcode"]
 
@@ -159,11 +167,32 @@ class WandbServer:
         return {"createRunFiles": {"runID": "storage", "uploadHeaders": [], "files": files}}
 
     def _upsert_view(self, variables: dict[str, Any]) -> dict[str, Any]:
-        self.views.append(variables | {"spec": json.loads(variables["spec"])})
-        project = {"id": "project", "name": variables["projectName"], "entityName": variables["entityName"]}
-        view = {"id": f"view-{len(self.views)}", "project": project, "updatedAt": TIME}
-        view |= {name: variables.get(name) for name in ("name", "displayName", "description", "type", "spec")}
-        return {"upsertView": {"view": view, "inserted": True}}
+        kept = variables | {"spec": json.loads(variables["spec"])}
+        number = self._number_of(variables.get("id"))
+        if number is None:
+            self.views.append(kept)
+            number = len(self.views) - 1
+        else:
+            self.views[number] |= {name: value for name, value in kept.items() if value is not None}
+        return {"upsertView": {"view": self._view(number), "inserted": True}}
+
+    def _number_of(self, id: str | None) -> int | None:
+        numbers = (n for n in range(len(self.views)) if _view_id(n).rstrip("=") == (id or "").rstrip("="))
+        return next(numbers, None)
+
+    def _view(self, number: int) -> dict[str, Any]:
+        kept = self.views[number]
+        project = {"id": "project", "name": kept["projectName"], "entityName": kept["entityName"]}
+        view = {"id": _view_id(number), "project": project, "updatedAt": TIME, "spec": json.dumps(kept["spec"])}
+        return view | {name: kept.get(name) for name in ("name", "displayName", "description", "type")}
+
+    def _view_named(self, variables: dict[str, Any]) -> dict[str, Any]:
+        numbers = [n for n, view in enumerate(self.views) if view.get("name") == variables["viewName"]]
+        return {"project": {"allViews": {"edges": [{"node": self._view(number)} for number in numbers]}}}
+
+    def _report(self, variables: dict[str, Any]) -> dict[str, Any]:
+        number = self._number_of(variables["reportId"])
+        return {"view": None if number is None else self._view(number)}
 
     def _projects(self, variables: dict[str, Any]) -> dict[str, Any]:
         nodes = [{"id": name, "name": name, "entityName": ENTITY, "createdAt": TIME} for name in self.projects]
@@ -177,9 +206,17 @@ class WandbServer:
         name = variables["sweep"]
         return {"project": {"sweep": {"id": name, "name": name, "config": self.sweeps[name], "runs": {"edges": []}}}}
 
+    def _alert(self, variables: dict[str, Any]) -> dict[str, Any]:
+        self.alerts.append(variables)
+        return {"notifyScriptableRunAlert": {"success": True}}
+
     def _next_command(self, variables: dict[str, Any]) -> dict[str, Any]:
         commands = [self.commands.pop(0)] if self.commands else []
         return {"agentHeartbeat": {"agent": {"id": variables["id"]}, "commands": json.dumps(commands)}}
+
+
+def _view_id(number: int) -> str:
+    return base64.b64encode(f"View:{number + 1}".encode()).decode()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 import math
 from itertools import permutations, product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from callbacks.gan.distances import (
     squared_discrepancy,
     squared_distances,
 )
-from callbacks.gan.measures import inception_score
+from callbacks.gan.measures import ImageSet, inception_score, reference
 from callbacks.gan.neighbors import density_and_coverage, precision_and_recall, squared_radii
 from callbacks.gan.pixels import diversity, log_densities, parzen_log_likelihood
 
@@ -278,3 +279,19 @@ def test_diversity_is_the_mean_difference_of_pixels() -> None:
     assert diversity(images[:1].expand(20, -1, -1, -1)) == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="at least two images"):
         diversity(images[:1])
+
+
+def test_the_reference_of_distances_is_between_halves_of_the_real_images() -> None:
+    images = torch.randint(0, 256, (400, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    real = ImageSet(images, None, torch.device("cpu"))
+    real.space = SimpleNamespace(name="tiny", score_name="classifier_score_tiny")  # type: ignore[assignment]
+    features = images.flatten(1)[:, :4].float()
+    real.answers = (features, torch.full((400, 2), 0.5))
+    found = reference(["fid", "kid", "score", "diversity"], real)
+    assert set(found) == {
+        *("fid_tiny", "kid_tiny", "kid_std_tiny"),
+        *("classifier_score_tiny", "classifier_score_tiny_std"),
+    }
+    assert 0 < found["fid_tiny"] < 0.05 * features.var(0).sum()
+    assert found["classifier_score_tiny"] == pytest.approx(1)
+    assert reference(["fid"], real.first(50)) == {}
