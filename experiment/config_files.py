@@ -103,7 +103,7 @@ def _content_of_recipe(path: Path) -> list[str]:
             f"{path}: a recipe holds `configs`, a list of files, and `options`, such as `trainer.max_epochs: 5`, and "
             "nothing else."
         )
-    words = []
+    words: list[str] = []
     for name in map(str, configs):
         words += ["--config", name if Path(name).is_file() else str(PROJECT / name)]
     for name, value in options.items():

@@ -30,7 +30,9 @@ TEXTS = {
 class TrainerHelp(argparse.Action):
     """Prints all options of Lightning's Trainer, in Lightning's words, and exits."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
         """Print them."""
         assert isinstance(parser, ShortHelpParser)
         parser.asked_for_trainer = True
