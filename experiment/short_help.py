@@ -60,7 +60,7 @@ class ShortHelpParser(LightningArgumentParser):
         """Add commands that the help describes as they describe themselves."""
         return _Commands(super().add_subcommands(*args, **kwargs))
 
-    def format_help(self) -> str:
+    def format_help(self, formatter: Any = None) -> str:
         """The help in short, or all of the Trainer's options."""
         texts = {action: action.help for action in self._actions}
         for action in self._actions:
@@ -69,7 +69,7 @@ class ShortHelpParser(LightningArgumentParser):
             elif not self.asked_for_trainer:
                 action.help = TEXTS.get(action.dest, action.help)
         try:
-            return super().format_help()
+            return super().format_help(formatter)
         finally:
             for action, text in texts.items():
                 action.help = text

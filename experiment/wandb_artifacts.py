@@ -63,6 +63,6 @@ def class_error_tables(directory: Path) -> dict[str, Any]:
             for m in errors.mistakes
             if m.place
         ]
-        columns = ["picture", "label", "prediction", "probability", "index"]
+        columns: list[str | int] = ["picture", "label", "prediction", "probability", "index"]
         tables[f"{errors.split}/predictions"] = wandb.Table(columns=columns, data=rows)
     return tables

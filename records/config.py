@@ -56,7 +56,7 @@ def published_figure(text: str) -> Published | None:
     """The figure that the text of a config names; None if it names none that can be understood."""
     block = re.search(r"(?m)^published:\n(?: .*\n?)+", text)
     try:
-        values = parse_yaml(block.group(), CONFIG)["published"] if block else None
+        values: Any = (parse_yaml(block.group(), CONFIG) or {})["published"] if block else None
         return Published(values["architecture"], values["data"], float(values["acc1"]), str(values["source"]))
     except (UnreadableError, KeyError, TypeError, ValueError):
         return None

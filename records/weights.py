@@ -25,7 +25,7 @@ KINDS: dict[str, type] = {
     "lr_schedulers": list,
 }
 """What parts of a checkpoint are."""
-PLAIN_OBJECTS = [argparse.Namespace, PosixPath]
+PLAIN_OBJECTS: list[Any] = [argparse.Namespace, PosixPath]
 """What training scripts put beside weights (torchvision's references, timm: `args`), and what holds values alone."""
 TO_EVALUATE = ("state_dict",)
 TO_REBUILD = ("state_dict", "hyper_parameters")

@@ -151,7 +151,9 @@ def verdict(groups_of: Mapping[str, Sequence[Group]]) -> str:
     if len(groups_of) < 2:
         return next(map(finding, groups_of.values()), "")
     best: dict[str, list[str]] = {}
-    certain, chance, open_ = [], [], []
+    certain: list[str] = []
+    chance: list[str] = []
+    open_: list[str] = []
     for data_set, groups in groups_of.items():
         highest = groups[0].accuracy.mean
         names = listed(group.label for group in groups if group.accuracy.mean == highest)
