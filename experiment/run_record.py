@@ -187,7 +187,6 @@ class RunRecord(SaveConfigCallback):
         self._write(trainer, RUNNING)
         for logger in _wandb_loggers(trainer):
             logger.record_summary(self.summary.model_dump(include=TOLD_TO_LOGGERS))
-            logger.log_class_errors(self.directory.path)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Note what ended the run, if it had begun."""
@@ -223,6 +222,8 @@ class RunRecord(SaveConfigCallback):
         """Note the end, if nothing went wrong."""
         if self.summary.status == RUNNING:
             self._write(trainer, COMPLETED)
+            for logger in _wandb_loggers(trainer) if self.opening.get("command") == "fit" else ():
+                logger.log_class_errors(self.directory.path)  # last: W&B may take long over a table, or fail
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run carries on."""
