@@ -115,8 +115,8 @@ def test_a_wrong_config_is_refused_in_one_line(
 @pytest.mark.slow(1)
 def test_other_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "does not exist" in refusal(capsys, "nowhere.yaml")
-    assert "give either" in refusal(capsys, RESNET20, "--config", RESNET20)
-    assert "end its name with .svg" in refusal(capsys, RESNET20, "--picture", "drawing.gif")
+    assert "give one of them" in refusal(capsys, RESNET20, "--config", RESNET20)
+    assert "end it with .svg" in refusal(capsys, RESNET20, "--picture", "drawing.gif")
     assert "is a folder" in refusal(capsys, RESNET20, "--picture", str(_folder(tmp_path / "folder.svg")))
     (tmp_path / "file").touch()
     assert main([RESNET20, "--picture", str(tmp_path / "file" / "drawing.svg")]) == 2

@@ -1,21 +1,21 @@
 """The help fits on a few screens, and shows the Trainer's options when it is asked for them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.forked import run_main_on_ranks
+
 
 @pytest.fixture
-def help_of(
-    run_main: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., str]:
-    monkeypatch.setenv("COLUMNS", "80")
+def help_of(tmp_path: Path) -> Callable[..., str]:
+    """What a new process prints: this one knows the classes of other tests, too."""
 
     def shown(*words: str) -> str:
-        with pytest.raises(SystemExit) as end:
-            run_main(*words)
-        assert end.value.code == 0
-        return capsys.readouterr().out
+        log = tmp_path / "log"
+        assert run_main_on_ranks(list(words), ranks=1, log=log, COLUMNS="80") == [0]
+        return log.read_text()
 
     return shown
 

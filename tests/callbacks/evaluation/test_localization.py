@@ -86,7 +86,7 @@ def test_overlap_of_each_pair() -> None:
 
 
 def test_more_labels_than_five_are_refused() -> None:
-    with pytest.raises(ValueError, match="judged by 5 labels an image, not 6"):
+    with pytest.raises(ValueError, match="measured with 5 labels an image, not 6"):
         LocalizationErrors().update(torch.zeros(1, 6), torch.zeros(1, 6, 4), torch.zeros(1), [torch.zeros(1, 4)])
 
 
