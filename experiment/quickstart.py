@@ -108,7 +108,7 @@ def main() -> int:
 
 def _train_all() -> int:
     """Train what is not trained yet, with one bar for all of it, and write the page after each network."""
-    print(f"{'network':<14}{'test accuracy':>15}{'time':>8}")
+    print(f"{'network':<18}{'test accuracy':>15}{'time':>8}")
     with tqdm(total=sum(one.seconds for one in TRAININGS), bar_format=BAR, disable=None, leave=False) as bar:
         done = 0
         for one in TRAININGS:
@@ -136,7 +136,7 @@ def _row(training: Training) -> str | None:
         summary = Summary.read_if_any(training.run)
         if summary is not None and summary.status == COMPLETED and summary.test_accuracy is not None:
             seconds = f"{summary.wall_time_seconds or 0:.0f} s"
-            return f"{summary.model.architecture:<14}{summary.test_accuracy:>15.2%}{seconds:>8}"
+            return f"{summary.model.architecture:<18}{summary.test_accuracy:>15.2%}{seconds:>8}"
     return None
 
 
