@@ -1,8 +1,10 @@
-"""Compare runs: `python -m comparison [table | report | dashboard]`."""
+"""Compare runs: `python -m comparison [table | watch | report | dashboard]`."""
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from comparison.sources.csv_files import CsvFile, parse_csv_option
 from comparison.table import csv_table, markdown_table, text_table
 from records.failures import exit_status
 
+CLEAR = "\033[2J\033[H"  # of a terminal: empties it and goes to its first line
 FORMATS = {"text": text_table, "markdown": markdown_table, "csv": csv_table}
 
 
@@ -48,6 +51,21 @@ def show_table(options: argparse.Namespace) -> None:
     sys.stdout.flush()
     if options.format == "csv" and comparison.data_sets and comparison.gans:
         print("GANs make a CSV table of their own: name their runs alone.", file=sys.stderr)
+
+
+def watch(options: argparse.Namespace) -> None:
+    """Print the table again and again, in the place of the one before, until Ctrl-C."""
+    sources = _sources_of(options)
+    try:
+        while True:
+            comparison = compare(*sources)
+            table = text_table(comparison) or f"{sources} yet."
+            print(
+                f"{CLEAR if sys.stdout.isatty() else ''}{table}\n\n{datetime.now():%H:%M:%S}, Ctrl-C ends.", flush=True
+            )
+            time.sleep(options.every)
+    except KeyboardInterrupt:
+        print()
 
 
 def read(sources: Sources) -> Comparison:
@@ -104,22 +122,34 @@ def _with_default_command(arguments: Sequence[str]) -> list[str]:
     return ["report", *arguments] if names_no_command and not asks_for_help else list(arguments)
 
 
+def _seconds(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 1 to 86400, such as 30, not {word}")
+    return seconds
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m comparison",
         description="Compare trained runs by accuracy, size, speed and cost. Without a command: report.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="table | report | dashboard")
+    commands = parser.add_subparsers(dest="command", metavar="table | watch | report | dashboard")
     table = commands.add_parser("table", help="print the table")
     table.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    live = commands.add_parser("watch", help="print the table again and again while runs train")
+    live.add_argument("--every", type=_seconds, default=30, metavar="SECONDS", help="default: %(default)s")
     report = commands.add_parser("report", help="print the table and write the HTML page")
     report.add_argument(
         "--output", type=Path, default=Path("runs/comparison.html"), help="file of the page, default: %(default)s"
     )
     report.set_defaults(format="text")
-    for command in (table, report):
+    for command, action in ((table, show_table), (live, watch), (report, show_table)):
         _add_source_options(command)
-        command.set_defaults(action=show_table)
+        command.set_defaults(action=action)
     page = commands.add_parser("dashboard", help="compare the runs of a W&B project on a page of its own")
     page.set_defaults(action=dashboard)
     add_dashboard(page)

@@ -15,7 +15,7 @@ from records.class_errors import calibration_error
 from records.config import Published
 from records.layout import SUMMARY
 from records.record import printable
-from records.summary import COMPLETED, INTERRUPTED, Model
+from records.summary import COMPLETED, INTERRUPTED, RUNNING, Model
 
 TEXT_WIDTH = 116
 OPERATIONS_PER_MULTIPLY_ADD = 2
@@ -73,6 +73,14 @@ class Row:
         """The status to show: that of the run, but "damaged" for one that ended well and still does not count."""
         status = self.run.summary.status or ABSENT
         return "damaged" if self.group is None and status == COMPLETED else status
+
+    @property
+    def best_in_words(self) -> str:
+        """The best validation accuracy, that so far of a run that still trains, or the status of one without any."""
+        if self.best:
+            return human_percent(self.best.mean)
+        so_far = self.run.summary.best_accuracy
+        return self.status if so_far is None or self.status != RUNNING else f"{human_percent(so_far)} so far"
 
     @property
     def training_flops(self) -> float | None:
@@ -137,7 +145,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("", lambda row: row.tested.mean if row.tested else None, "test acc1", human_percent),
     Column(
         "",
-        lambda row: human_percent(row.best.mean) if row.best else row.status,
+        lambda row: row.best_in_words,
         "val acc1",
         key=lambda row: row.best and row.best.mean,
     ),

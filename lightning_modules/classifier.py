@@ -4,7 +4,7 @@ import copy
 import re
 from collections.abc import Callable
 from datetime import date
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,8 @@ from torch.optim import SGD
 from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric
 
+from lightning_modules.batches import Batch, as_batch
+from lightning_modules.choices import require_choices
 from lightning_modules.evaluation_views import Seat, TestViews, one_view
 from lightning_modules.evaluation_views import negative_log_likelihood as negative_log_likelihood  # noqa: PLC0414
 from lightning_modules.parameter_groups import (
@@ -25,23 +27,6 @@ from lightning_modules.parameter_groups import (
     parameter_groups,
     scheduled,
 )
-
-
-class Batch(Protocol):
-    """What a classifier reads of a batch: images (B, C, H, W), labels (B,), -1 for rows that do not count.
-
-    Where images are mixed, it also has targets (B, num_classes), the share of each class.
-    """
-
-    @property
-    def images(self) -> Tensor: ...  # noqa: D102
-
-    @property
-    def labels(self) -> Tensor: ...  # noqa: D102
-
-    @property
-    def indices(self) -> Tensor: ...  # noqa: D102
-
 
 FROM_DATA = ("num_classes", "in_channels", "image_size")
 """Arguments of a network that a data set decides."""
@@ -114,6 +99,11 @@ class ImageClassifier(LightningModule):
         if nameable and _networks.setdefault(cls.__name__, cls).__module__ == cls.__module__:
             _networks[cls.__name__] = cls
 
+    def __new__(cls, *positional: Any, **named: Any) -> Self:
+        """Refuse a word that is none of those an option may be, which Python alone would take."""
+        require_choices(cls.__init__, (None, *positional), named)
+        return super().__new__(cls)
+
     def __init__(
         self,
         *,
@@ -173,6 +163,23 @@ class ImageClassifier(LightningModule):
             self.evaluation[stage] = nn.ModuleDict(
                 {name: MeanMetric(nan_strategy="disable") for name in ("loss", "acc1", "acc5")}
             )
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *positional: Any, **named: Any) -> Self:
+        """As of any LightningModule: the network of a checkpoint, with its weights.
+
+        Raises:
+            ValueError: The checkpoint holds another network.
+        """
+        try:
+            return super().load_from_checkpoint(checkpoint_path, *positional, **named)
+        except (TypeError, ValueError, RuntimeError) as error:
+            content = torch.load(checkpoint_path, map_location="meta", weights_only=True)
+            raise ValueError(
+                f"{checkpoint_path} holds a {content.get('architecture', 'network without a name')}, which "
+                f"{cls.__name__}.load_from_checkpoint does not fit: call it on the class of that network, and without "
+                f"arguments that differ from its own ({str(error).splitlines()[0]})."
+            ) from error
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) of images (B, in_channels, H, W), in training and in evaluation alike."""
@@ -330,6 +337,10 @@ class ImageClassifier(LightningModule):
                 for parameter in group["params"]:
                     parameter.requires_grad_(True)
 
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """Read what any DataLoader hands out; see `as_batch`."""
+        return as_batch(batch, None if self.trainer.predicting else self.num_classes)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch.
 
@@ -367,16 +378,16 @@ class ImageClassifier(LightningModule):
         return self._evaluation_step("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Indices (B,) of the images in their split, and class probabilities (B, num_classes)."""
+        """Class probabilities (B, num_classes) and, where the batch has them, indices of images in the split (B,)."""
         return {name: value for name, value in self.evaluated(batch).items() if name in ("indices", "probabilities")}
 
     def evaluated(self, batch: Batch) -> dict[str, Tensor]:
         """What an evaluation finds out about the n images of a batch that count, fillers being left out.
 
-        `indices` of the images in their split (n,), their `labels` (n,), class `probabilities` (n, num_classes), and,
-        where a callback asked for them with `use_last_maps`, the last `maps` (n, K, h, w).
+        Their `labels` (n,), class `probabilities` (n, num_classes), `indices` in their split (n,) where the batch has
+        them, and, where a callback asked for them with `use_last_maps`, the last `maps` (n, K, h, w).
         """
-        outputs = {"indices": batch.indices, "labels": batch.labels}
+        outputs = {"labels": batch.labels} | ({} if batch.indices is None else {"indices": batch.indices})
         if self._seat.maps:
             outputs["maps"] = self.last_maps(self.arranged(batch.images))
             outputs["probabilities"] = one_view(self.logits_of_maps, outputs["maps"])

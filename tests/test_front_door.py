@@ -233,13 +233,3 @@ def test_every_recipe_and_every_page_is_listed() -> None:
         linked = {link.partition("#")[0] for link in links(folder / "README.md")}
         pages = {path.name for path in folder.glob("*.md")} - {"README.md"}
         assert pages <= {link.rpartition("/")[2] for link in linked}
-
-
-def test_python_that_the_manual_shows_names_what_is_there() -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text("utf-8"), re.M | re.S)
-    assert len(blocks) >= 4
-    for block in blocks:
-        compile(block, "docs/python.md", "exec")
-        for line in block.splitlines():
-            if line.startswith(("import ", "from ")):
-                exec(line, {})

@@ -1,4 +1,4 @@
-"""A notebook for each chapter: it trains the chapter's smallest study, says the verdict and draws the figure.
+"""Notebooks. That of a chapter trains its smallest study, says the verdict and draws the figure.
 
 Its words are those of the chapter's page, so that nothing has to be written twice.
 """
@@ -11,14 +11,16 @@ from docs.lecture.chapters import HERE, Chapter, study
 from docs.lecture.pages import PART
 
 FOLDER = HERE / "notebooks"
-SETUP = """import os
-import subprocess
+PYTHON = HERE.parent / "python.md"
+CHECKOUT = """import os
 import sys
 from pathlib import Path
 
 ROOT = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "case_studies").is_dir())
 os.chdir(ROOT)
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))"""
+SETUP = """import subprocess
+
 DATA = os.environ.get("DATA", "data")  # a folder with the data set saves the download
 RUNS = os.environ.get("RUNS", "runs/case_studies")
 STUDY = "{study}\""""
@@ -53,7 +55,7 @@ def notebook(chapter: Chapter) -> str:
     about = f"This notebook goes with [the chapter](../{chapter.name}.md). It trains for a minute or two on one core."
     cells = [
         _words(f"{title}\n\n{begin}\n\n{about}"),
-        _code(SETUP.format(study=chapter.notebook)),
+        _code(f"{CHECKOUT}\n{SETUP.format(study=chapter.notebook)}"),
         _words("## The network\n\nCounted from the network itself; nothing is trained yet."),
         _code(network),
         _words(
@@ -68,6 +70,20 @@ def notebook(chapter: Chapter) -> str:
         _code(COMMITTED),
         _words(f"## What to try next\n\n{_for_notebooks(exercises[1].strip())}"),
     ]
+    return _file(cells)
+
+
+def notebook_of_page(text: str) -> str:
+    """A notebook of a page of the manual: blocks of Python are its code, all else its words."""
+    cells = [_code(CHECKOUT)]
+    for number, part in enumerate(re.split(r"^```python\n(.*?)^```\n", text, flags=re.MULTILINE | re.DOTALL)):
+        if part.strip():
+            cells.append(_code(part.strip()) if number % 2 else _words(part.strip()))
+    return _file(cells)
+
+
+def _file(cells: list[dict[str, Any]]) -> str:
+    """The text of a notebook of these cells."""
     content = {
         "cells": [{"id": f"cell-{number}", **cell} for number, cell in enumerate(cells)],
         "metadata": {

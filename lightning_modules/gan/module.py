@@ -21,7 +21,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from lightning_modules.classifier import Batch
+from lightning_modules.batches import Batch, as_batch
 from lightning_modules.gan.draws import BEFORE_TRAINING, Draws
 from lightning_modules.gan.evaluation import DiscriminatorMetrics, Images, training_metrics
 from lightning_modules.gan.networks import NetworkName, build_networks, initialize_from_data, require_positive
@@ -161,13 +161,13 @@ class GAN(LightningModule):
         """Find the images that keep their label; let networks of which the paper says so begin with fitting weights.
 
         Raises:
-            ValueError: The data set has not so many images with labels.
+            ValueError: The data set has not so many images with labels, or cannot give the images that this takes.
         """
         data: Any = getattr(self.trainer, "datamodule", None)
         draws = Draws.of(self, self.batches)
         if self.semi_supervised is not None:
             self.semi_supervised.find_labeled_images(data, draws.seed, self.device)
-        if self.batches == 0 and hasattr(data, "plain_training_loader"):
+        if self.batches == 0:
             draw_latents = partial(draws.latents, self.generator, part=BEFORE_TRAINING)
             initialize_from_data(self.generator, self.discriminator, data, draw_latents)
             if self.ema_generator is not None:
@@ -191,6 +191,10 @@ class GAN(LightningModule):
         train |= {"acc1"} if losses.semi_supervised is not None else set()
         gradients = {f"gradients/{player.name}" for player in self.players}
         return gradients | {f"train/{name}" for name in train} | {f"val/{name}" for name in validation}
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """Read what any DataLoader hands out; see `as_batch`."""
+        return as_batch(batch, self.num_classes if self.conditional else None, (-1.0, 1.0))
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator, and the generator if it is its turn.

@@ -46,6 +46,32 @@ def test_table_only_prints(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("runs/comparison.html").exists()
 
 
+def test_watch_prints_the_table_again_until_ctrl_c(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, waited = tmp_path / "runs", []
+    runs.mkdir()
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            raise KeyboardInterrupt
+        make_run(runs, "AlexNet", status="running")
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert main(["watch", str(runs), "--every", "5"]) == 0
+    assert waited == [5, 5, 5]
+    nothing, one, both = capsys.readouterr().out.split("Ctrl-C ends.\n")[:3]
+    assert f"{runs} holds no runs yet." in nothing
+    assert (one.count(" % so far"), both.count(" % so far")) == (1, 2)
+
+
+def test_watch_refuses_an_interval_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["watch", "--every", "soon"])
+    assert "must be a number of seconds from 1 to 86400, such as 30, not soon" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [[], ["table"], ["report", "nowhere"], ["table", "."]])
 def test_no_runs_is_one_sentence_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]

@@ -23,6 +23,7 @@ NetworkName = Literal[
 """Files of this folder, in the order of their papers; `build` of each makes a generator and a discriminator."""
 
 INITIALIZATION_IMAGES = 500
+_FITTED = ("initialize_from_data", "set_output_bias")
 _OF_THE_DATA = ("image_size", "in_channels", "num_classes")
 
 
@@ -71,7 +72,17 @@ def initialize_from_data(
         discriminator: May have the method `initialize_from_data`, of real images.
         data: The DataModule, which gives real images without augmentation.
         draw_latents: From a number to as many latents, on the device of the networks.
+
+    Raises:
+        ValueError: They need real images, and `data` cannot give any.
     """
+    if not any(hasattr(network, name) for network in (generator, discriminator) for name in _FITTED):
+        return
+    if not hasattr(data, "plain_training_loader"):
+        raise ValueError(
+            f"The networks of {paper_of(discriminator)} begin with weights that fit the images: train them on a data "
+            "set of this project, such as datamodules.ImageFolder, instead of a DataLoader."
+        )
     batch = next(iter(data.plain_training_loader(INITIALIZATION_IMAGES)))
     latents = draw_latents(len(batch.images))
     real = data.on_after_batch_transfer(batch._replace(images=batch.images.to(latents.device)), 0).images

@@ -1,0 +1,33 @@
+"""Options that are one of a few words, checked where a network is made in Python; the command line checks its own."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+
+def require_choices(function: Callable[..., Any], positional: Sequence[Any], named: Mapping[str, Any]) -> None:
+    """Check the arguments of a call of `function` that are annotated as one of a few words (`Literal`), or as None too.
+
+    Raises:
+        ValueError: One has another value.
+    """
+    try:
+        given = inspect.signature(function).bind_partial(*positional, **named).arguments
+    except TypeError:  # the call itself will say which argument does not exist, or is there twice
+        return
+    for name, value in given.items():
+        hint = function.__annotations__.get(name)
+        choices = _choices(hint)
+        if choices and value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, not {value}.")
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """The values that a hint names, if it names values alone."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    parts = get_args(hint)
+    literal = tuple(value for part in parts if get_origin(part) is Literal for value in get_args(part))
+    only_none_besides = all(get_origin(part) is Literal or part is NoneType for part in parts)
+    return (*literal, None) if literal and only_none_besides else ()
