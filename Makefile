@@ -47,6 +47,7 @@ style: .venv/installed-dev
 bench: .venv/installed  ## Speed against what one would use instead, side by side
 	$(BIN)/python -m benchmarks.data_path
 	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.step_overhead
 	$(BIN)/python -m benchmarks.gan_step
 
 lock: .venv/bin/python  ## Pin the newest versions that pyproject.toml allows, for every platform

@@ -10,6 +10,7 @@ import vl_convert
 
 from architectures.networks import Architecture, share
 from architectures.tables import field_in_words
+from comparison.palette import FAMILIES
 from comparison.units import human_count, human_percent
 
 # Far apart for color-blind readers too, and in brightness, for a print in gray.
@@ -22,6 +23,7 @@ SUMMARY_WIDTH, SUMMARY_ROW = 330, 22
 LETTER_WIDTH = 6.2
 LAYERS_WIDTH, LAYERS_ROW, TALLEST = 230, 17, 2_000
 SMALLEST_LABELED_ROW = 11
+LABEL_GAP = 0.055
 SUFFIXES = (".svg", ".png", ".html")
 
 
@@ -231,3 +233,33 @@ def _finished(chart: Any, title: str) -> Any:
         )
         .configure_legend(labelFontSize=12, labelColor=INK)
     )
+
+
+def efficiency_picture(points: Sequence[dict[str, Any]]) -> Any:
+    """Lines of efficiency over the number of GPUs, one for each network, with its name at the end.
+
+    Args:
+        points: With the keys network, gpus and efficiency.
+    """
+    most = max(point["gpus"] for point in points)
+    colors = {point["network"]: _family_color(point["network"]) for point in points}
+    ends = sorted((one for one in points if one["gpus"] == most), key=lambda one: -one["efficiency"])
+    names, place = [], 1.1
+    for end in ends:
+        place = min(end["efficiency"], place - LABEL_GAP)
+        names.append(end | {"efficiency": place})
+    axis = alt.Axis(values=[2**power for power in range(most.bit_length())])
+    base = alt.Chart().encode(
+        x=alt.X("gpus:Q", title="GPUs", scale=alt.Scale(type="log", base=2), axis=axis),
+        y=alt.Y("efficiency:Q", title="efficiency", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
+        color=alt.Color("network:N", scale=alt.Scale(domain=[*colors], range=[*colors.values()]), legend=None),
+    )
+    lines = base.properties(data=alt.Data(values=list(points)))
+    labels = base.properties(data=alt.Data(values=names)).mark_text(align="left", dx=8).encode(text="network:N")
+    drawn = lines.mark_line(strokeWidth=2) + lines.mark_point(filled=True, size=45, opacity=1) + labels
+    return drawn.properties(width=460, height=280, background="white").configure_view(stroke=None).configure(font=FONT)
+
+
+def _family_color(architecture: str) -> str:
+    families = (family for name, family in FAMILIES.items() if architecture.lower().startswith(name))
+    return next((family.light for family in families), MUTED)

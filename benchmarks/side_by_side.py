@@ -33,13 +33,14 @@ def measure(contestants: Mapping[str, Callable[[], float]], repetitions: int) ->
     return speeds
 
 
-def report(title: str, speeds: Mapping[str, list[float]], peer: str) -> str:
-    """A Markdown table: images per second of each contestant, and the ratio to the peer round by round.
+def report(title: str, speeds: Mapping[str, list[float]], peer: str, unit: str = "images/s") -> str:
+    """A Markdown table: the speed of each contestant, and the ratio to the peer round by round.
 
     Args:
         title: What was measured.
         speeds: Result of `measure`.
         peer: The contestant that the others are compared with.
+        unit: Of the speeds.
     """
     machine = hardware(1)
     rounds = len(speeds[peer])
@@ -49,7 +50,7 @@ def report(title: str, speeds: Mapping[str, list[float]], peer: str) -> str:
         f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, torch {torch.__version__}, "
         f"Python {platform.python_version()}, {date.today()}; medians (least to most) of {rounds} interleaved rounds.",
         "",
-        "| | images/s | ratio |",
+        f"| | {unit} | ratio |",
         "|---|--:|--:|",
     ]
     for name, values in speeds.items():

@@ -18,6 +18,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch.utils import deterministic
 
 from callbacks import BestCheckpoint, EpochProgressBar, KeepFinite, LatestCheckpoint, StepSeed, Throughput
 from callbacks.training.stop_signal import SIGNALS, StopWithoutSaving
@@ -215,6 +216,8 @@ class ExperimentCLI(LightningCLI):
         checkpoint_io = VerifiedCheckpointIO()
         settings.plugins = [*_as_list(settings.plugins), checkpoint_io]
         trainer = super().instantiate_trainer(**kwargs)
+        # The kernels are deterministic; NaN in all new memory would only find what reads it before it is written.
+        deterministic.fill_uninitialized_memory = False
         checkpoint_io.callbacks = trainer.checkpoint_callbacks
         for callback in trainer.checkpoint_callbacks:  # Lightning would ask the first logger where they lie
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:

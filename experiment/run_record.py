@@ -27,7 +27,7 @@ from experiment.csv_logger import ResumableCSVLogger
 from experiment.resume import epochs_of, portable, prepare, remove_what_comes_again, without_start
 from experiment.run_directory import RunDirectory
 from experiment.wandb_logger import ResilientWandbLogger
-from lightning_modules.classifier import ImageClassifier, NonFiniteLossError
+from lightning_modules import ImageClassifier, NonFiniteLossError
 from lightning_modules.gan import GAN
 from lightning_modules.model_card import count_parameters, model_card
 from records.config import write_config

@@ -3,7 +3,7 @@
 from lightning_modules.alexnet import AlexNet as AlexNet
 from lightning_modules.alexnet_pair import AlexNetPair as AlexNetPair
 from lightning_modules.classifier import ImageClassifier as ImageClassifier
-from lightning_modules.classifier import NonFiniteLossError as NonFiniteLossError
+from lightning_modules.finite_loss import NonFiniteLossError as NonFiniteLossError
 from lightning_modules.gan import GAN as GAN
 from lightning_modules.googlenet import GoogLeNet as GoogLeNet
 from lightning_modules.nin import NIN as NIN

@@ -1,24 +1,18 @@
 """Options that are one of a few words, checked where a network is made in Python; the command line checks its own."""
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 
-def require_choices(function: Callable[..., Any], positional: Sequence[Any], named: Mapping[str, Any]) -> None:
-    """Check the arguments of a call of `function` that are annotated as one of a few words (`Literal`), or as None too.
+def require_choices(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Check the arguments `given` to a function that are annotated as one of a few words (`Literal`), or as None too.
 
     Raises:
         ValueError: One has another value.
     """
-    try:
-        given = inspect.signature(function).bind_partial(*positional, **named).arguments
-    except TypeError:  # the call itself will say which argument does not exist, or is there twice
-        return
     for name, value in given.items():
-        hint = function.__annotations__.get(name)
-        choices = _choices(hint)
+        choices = _choices(function.__annotations__.get(name))
         if choices and value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, not {value}.")
 

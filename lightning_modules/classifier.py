@@ -17,12 +17,15 @@ from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric
 
 from lightning_modules.batches import Batch, as_batch
-from lightning_modules.choices import require_choices
+from lightning_modules.choices import require_choices as require_choices  # noqa: PLC0414
 from lightning_modules.evaluation_views import Seat, TestViews, one_view
 from lightning_modules.evaluation_views import negative_log_likelihood as negative_log_likelihood  # noqa: PLC0414
+from lightning_modules.finite_loss import FiniteLoss
+from lightning_modules.logged_steps import is_logged_step
 from lightning_modules.parameter_groups import (
     backbone_parts,
     freeze,
+    fused,
     keep_norms_evaluating,
     parameter_groups,
     scheduled,
@@ -30,10 +33,6 @@ from lightning_modules.parameter_groups import (
 
 FROM_DATA = ("num_classes", "in_channels", "image_size")
 """Arguments of a network that a data set decides."""
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; raised before the update, so the weights are still those of the last step."""
 
 
 _networks: dict[str, type["ImageClassifier"]] = {}
@@ -99,11 +98,6 @@ class ImageClassifier(LightningModule):
         if nameable and _networks.setdefault(cls.__name__, cls).__module__ == cls.__module__:
             _networks[cls.__name__] = cls
 
-    def __new__(cls, *positional: Any, **named: Any) -> Self:
-        """Refuse a word that is none of those an option may be, which Python alone would take."""
-        require_choices(cls.__init__, (None, *positional), named)
-        return super().__new__(cls)
-
     def __init__(
         self,
         *,
@@ -140,6 +134,7 @@ class ImageClassifier(LightningModule):
             )
         # Callables stay out of the checkpoint, which must load with weights_only; a checkpoint needs no other weights.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", *self.start_options], logger=False)
+        require_choices(type(self).__init__, self.hparams)
         self.label_smoothing = label_smoothing
         self.make_optimizer = optimizer
         self.make_lr_scheduler = lr_scheduler
@@ -157,6 +152,7 @@ class ImageClassifier(LightningModule):
         self.auxiliary_heads = nn.ModuleDict()  # in use only while training, left out of exports
         self.auxiliary_loss_weights: dict[str, float] = {}
         self._seat = Seat()
+        self.finite_loss = FiniteLoss()
         # Means over images: a sum of zeros and ones is exact in any order, so accuracy is, on any number of ranks.
         self.evaluation = nn.ModuleDict()
         for stage in ("val", "test"):  # NaN stays in a mean, and so is seen
@@ -325,6 +321,7 @@ class ImageClassifier(LightningModule):
         Raises:
             ValueError: Such a callback would train other weights on each rank: DDP knows what is trained at the start.
         """
+        self.finite_loss = FiniteLoss()
         if not any(isinstance(callback, BaseFinetuning) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
             return
         if self.trainer.world_size > 1:
@@ -351,22 +348,24 @@ class ImageClassifier(LightningModule):
         mixed = getattr(batch, "targets", None)
         targets = batch.labels if mixed is None else mixed
         loss = total = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        for head, head_logits in auxiliary.items():
-            head_loss = F.cross_entropy(head_logits, targets, label_smoothing=self.label_smoothing)
+        head_losses = {
+            head: F.cross_entropy(head_logits, targets, label_smoothing=self.label_smoothing)
+            for head, head_logits in auxiliary.items()
+        }
+        for head, head_loss in head_losses.items():
             total = total + self.auxiliary_loss_weights[head] * head_loss
-            self.log(f"train/loss_aux_{head}", head_loss)
-            self.log(f"train/acc1_aux_{head}", (head_logits.argmax(-1) == batch.labels).float().mean())
         for name, module in self.auxiliary_heads.items():
             if name not in auxiliary:
                 total = total + _gradient_of_zero(module)
-        if not total.isfinite():
-            raise NonFiniteLossError(
-                f"The training loss is {total.item()} at step {self.global_step} of epoch {self.current_epoch} (rank "
-                f"{self.global_rank}); the weights were not updated: lower the learning rate or use more precision, "
-                "then resume from the last checkpoint."
-            )
-        self.log("train/loss", loss, prog_bar=True)
-        self.log("train/acc1", (logits.argmax(-1) == batch.labels).float().mean())
+        trainer = self._trainer  # None in a loop by hand
+        self.finite_loss.check(total, self, trainer.optimizers[0] if trainer else None)
+        if trainer and is_logged_step(trainer):
+            by_itself = getattr(trainer.progress_bar_callback, "finds_by_itself", ())
+            self.log("train/loss", loss, prog_bar="train/loss" not in by_itself)
+            self.log("train/acc1", _accuracy(logits, batch.labels))
+            for head, head_logits in auxiliary.items():
+                self.log(f"train/loss_aux_{head}", head_losses[head])
+                self.log(f"train/acc1_aux_{head}", _accuracy(head_logits, batch.labels))
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -403,7 +402,7 @@ class ImageClassifier(LightningModule):
         groups = parameter_groups(
             named, self.decay_norms_and_biases, self.lr_scales, self.bias_lr_scale, self.bias_lr, *backbone
         )
-        optimizer = self.make_optimizer(groups)
+        optimizer = fused(self.make_optimizer(groups))
         scheduler = scheduled(optimizer, self.make_lr_scheduler)
         if scheduler is None:
             return optimizer
@@ -412,7 +411,12 @@ class ImageClassifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the network's name into the checkpoint, so that another network refuses it by name."""
+        """Put the network's name into the checkpoint, so that another network refuses it by name.
+
+        Raises:
+            NonFiniteLossError: A loss was not finite, so that the weights are older than the checkpoint would say.
+        """
+        self.finite_loss.ask(self)
         checkpoint["architecture"] = self.architecture
 
     def _evaluation_step(self, stage: str, batch: Batch) -> dict[str, Tensor]:
@@ -431,6 +435,11 @@ class ImageClassifier(LightningModule):
     def arranged(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in the memory order of the weights."""
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share () of images whose class (B,) has the largest logit of (B, num_classes)."""
+    return (logits.argmax(-1) == labels).float().mean()
 
 
 def at_width(channels: int, width: float, columns: int = 1) -> int:

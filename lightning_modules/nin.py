@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.classifier import ImageClassifier, at_width
+from lightning_modules.classifier import ImageClassifier, at_width, require_choices
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class NIN(ImageClassifier):
         mlpconv: bool = True,
         **training: Any,
     ) -> None:
+        require_choices(NIN.__init__, {"variant": variant})
         design = DESIGNS[variant]
         super().__init__(
             num_classes=num_classes or design.num_classes,

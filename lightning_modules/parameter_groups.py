@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
@@ -65,6 +66,35 @@ def parameter_groups(
         group |= {"weight_decay": 0.0} if exempt else {}
         groups.setdefault((fixed, exempt, scale), group)["params"].append(parameter)
     return [groups[key] for key in sorted(groups)]
+
+
+def fused(optimizer: Optimizer) -> Optimizer:
+    """Have one kernel make the whole update, where the optimizer has one and its options leave this open.
+
+    It reads and writes each weight once, and not once for each operation; it rounds otherwise.
+    """
+    for group in optimizer.param_groups:
+        left_open = group.get("fused", False) is None and group.get("foreach") is None
+        plain = not group.get("differentiable") and not group.get("dampening")
+        devices = {parameter.device.type for parameter in group["params"] if parameter.is_floating_point()}
+        if left_open and plain and devices <= {"cpu", "cuda"}:
+            group["fused"] = True
+    optimizer.register_step_pre_hook(_begin_momentum)
+    return optimizer
+
+
+def _begin_momentum(optimizer: Optimizer, *_: Any) -> None:
+    """Give parameters that are trained for the first time, beside others, a momentum of zeros.
+
+    So do all other kernels of PyTorch's SGD; the fused one takes it that all parameters begin at once.
+    """
+    for group in optimizer.param_groups:
+        if group.get("fused") and group.get("momentum"):
+            trained = [parameter for parameter in group["params"] if parameter.grad is not None]
+            new = [one for one in trained if optimizer.state[one].get("momentum_buffer") is None]
+            if len(new) < len(trained):
+                for parameter in new:
+                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def scheduled(optimizer: Optimizer, make_lr_scheduler: Callable[[Optimizer], Any] | None) -> Any:

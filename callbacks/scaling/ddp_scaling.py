@@ -10,6 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.optim import Optimizer
 
+from lightning_modules.logged_steps import is_logged_step
+
 Rule = Literal["linear", "sqrt", "none"]
 
 
@@ -181,6 +183,8 @@ class DDPScaling(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log the rate that was declared and the one that was applied."""
+        if not is_logged_step(trainer):
+            return
         for number, (optimizer, rates) in enumerate(zip(trainer.optimizers, self.rates, strict=True)):
             if rates:
                 suffix = f"_{number}" if number else ""

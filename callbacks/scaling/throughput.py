@@ -9,6 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from lightning_modules.logged_steps import is_logged_step
+
 
 class StopWatch:
     """Images per second over steps that follow one another."""
@@ -100,13 +102,14 @@ class Throughput(Callback):
         """Count the step."""
         images = len(batch.images) * trainer.world_size
         self.images_seen = images * trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        pl_module.log("images_seen", self._exactly(self.images_seen))
         self._steps += 1
-        if self._steps < self.skip_steps:
+        if self._steps >= self.skip_steps:
+            now = time.perf_counter()
+            self.run.lap(images, now)
+            self.epoch.lap(images, now)
+        if not is_logged_step(trainer):
             return
-        now = time.perf_counter()
-        self.run.lap(images, now)
-        self.epoch.lap(images, now)
+        pl_module.log("images_seen", self._exactly(self.images_seen))
         if self.epoch.seconds:
             pl_module.log("throughput/images_per_second", self.epoch.images_per_second)
             pl_module.log("throughput/peak_memory_gib", peak_memory_gib(trainer.strategy.root_device))

@@ -29,7 +29,14 @@ class StepSeed(Callback):
         self.seed = seed
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Seed the generators of the processor and of every accelerator."""
+        """Seed the generators of the processor and of the accelerators that are trained on.
+
+        `torch.manual_seed` would do the same, and note a stack trace for each kind of accelerator that is not there.
+        """
         # not trainer.current_epoch, which lags after a resume at an epoch's end if the run is counted in steps
         epoch = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-        torch.manual_seed(seed_of_step(self.seed, trainer.global_rank, epoch, batch_idx))
+        seed = seed_of_step(self.seed, trainer.global_rank, epoch, batch_idx)
+        torch.default_generator.manual_seed(seed)
+        if trainer.strategy.root_device.type != "cpu":
+            accelerator = torch.get_device_module(trainer.strategy.root_device)
+            getattr(accelerator, "manual_seed_all", accelerator.manual_seed)(seed)

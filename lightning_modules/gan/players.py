@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_modules.classifier import NonFiniteLossError
+from lightning_modules.finite_loss import NonFiniteLossError
 from lightning_modules.gan.draws import Draws
 from lightning_modules.gan.evaluation import Images, training_metrics
 from lightning_modules.gan.networks import DiscriminatorNetwork, GeneratorNetwork, at_least_float32, paper_of

@@ -85,6 +85,7 @@ def train(plan: dict[str, Any], target: Path) -> None:
         callbacks=[*callbacks, diary],
         default_root_dir=target.with_suffix(""),
         logger=False,
+        log_every_n_steps=1,  # for the diary of the rates
         limit_val_batches=0,
         use_distributed_sampler=False,
         enable_checkpointing=False,

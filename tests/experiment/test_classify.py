@@ -18,12 +18,33 @@ from experiment.export import export
 from experiment.pretrained import PretrainedClassifier
 from records.summary import Summary
 from tests.datamodules.photographs.made_photographs import jpeg, photograph
+from tests.forked import run_main_on_ranks
 
 SMALL = (
     *("--model", "ResNet", "--model.variant", "cifar", "--model.depth", "8", "--model.width", "0.5"),
     *("--data", "ImageFolder", "--data.image_size", "32", "--data.crop_side", "36", "--trainer.accelerator", "cpu"),
 )
 QUIET = ("--config", "configs/base.yaml", "--trainer.logger", "experiment.csv_logger.ResumableCSVLogger")
+
+
+@pytest.mark.slow(20)
+def test_two_ranks_predict_what_one_does(tmp_path: Path, run_main: Callable[..., None]) -> None:
+    base = [*QUIET, "--config", "configs/data/digits.yaml", "--config", "configs/model/resnet20.yaml"]
+    base += ["--model.depth", "8", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+    few = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--test_at_end", "false"]
+    run = tmp_path / "run"
+    run_main("fit", *base, *few, "--run_dir", run)
+    words = ["predict", "--config", str(run / "config.yaml"), "--ckpt_path", str(run)]
+    run_main(*words, "--run_dir", tmp_path / "one")
+    two = [*words, "--trainer.devices", "2", "--trainer.strategy", "ddp", "--run_dir", str(tmp_path / "two")]
+    codes = run_main_on_ranks(two, ranks=2, log=tmp_path / "log")
+    assert codes == [0, 0], (tmp_path / "log").read_text()[-2000:]
+    one, both = (list(csv.DictReader((tmp_path / name / "predictions.csv").open())) for name in ("one", "two"))
+    assert len(one) % 2  # so that one of the ranks has a row that only fills its last batch
+    for name in ("index", "label", "class1"):
+        assert [row[name] for row in both] == [row[name] for row in one]
+    answers = [np.load(tmp_path / name / "probabilities.npy") for name in ("one", "two")]
+    np.testing.assert_allclose(*answers, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow(20)

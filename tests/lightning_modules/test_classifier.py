@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules import NIN, VGG, AlexNet, AlexNetPair, GoogLeNet, ImageClassifier, ResNet, ZFNet
-from lightning_modules.classifier import NonFiniteLossError, one_view
+from lightning_modules.classifier import one_view
+from lightning_modules.finite_loss import NonFiniteLossError
 
 NETWORKS: dict[str, Callable[..., ImageClassifier]] = {
     "resnet-A": lambda **training: ResNet(8, variant="cifar", **training),

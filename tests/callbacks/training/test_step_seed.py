@@ -25,7 +25,8 @@ def test_seeds_stay_what_they_are() -> None:
 
 def draw(seed: int, rank: int, epoch: int, batch: int) -> torch.Tensor:
     progress = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epoch)))
-    trainer = SimpleNamespace(global_rank=rank, fit_loop=progress)
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    trainer = SimpleNamespace(global_rank=rank, fit_loop=progress, strategy=strategy)
     StepSeed(seed).on_train_batch_start(trainer, None, None, batch)  # type: ignore[arg-type]
     return torch.rand(4)
 

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 
 from datamodules import Digits
 from lightning_modules import GAN
-from lightning_modules.classifier import NonFiniteLossError
+from lightning_modules.finite_loss import NonFiniteLossError
 from lightning_modules.gan.draws import Draws
 from lightning_modules.gan.semi_supervised import first_of_each_class
 from lightning_modules.gan.stabilizers import Stabilizers
