@@ -9,7 +9,13 @@ from lightning.pytorch.cli import LightningArgumentParser
 COMMON = ("accelerator", "devices", "max_epochs", "max_steps", "max_time", "precision", "fast_dev_run")
 # Options that are set by others, or that Lightning has and a run here never needs.
 NEVER = ("step_seed", "throughput", "weights_only")
-TITLES = {"trainer": "Trainer", "model": "Network", "data": "Data set", "throughput": "Throughput"}
+TITLES = {
+    "trainer": "Trainer",
+    "model": "Network",
+    "data": "Data set",
+    "throughput": "Throughput",
+    "step_seed": "Seed of each step",
+}
 TEXTS = {
     "config": "File of options in YAML, or the name of a recipe in configs/recipes. What comes later wins.",
     "print_config": "Print the options in force and exit. Flags: skip_default, skip_unset.",
@@ -68,6 +74,9 @@ class ShortHelpParser(LightningArgumentParser):
                 action.help = argparse.SUPPRESS
             elif not self.asked_for_trainer:
                 action.help = TEXTS.get(action.dest, action.help)
+        for group in self._action_groups:  # Lightning calls this one as the docstring of Trainer.fit begins
+            if any(action.dest == "ckpt_path" for action in group._group_actions):
+                group.title = "Checkpoint"
         try:
             return super().format_help(formatter)
         finally:

@@ -32,7 +32,7 @@ CONFIG_COLUMNS = (
     "precision",
     "seed",
 )
-SUMMARY_COLUMNS = (BEST_ACCURACY, "val/acc1", "val/acc5", BEST_LOSS, SPEED, SECONDS)
+SUMMARY_COLUMNS = (TEST_ACCURACY, BEST_ACCURACY, "val/acc1", "val/acc5", BEST_LOSS, SPEED, SECONDS)
 
 CURVES = {
     "Validation accuracy": "val/acc1",

@@ -26,6 +26,8 @@ def test_the_help_of_fit_is_short_and_names_where_more_is(help_of: Callable[...,
     for option in ("--config", "--resume", "--run_dir", "--trainer.max_epochs", "--trainer.help", "--model.help"):
         assert f"\n  {option}" in text.replace("-c CONFIG, ", "")
     assert "--trainer.profiler" not in text
+    assert "\nCheckpoint:\n  --ckpt_path" in text
+    assert "optimization routine" not in text
 
 
 def test_the_help_of_the_trainer_has_all_its_options_and_no_others(help_of: Callable[..., str]) -> None:
