@@ -68,8 +68,8 @@ class FiniteLoss:
 
 
 def _error(value: float, step: int, module: LightningModule) -> NonFiniteLossError:
-    found = f"{value} (rank {module.global_rank})" if not math.isfinite(value) else "not finite on another rank"
+    found = "not finite on another rank" if math.isfinite(value) else value
     return NonFiniteLossError(
-        f"The training loss is {found} at step {step} of epoch {module.current_epoch}; the weights were not updated: "
-        "lower the learning rate or use more precision, then resume from the last checkpoint."
+        f"The training loss is {found} at step {step} of epoch {module.current_epoch} (rank {module.global_rank}); the "
+        "weights were not updated: lower the learning rate or use more precision, then resume from the last checkpoint."
     )

@@ -159,7 +159,7 @@ def test_schedule_keeps_its_interval() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_loss_that_is_not_finite_is_refused(value: float) -> None:
     network = silence(Scores(num_classes=3))
-    network.trainer = SimpleNamespace(global_step=7, current_epoch=2, global_rank=1)  # type: ignore[assignment]
+    network.trainer = SimpleNamespace(global_step=7, current_epoch=2, global_rank=1, optimizers=[None])  # type: ignore[assignment]
     with pytest.raises(NonFiniteLossError, match=r"step 7 of epoch 2 \(rank 1\).*lower the learning rate"):
         network.training_step(batch_of(torch.full((2, 3), value), torch.zeros(2, dtype=torch.long)), 0)
     assert network.scale.grad is None
