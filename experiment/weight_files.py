@@ -6,12 +6,15 @@ Nothing that a file holds is executed.
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from torch import Tensor
 
 from lightning_modules import ImageClassifier
@@ -24,6 +27,8 @@ AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "ema_model", "ema",
 WRAPPERS = ("module.", "model.", "network.", "net.", "backbone.")  # attributes under which others keep a network
 WITHIN = ("_orig_mod", "module")  # what torch.compile and DataParallel put into names, of the whole or of a part
 TORCHVISION_NAME = r"\w+Weights\.\w+"
+HUB = "hf://"
+WEIGHTS_OF_HUB = "model.safetensors"
 OTHERWISE = "current_model_state"  # beside an average called state_dict, as Lightning's WeightAveraging saves it
 
 
@@ -51,7 +56,7 @@ def read_weights(network: ImageClassifier, source: str) -> Weights:
 
     Args:
         network: Network that they are meant for; it is asked for its name and torchvision's names only.
-        source: A file, a folder, or the name of torchvision's weights.
+        source: A file, a folder, the name of torchvision's weights, or hf://OWNER/NAME of the Hugging Face Hub.
 
     Returns:
         Tensors on the host, some mapped from the file.
@@ -59,9 +64,9 @@ def read_weights(network: ImageClassifier, source: str) -> Weights:
     Raises:
         ValueError: There are none of that name, or they are damaged or not to be trusted.
     """
-    if "://" in source:
+    if "://" in source and not source.startswith(HUB):
         raise ValueError(f"Weights are read from files, not from {source}: download it first, and give the file.")
-    path = Path(source)
+    path = _hub_path(source) if source.startswith(HUB) else Path(source)
     if path.is_dir():
         return _read_folder(path, source)
     if not path.exists() and re.fullmatch(TORCHVISION_NAME, source):
@@ -69,7 +74,7 @@ def read_weights(network: ImageClassifier, source: str) -> Weights:
     elif not path.is_file():
         raise ValueError(
             f"There are no weights {source}: give a file (.ckpt, .pth, .safetensors), an exported folder, "
-            "or a name of torchvision's such as ResNet50_Weights.IMAGENET1K_V1."
+            "a name of torchvision's such as ResNet50_Weights.IMAGENET1K_V1, or hf://OWNER/NAME."
         )
     content = _read_file(path)
     architecture, arguments = content.get("architecture"), content.get("hyper_parameters")
@@ -85,7 +90,7 @@ def read_weights(network: ImageClassifier, source: str) -> Weights:
 
 def _read_folder(folder: Path, source: str) -> Weights:
     """Read what `python -m experiment.export` has written."""
-    file = folder / "model.safetensors"
+    file = folder / WEIGHTS_OF_HUB
     if not file.is_file():
         checkpoints = best_checkpoints(folder)
         remedy = f"give a checkpoint, such as {checkpoints[0]}" if checkpoints else "give a file or an exported folder"
@@ -168,6 +173,37 @@ def other_evaluation(source: str, data: Any) -> list[str]:
     if getattr(data, "normalization", "standard") != "standard" or tuple(data.mean) != tuple(preset.mean):
         lines.append(f"{source} was published with images normalized by mean {preset.mean} and std {preset.std}.")
     return lines
+
+
+def _hub_path(source: str) -> Path:
+    """The folder of a repository on the Hugging Face Hub, or the file that hf://OWNER/NAME[@REVISION]/FILE names.
+
+    It is downloaded if it is not yet in the Hub's cache on this host. Server, token and cache are those of
+    huggingface_hub (HF_ENDPOINT, HF_TOKEN, HF_HOME).
+    """
+    owner, _, rest = source.removeprefix(HUB).partition("/")
+    name, _, file = rest.partition("/")
+    name, _, revision = name.partition("@")
+    if not (owner and name):
+        raise ValueError(f"{source} names no repository: give hf://OWNER/NAME, such as hf://timm/resnet50.tv_in1k.")
+    fetch = partial(hf_hub_download, f"{owner}/{name}", revision=revision or None)
+    try:
+        path = Path(fetch(file or WEIGHTS_OF_HUB))
+        if not file:
+            with suppress(EntryNotFoundError):  # another library's weights may come without
+                fetch("config.json")
+    except (EntryNotFoundError, OSError, ValueError) as error:
+        wanted = file or WEIGHTS_OF_HUB
+        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+            raise ValueError(
+                f"{source} holds no {wanted}: name a file that it has, as hf://{owner}/{name}/FILE."
+            ) from None
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ValueError(
+            f"{source} could not be downloaded ({reason}): check the name and the network, or download {wanted} "
+            "elsewhere and give the file."
+        ) from None
+    return path if file else path.parent
 
 
 def _torchvision_file(network: ImageClassifier, name: str) -> Path:
