@@ -29,7 +29,7 @@ from experiment.pretrained import PretrainedClassifier
 from experiment.start_weights import load_weights
 from experiment.usage_errors import one_line_for_usage_errors
 from experiment.weight_files import TORCHVISION_NAME
-from lightning_modules.evaluation_views import one_view
+from lightning_modules.evaluation import one_view
 from records.files import UnreadableError, open_regular, whole_file, write_whole
 
 BATCH = 32

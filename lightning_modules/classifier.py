@@ -1,4 +1,4 @@
-"""The one base of every classifier: loss, metrics, optimization, evaluation. An architecture adds only its network."""
+"""The one base of every classifier: arguments, loss, optimization, weights. An architecture adds only its network."""
 
 import copy
 import re
@@ -8,20 +8,20 @@ from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import BaseFinetuning
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from torch import Tensor, nn
 from torch.optim import SGD
-from torch.utils.hooks import RemovableHandle
-from torchmetrics import MeanMetric
 
 from lightning_modules.batches import Batch, as_batch
-from lightning_modules.choices import require_choices as require_choices  # noqa: PLC0414
-from lightning_modules.evaluation_views import Seat, TestViews, one_view
-from lightning_modules.evaluation_views import negative_log_likelihood as negative_log_likelihood  # noqa: PLC0414
+from lightning_modules.choices import require_choices as require_choices
+from lightning_modules.evaluation import EvaluatedClassifier
+from lightning_modules.evaluation import TestViews as TestViews
+from lightning_modules.evaluation import negative_log_likelihood as negative_log_likelihood
+from lightning_modules.evaluation import one_view as one_view
 from lightning_modules.finite_loss import FiniteLoss
-from lightning_modules.logged_steps import is_logged_step
+from lightning_modules.finite_loss import NonFiniteLossError as NonFiniteLossError
+from lightning_modules.logged_steps import is_logged_step as is_logged_step
 from lightning_modules.parameter_groups import (
     backbone_parts,
     freeze,
@@ -34,11 +34,10 @@ from lightning_modules.parameter_groups import (
 FROM_DATA = ("num_classes", "in_channels", "image_size")
 """Arguments of a network that a data set decides."""
 
-
 _networks: dict[str, type["ImageClassifier"]] = {}
 
 
-class ImageClassifier(LightningModule):
+class ImageClassifier(EvaluatedClassifier):
     """Image classifier.
 
     An architecture implements `forward(images) → logits`, and `training_outputs` if it has auxiliary classifiers.
@@ -152,14 +151,7 @@ class ImageClassifier(LightningModule):
         self.lr_scales: dict[str, float] = {}  # factor of the learning rate, by the first part of a parameter's name
         self.auxiliary_heads = nn.ModuleDict()  # in use only while training, left out of exports
         self.auxiliary_loss_weights: dict[str, float] = {}
-        self._seat = Seat()
         self.finite_loss = FiniteLoss()
-        # Means over images: a sum of zeros and ones is exact in any order, so accuracy is, on any number of ranks.
-        self.evaluation = nn.ModuleDict()
-        for stage in ("val", "test"):  # NaN stays in a mean, and so is seen
-            self.evaluation[stage] = nn.ModuleDict(
-                {name: MeanMetric(nan_strategy="disable") for name in ("loss", "acc1", "acc5")}
-            )
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *positional: Any, **named: Any) -> Self:
@@ -185,21 +177,6 @@ class ImageClassifier(LightningModule):
     def training_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits of the network, and of each auxiliary classifier by name (none here)."""
         return self(images), {}
-
-    def last_maps(self, images: Tensor) -> Tensor:
-        """Maps (B, K, h, w) of whose averages over all positions the logits are a linear function, if there are any."""
-        raise NotImplementedError
-
-    def logits_of_maps(self, maps: Tensor) -> Tensor:
-        """Logits (B, num_classes) of the last maps; `forward` of a network that has such maps is the two in turn."""
-        raise NotImplementedError
-
-    def map_weights(self) -> Tensor | None:
-        """Weights (num_classes, K) of these averages in the logits; None where a network has no such maps.
-
-        The sum of a class's weights times the maps is its class activation map (Zhou et al. 2016, §2).
-        """
-        return None
 
     def auxiliary_logits(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         """Logits of each auxiliary head by name, from the maps that it reads; a head of weight 0 does not run."""
@@ -230,31 +207,6 @@ class ImageClassifier(LightningModule):
         super().train(mode)
         keep_norms_evaluating(self, self.frozen_parts)
         return self
-
-    @property
-    def test_views(self) -> TestViews:
-        """From this network and images to class probabilities: one view of each image, or what a guest asked for."""
-        return self._seat.views
-
-    def use_test_views(self, views: TestViews, guest: str, maps: bool = False) -> RemovableHandle:
-        """Evaluate with other views of the images, until the returned handle is removed; see `Seat.take`."""
-        return self._seat.take(views, guest, maps)
-
-    def use_last_maps(self, guest: str) -> RemovableHandle:
-        """Have evaluation steps, which then look at one view of each image, also return the last maps.
-
-        As `use_test_views`, until the returned handle is removed. Nothing is computed twice, compiled or not.
-
-        Raises:
-            ValueError: The network has no such maps, or another guest decides what is evaluated.
-        """
-        if self.map_weights() is None:
-            raise ValueError(f"{self.architecture} has no maps whose averages give its logits: leave {guest} out.")
-        return self.use_test_views(one_view, guest, maps=True)
-
-    def class_probabilities(self, images: Any) -> Tensor:
-        """Class probabilities (B, num_classes) of what the DataModule hands out as images of an evaluation batch."""
-        return self.test_views(lambda view: self(self.arranged(view)), images)
 
     def output_shape(self, part: nn.Module, remedy: str) -> torch.Size:
         """Shape (C, H, W) of what `part` makes of an image of this network's size, found without computing it.
@@ -369,33 +321,6 @@ class ImageClassifier(LightningModule):
                 self.log(f"train/acc1_aux_{head}", _accuracy(head_logits, batch.labels))
         return total
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Count one batch of the validation split, and hand what was computed to the callbacks; see `evaluated`."""
-        return self._evaluation_step("val", batch)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Count one batch of the test split, and hand what was computed to the callbacks; see `evaluated`."""
-        return self._evaluation_step("test", batch)
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Class probabilities (B, num_classes) and, where the batch has them, indices of images in the split (B,)."""
-        return {name: value for name, value in self.evaluated(batch).items() if name in ("indices", "probabilities")}
-
-    def evaluated(self, batch: Batch) -> dict[str, Tensor]:
-        """What an evaluation finds out about the n images of a batch that count, fillers being left out.
-
-        Their `labels` (n,), class `probabilities` (n, num_classes), `indices` in their split (n,) where the batch has
-        them, and, where a callback asked for them with `use_last_maps`, the last `maps` (n, K, h, w).
-        """
-        outputs = {"labels": batch.labels} | ({} if batch.indices is None else {"indices": batch.indices})
-        if self._seat.maps:
-            outputs["maps"] = self.last_maps(self.arranged(batch.images))
-            outputs["probabilities"] = one_view(self.logits_of_maps, outputs["maps"])
-        else:
-            outputs["probabilities"] = self.class_probabilities(batch.images)
-        counted = batch.labels >= 0
-        return {name: values[counted] for name, values in outputs.items()}
-
     def configure_optimizers(self) -> Any:
         """The injected optimizer over `parameter_groups`, with the injected schedule."""
         named = self.named_parameters()
@@ -419,23 +344,6 @@ class ImageClassifier(LightningModule):
         """
         self.finite_loss.ask(self)
         checkpoint["architecture"] = self.architecture
-
-    def _evaluation_step(self, stage: str, batch: Batch) -> dict[str, Tensor]:
-        outputs = self.evaluated(batch)
-        probabilities, labels = outputs["probabilities"], outputs["labels"]
-        hits = probabilities.topk(min(5, self.num_classes)).indices == labels.unsqueeze(1)
-        values = {"loss": negative_log_likelihood(probabilities, labels)}
-        values |= {"acc1": hits[:, 0].float(), "acc5": hits.any(1).float()}
-        metrics: Any = self.evaluation[stage]
-        for name, value in values.items():
-            metrics[name].update(value)
-            # Logged as an object: torchmetrics adds up the counts of all ranks once, at the end of the epoch.
-            self.log(f"{stage}/{name}", metrics[name], on_step=False, on_epoch=True, prog_bar=name == "acc1")
-        return outputs
-
-    def arranged(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in the memory order of the weights."""
-        return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:

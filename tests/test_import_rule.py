@@ -35,7 +35,7 @@ ALLOWED = {
     "comparison": {"comparison", "experiment.wandb_connection"},  # no network: a table must not wait for PyTorch
 }
 SHARED_BY_ARCHITECTURES = {"lightning_modules.classifier", "lightning_modules.local_response_norm"}
-NO_ARCHITECTURE = {"__init__", "alexnet_pair", "classifier", "evaluation_views", "model_card"}
+NO_ARCHITECTURE = {"__init__", "alexnet_pair", "model_card", "classifier"} | {"evaluation", "finite_loss"}  # its parts
 
 
 def imported(path: Path) -> set[str]:

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.optim import Optimizer
 
-from lightning_modules.logged_steps import is_logged_step
+from lightning_modules.classifier import is_logged_step
 
 Rule = Literal["linear", "sqrt", "none"]
 

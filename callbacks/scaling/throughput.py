@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from lightning_modules.logged_steps import is_logged_step
+from lightning_modules.classifier import is_logged_step
 
 
 class StopWatch:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from lightning_modules.logged_steps import is_logged_step
+from lightning_modules.classifier import is_logged_step
 
 Metrics = dict[str, int | str | float | dict[str, float]]
 

@@ -16,7 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_modules.finite_loss import NonFiniteLossError
+from lightning_modules.classifier import NonFiniteLossError
 
 NAMED = 3
 LIKE_LOSSES = ("loss", "distance_from_equilibrium")
