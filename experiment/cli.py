@@ -217,7 +217,7 @@ class ExperimentCLI(LightningCLI):
         settings.plugins = [*_as_list(settings.plugins), checkpoint_io]
         trainer = super().instantiate_trainer(**kwargs)
         # The kernels are deterministic; NaN in all new memory would only find what reads it before it is written.
-        deterministic.fill_uninitialized_memory = False
+        deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         checkpoint_io.callbacks = trainer.checkpoint_callbacks
         for callback in trainer.checkpoint_callbacks:  # Lightning would ask the first logger where they lie
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:

@@ -53,7 +53,7 @@ def as_batch(batch: Any, num_classes: int | None, pixels: tuple[float, float] | 
         ValueError: The batch has another form, its images are not floats in this range, or a label names no class.
     """
     if hasattr(batch, "images") and hasattr(batch, "labels"):
-        return batch  # type: ignore[no-any-return]
+        return batch
     parts = list(batch) if isinstance(batch, tuple | list) else [batch]
     if len(parts) == 1 and num_classes is None and isinstance(parts[0], Tensor):
         parts.append(torch.zeros(len(parts[0]), dtype=torch.int64))

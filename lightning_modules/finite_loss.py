@@ -38,15 +38,15 @@ class FiniteLoss:
             NonFiniteLossError: It, or one before it, is NaN or infinite; no weight was updated since.
         """
         loss, step = loss.detach(), module.global_step
-        host_looks = loss.device.type in LOOKED_AT_IN_EACH_STEP or optimizer is None
-        if host_looks or not all(group.get("fused") for group in optimizer.param_groups):
+        by_host = loss.device.type in LOOKED_AT_IN_EACH_STEP
+        if by_host or optimizer is None or not all(group.get("fused") for group in optimizer.param_groups):
             if not loss.isfinite():
                 raise _error(loss.item(), step, module)
             return
         loss = loss.double()
         wrong = (~loss.isfinite()).float()
         if module.trainer.world_size > 1:  # the gradients of all ranks are not finite if those of one are not
-            wrong = module.trainer.strategy.reduce(wrong, reduce_op="max")  # type: ignore[assignment]
+            wrong = torch.as_tensor(module.trainer.strategy.reduce(wrong, reduce_op="max"))
         if self._first is None:
             self._first = torch.zeros(3, dtype=loss.dtype, device=loss.device)
         this = torch.stack([wrong.to(loss.dtype), torch.full_like(loss, step), loss])

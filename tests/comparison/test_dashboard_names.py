@@ -17,6 +17,7 @@ SHORT = (
     *("--data.eval_batch_size", 64, "--run_dir"),
 )
 BASE = ("fit", "--config", "configs/base.yaml", "--config", "configs/data/digits.yaml", "--config")
+TESTED = ("--test_at_end", "true", "--trainer.limit_test_batches", 1)
 LOOK_INSIDE = (  # as in configs/experiment/look_inside.yaml, but after few steps
     *("--trainer.callbacks+=GradientFlow", "--trainer.callbacks.every_n_steps", 1),
     *("--trainer.callbacks+=ActivationStatistics", "--trainer.callbacks+=FirstLayerFilters"),
@@ -40,7 +41,7 @@ def paths(content: Any, path: str = "") -> Iterator[str]:
 
 
 def test_panels_show_what_runs_log(server: WandbServer, run_main: Callable[..., None]) -> None:
-    run_main(*BASE, "configs/model/resnet20.yaml", *LOOK_INSIDE, *SHORT, "classifier")
+    run_main(*BASE, "configs/model/resnet20.yaml", *LOOK_INSIDE, *SHORT, "classifier", *TESTED)
     run_main(*BASE, "configs/gan/dcgan.yaml", *SHORT, "gan")
     end_of_process()
     classifier, gan = server.runs
