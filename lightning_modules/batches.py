@@ -1,9 +1,15 @@
 """Batches as the networks read them: of this project's data sets, or of any DataLoader."""
 
+import warnings
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+# Modules call `as_batch` in this hook, which leaves the batches of a DataModule as they are: nothing to warn of.
+warnings.filterwarnings(
+    "ignore", r"You have overridden `on_before_batch_transfer` in `LightningModule` but have passed"
+)
 
 
 class Batch(Protocol):
