@@ -13,15 +13,14 @@ from docs.lecture.pages import PART
 FOLDER = HERE / "notebooks"
 PYTHON = HERE.parent / "python.md"
 CHECKOUT = """import os
+import subprocess
 import sys
 from pathlib import Path
 
 ROOT = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "case_studies").is_dir())
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))"""
-SETUP = """import subprocess
-
-DATA = os.environ.get("DATA", "data")  # a folder with the data set saves the download
+SETUP = """DATA = os.environ.get("DATA", "data")  # a folder with the data set saves the download
 RUNS = os.environ.get("RUNS", "runs/case_studies")
 STUDY = "{study}\""""
 LAYERS = """from architectures.__main__ import main as architectures
@@ -75,7 +74,7 @@ def notebook(chapter: Chapter) -> str:
 
 def notebook_of_page(text: str) -> str:
     """A notebook of a page of the manual: blocks of Python are its code, all else its words."""
-    cells = [_code(CHECKOUT)]
+    cells = [_code(CHECKOUT.replace("import subprocess\n", ""))]
     for number, part in enumerate(re.split(r"^```python\n(.*?)^```\n", text, flags=re.MULTILINE | re.DOTALL)):
         if part.strip():
             cells.append(_code(part.strip()) if number % 2 else _words(part.strip()))
