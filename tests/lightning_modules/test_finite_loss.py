@@ -61,7 +61,7 @@ class Keep(Callback):
 def test_after_a_loss_of_nan_no_weight_changes_until_the_host_asks(optimizer: Any, bad: int, tmp_path: Path) -> None:
     keep = Keep()
     with pytest.raises(
-        NonFiniteLossError, match=f"loss is nan .rank 0. at step {bad} of epoch {bad // 4}; the weights"
+        NonFiniteLossError, match=f"loss is nan at step {bad} of epoch {bad // 4} .rank 0.; the weights"
     ):
         fit(tiny_net(optimizer=optimizer), keep, Spoil(bad), folder=tmp_path, log_every_n_steps=100)
     assert max(keep.before) == (3 if bad < 4 else 7)  # the host asks in the last step of an epoch
