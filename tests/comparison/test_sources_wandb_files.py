@@ -1,6 +1,7 @@
 """The W&B file that a run left offline, read without the run's directory."""
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,10 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # As when the process ends.
     wandb_setup.singleton().finish_all_active_runs()
     wandb.teardown()
+    for _ in range(100):  # W&B's own process may still be writing
+        if [*folder.glob("the_run/wandb/offline-run-*/run-*.wandb")]:
+            break
+        time.sleep(0.1)
     return folder / "the_run"
 
 
