@@ -1,7 +1,7 @@
 """Help that fits on a few screens: the options that most runs need, in our words; --trainer.help shows the others."""
 
 import argparse
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -55,6 +55,9 @@ class ShortHelpParser(LightningArgumentParser):
         """Add the options of a class under a title of ours."""
         earlier = set(self._action_groups)
         added = super().add_lightning_class_args(lightning_class, nested_key, *more, **kwargs)
+        for action in self._actions:
+            if hasattr(action, "_typehint"):
+                action._typehint = _whole_numbers_first(action._typehint)
         for group in set(self._action_groups) - earlier:
             group.title = TITLES.get(nested_key, group.title)
         if nested_key == "trainer":
@@ -104,3 +107,15 @@ class _Commands:
     def add_subcommand(self, name: str, parser: argparse.ArgumentParser, help: str) -> None:
         """Add a command; Lightning's `help`, made for programmers, is left out."""
         self._action.add_subcommand(name, parser, help=(parser.description or help).partition(". ")[0])
+
+
+def _whole_numbers_first(hint: Any) -> Any:
+    """A union of types in which int stands before float, as Lightning writes it.
+
+    Python keeps only the first spelling of two equal unions. If a library has named float first, the 1 of
+    --trainer.limit_train_batches would be read as 1.0: not one batch, but all of them.
+    """
+    alternatives = get_args(hint)
+    if get_origin(hint) is Union and {int, float} <= {*alternatives}:
+        return Union[tuple(sorted(alternatives, key=lambda one: one is not int))]  # noqa: UP007
+    return hint

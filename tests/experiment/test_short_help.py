@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.forked import run_main_on_ranks
 
@@ -41,3 +42,15 @@ def test_commands_describe_themselves(help_of: Callable[..., str]) -> None:
     text = help_of("--help")
     assert "Train a network, and validate it after each epoch" in text
     assert "Runs the full optimization routine" not in text
+
+
+def test_one_batch_is_one_batch_and_all_are_1_0(capsys: pytest.CaptureFixture[str]) -> None:
+    from main import main
+
+    words = ["fit", "--config", "digits_resnet20", "--trainer.limit_train_batches", "1", "--print_config"]
+    with pytest.raises(SystemExit):
+        main([*words, "--trainer.limit_val_batches", "1.0"])
+    settings = yaml.safe_load(capsys.readouterr().out)["trainer"]
+    for name, kind in (("limit_train_batches", int), ("limit_val_batches", float)):
+        assert settings[name] == 1
+        assert type(settings[name]) is kind
