@@ -21,7 +21,6 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
     Timer,
 )
-from lightning.pytorch.utilities import rank_zero_info
 
 from callbacks import ClassErrors, DDPScaling, KeepFinite, PolyakAveraging, SamplePictures, StepSeed, Throughput
 from callbacks.training.stop_signal import StopWithoutSaving
@@ -219,14 +218,10 @@ def _check_share(name: str, value: Any, command: str) -> None:
     if value is None or isinstance(value, bool):
         return
     if value < 0 or (value > 1 and value != int(value)):
-        raise ValueError(
-            f"trainer.{name} is {value}: give a share from 0.0 to 1.0, or a whole number of batches above 1."
-        )
+        raise ValueError(f"trainer.{name} is {value}: give a share from 0.0 to 1.0, or a whole number of batches.")
     split = name.split("_")[1]
     if value == 0 and {"fit": "train", "validate": "val"}.get(command, command) == split:
         raise ValueError(f"trainer.{name} is 0, so that {command} has nothing to do: leave it out.")
-    if value == 1:
-        rank_zero_info(f"trainer.{name} 1 is taken as the share 1.0, which is all batches and not one.")
 
 
 def _check_checkpoint(callback: Any) -> None:

@@ -1,7 +1,6 @@
 """The W&B file that a run left offline, read without the run's directory."""
 
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from comparison.configuration import Selection
 from comparison.groups import compare
 from comparison.runs import WANDB_FILE, Run
 from comparison.sources import read_runs
+from tests.experiment.wandb_server import end_of_process
 
 pytestmark = [pytest.mark.slow(1), pytest.mark.xdist_group("the W&B file of a run")]
 
@@ -22,24 +22,16 @@ SHORT = ("--trainer.max_epochs=2", "--trainer.limit_train_batches=1", "--model.d
 @pytest.fixture(scope="module")
 def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the real command line leaves with W&B offline."""
-    import wandb
-    from wandb.sdk import wandb_setup
-
     from main import main
 
+    end_of_process()  # a service of W&B's from an earlier test would write relative to the folder of that test
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(folder)
         monkeypatch.setattr("sys.argv", ["main.py"])
         files = [word for name in CONFIGS for word in ("--config", str(ROOT / "configs" / name))]
         main(["fit", *files, *SHORT, "--run_dir", "the_run"])
-    # As when the process ends.
-    wandb_setup.singleton().finish_all_active_runs()
-    wandb.teardown()
-    for _ in range(100):  # W&B's own process may still be writing
-        if [*folder.glob("the_run/wandb/offline-run-*/run-*.wandb")]:
-            break
-        time.sleep(0.1)
+    end_of_process()
     return folder / "the_run"
 
 
