@@ -79,22 +79,34 @@ def fused(optimizer: Optimizer) -> Optimizer:
         devices = {parameter.device.type for parameter in group["params"] if parameter.is_floating_point()}
         if left_open and plain and devices <= {"cpu", "cuda"}:
             group["fused"] = True
-    optimizer.register_step_pre_hook(_begin_momentum)
+    optimizer.register_step_pre_hook(_prepare_for_one_kernel)
     return optimizer
 
 
-def _begin_momentum(optimizer: Optimizer, *_: Any) -> None:
-    """Give parameters that are trained for the first time, beside others, a momentum of zeros.
+def _prepare_for_one_kernel(optimizer: Optimizer, *_: Any) -> None:
+    """Give the fused kernels what they take for granted, where the other kernels of PyTorch ask.
 
-    So do all other kernels of PyTorch's SGD; the fused one takes it that all parameters begin at once.
+    Gradients and states lie in memory as their weights do; they need not after a resume with another `channels_last`,
+    and on a processor the kernel would mix them up without a word. Parameters that are trained for the first time,
+    beside others, have a momentum of zeros.
     """
     for group in optimizer.param_groups:
-        if group.get("fused") and group.get("momentum"):
-            trained = [parameter for parameter in group["params"] if parameter.grad is not None]
-            new = [one for one in trained if optimizer.state[one].get("momentum_buffer") is None]
-            if len(new) < len(trained):
-                for parameter in new:
-                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        trained = [one for one in group["params"] if one.grad is not None] if group.get("fused") else []
+        for parameter in trained:
+            parameter.grad = _arranged_as(parameter, parameter.grad)
+            state = optimizer.state[parameter]
+            state.update({name: _arranged_as(parameter, value) for name, value in state.items()})
+        new = [one for one in trained if optimizer.state[one].get("momentum_buffer") is None]
+        if group.get("momentum") and len(new) < len(trained):
+            for parameter in new:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def _arranged_as(parameter: Tensor, value: Any) -> Any:
+    """A tensor of the parameter's shape in the parameter's memory order; anything else as it is."""
+    if not isinstance(value, Tensor) or value.shape != parameter.shape or value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def scheduled(optimizer: Optimizer, make_lr_scheduler: Callable[[Optimizer], Any] | None) -> Any:

@@ -192,6 +192,28 @@ def test_one_kernel_makes_the_same_update_but_for_rounding(make: Any) -> None:
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("make", [lambda p: SGD(p, 0.1, momentum=0.9), lambda p: Adam(p, 0.1)])
+def test_the_memory_order_of_states_and_gradients_changes_no_update(make: Any) -> None:
+    weights, gradients = torch.randn(4, 3, 3, 3), torch.randn(3, 4, 3, 3, 3)
+    updated = []
+    for one_kernel in (False, True):
+        parameter = torch.nn.Parameter(weights.clone())
+        before = make([parameter])
+        parameter.grad = gradients[0].clone()
+        before.step()
+        parameter = torch.nn.Parameter(parameter.detach().to(memory_format=torch.channels_last))
+        after = fused(make([parameter])) if one_kernel else make([parameter])
+        kept = before.state_dict()
+        kept["param_groups"] = after.state_dict()["param_groups"]
+        after.load_state_dict(kept)  # as a resume with another model.channels_last
+        assert bool(after.param_groups[0]["fused"]) is one_kernel
+        for gradient in gradients[1:]:
+            parameter.grad = gradient.clone()
+            after.step()
+        updated.append(parameter.detach())
+    torch.testing.assert_close(updated[0], updated[1])
+
+
 @pytest.mark.parametrize("options", [{"fused": False}, {"foreach": False}, {"momentum": 0.9, "dampening": 0.5}])
 def test_an_optimizer_that_says_otherwise_stays_as_it_is(options: dict[str, Any]) -> None:
     optimizer = fused(SGD(tiny_net().parameters(), 0.1, **options))
