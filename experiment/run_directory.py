@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from records.failures import FAILED
-from records.files import UnreadableError, read_json
+from records.files import UnreadableError, read_bytes, read_json
 from records.layout import LOCK
 
 DEFAULT_ROOT = Path("runs")
@@ -149,9 +149,6 @@ def _has_content(directory: Path) -> bool:
 def _lock(directory: Path) -> None:
     """Put this process's name into the lock of a run, in the place of that of a dead process of this host.
 
-    A link gives the file its name: it is whole from the first instant, and of several processes, on whatever host, one
-    succeeds, on network file systems, too.
-
     Raises:
         RunInUseError: A process that lives, or one of another host, holds it.
         OSError: The directory cannot be written to.
@@ -159,24 +156,48 @@ def _lock(directory: Path) -> None:
     lock, own = directory / LOCK, directory / f"{LOCK}.{secrets.token_hex(4)}"
     own.write_text(json.dumps(_this_process()), encoding="utf-8")
     try:
-        for _ in range(ATTEMPTS):
-            try:
-                _give_name(own, lock)
-                return
-            except FileExistsError:
-                holder = _holder(lock)
-                if holder is not None and not _is_dead(holder) and not _is_silent(holder, lock, own):
-                    break
-                _remove_stale(lock, holder)
+        holder = _take(lock, own)
     finally:
         own.unlink(missing_ok=True)
-    host, number = (holder or {}).get("host"), (holder or {}).get("pid")
+    if holder is None:
+        return
+    host, number = holder.get("host"), holder.get("pid")
+    if host is None:
+        raise RunInUseError(f"{lock} does not tell which process writes to the run: remove it if none does.")
     remedy = (
         "wait for its end, or end it"
         if host == socket.gethostname()
         else f"if it has ended, or the host is down, remove {lock} and start again, or wait {SILENT_SECONDS:.0f} s"
     )
     raise RunInUseError(f"Process {number} on {host} writes to the run {directory}: {remedy}.")
+
+
+def _take(lock: Path, own: Path) -> dict[str, Any] | None:
+    """Give the file `own` the name `lock`, too. Returns None, or the process that has it.
+
+    A link gives the name: the lock is whole from the first instant, and of several processes, on whatever host, one
+    succeeds, on network file systems, too. The name of a dead process is never free for an instant: who holds the lock
+    of its succession looks once more, and puts that lock in its place.
+    """
+    succession = lock.with_name(f"{lock.name}.next")
+    holder: dict[str, Any] = {}
+    for _ in range(ATTEMPTS):
+        with suppress(FileExistsError):
+            _give_name(own, lock)
+            return None
+        found = _content(lock)
+        if found is None:  # it has been given back since
+            continue
+        holder = _holder(lock) or {}
+        if holder and not _is_dead(holder) and not _is_silent(holder, lock, own):
+            return holder
+        if (successor := _take(succession, own)) is not None:
+            return successor
+        if _content(lock) == found:
+            succession.replace(lock)
+            return None
+        succession.unlink(missing_ok=True)
+    return holder
 
 
 def _give_name(own: Path, lock: Path) -> None:
@@ -209,15 +230,11 @@ def _unlock(directory: Path) -> None:
         (directory / LOCK).unlink(missing_ok=True)
 
 
-def _remove_stale(lock: Path, holder: dict[str, Any] | None) -> None:
-    """Remove the lock of a dead process, unless another process has just taken its place."""
-    aside = lock.with_name(f"{LOCK}.{secrets.token_hex(4)}")
-    with suppress(FileNotFoundError):
-        lock.rename(aside)
-        if _holder(aside) != holder:
-            with suppress(OSError):
-                os.link(aside, lock)
-        aside.unlink(missing_ok=True)
+def _content(lock: Path) -> bytes | None:
+    try:
+        return read_bytes(lock, LARGEST_LOCK)
+    except UnreadableError:
+        return None
 
 
 def _holder(lock: Path) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import re
 import socket
 import time
 import unicodedata
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -158,6 +159,40 @@ def test_of_processes_that_take_a_stale_lock_one_gets_it(tmp_path: Path) -> None
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(take, range(16))) == 1
+
+
+def test_who_dies_while_it_takes_a_stale_lock_bars_nobody(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    for name in ("lock.json", "lock.json.next", "lock.json.next.next"):
+        (tmp_path / name).write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))
+    RunDirectory.of_earlier_run(tmp_path).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_a_lock_that_another_process_has_just_taken_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "lock.json").write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))
+    living = json.dumps({"host": "elsewhere", "pid": 1, "started": "1"})
+    link = os.link
+
+    def be_late(own: Path, lock: Path) -> None:
+        if lock.name == "lock.json.next":
+            (tmp_path / "lock.json").write_text(living)
+        link(own, lock)
+
+    monkeypatch.setattr(os, "link", be_late)
+    with pytest.raises(RunInUseError, match="Process 1 on elsewhere"):
+        RunDirectory.of_earlier_run(tmp_path)
+    assert (tmp_path / "lock.json").read_text() == living
+    assert not list(tmp_path.glob("lock.json.*"))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_lock_that_is_no_file_is_never_a_traceback(make: Callable[[Path], None], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    make(tmp_path / "lock.json")
+    with pytest.raises(RunInUseError, match="remove"):
+        RunDirectory.of_earlier_run(tmp_path)
 
 
 def test_what_did_not_begin_leaves_nothing(tmp_path: Path) -> None:
