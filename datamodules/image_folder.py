@@ -160,20 +160,14 @@ class ImageFolder(PhotographDataModule):
         """
         rows = np.arange(train.size) if train.rows is None else train.rows
         records = train.split.records[rows]
-        keys = np.array(
-            [
-                self._key(label, name)
-                for label, name in zip(records["label"].tolist(), records["name"].tolist(), strict=True)
-            ]
-        )
+        folders = [b"%d/%s/" % (self.split_seed, os.fsencode(name)) for name in self.class_names]
+        names = zip(records["label"].tolist(), records["name"].tolist(), strict=True)
+        digests = [hashlib.blake2b(folders[label] + name, digest_size=8).digest() for label, name in names]
+        keys = np.frombuffer(b"".join(digests), ">u8")
         chosen = held_out(records["label"], keys, self.val_size or self.val_fraction)
         is_chosen = np.zeros(len(rows), bool)
         is_chosen[chosen] = True
         return self._source(train.split, rows[~is_chosen]), self._source(train.split, rows[is_chosen])
-
-    def _key(self, label: int, name: bytes) -> int:
-        text = b"%d/%s/%s" % (self.split_seed, os.fsencode(self.class_names[label]), name)
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
 
 
 def held_out(labels: np.ndarray, keys: np.ndarray, share: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from comparison.sources import read_runs
 from records.summary import RUNNING, Summary
 
 FAST = (
@@ -57,6 +58,15 @@ def test_the_chosen_checkpoint_is_measured_once(run_main: Callable[..., None], t
     again = json.loads((tmp_path / "again" / "summary.json").read_text())["metrics"]
     assert again["test/acc1"] == record["metrics"]["test/acc1"]
     assert again["test/loss"] == record["metrics"]["test/loss"]
+
+
+def test_accuracies_of_limited_batches_are_of_as_many_images(run_main: Callable[..., None], tmp_path: Path) -> None:
+    limits = ("--data.eval_batch_size", 32, "--trainer.limit_val_batches", 2, "--trainer.limit_test_batches", 3)
+    run_main("fit", *FAST, *TESTED, "--trainer.max_epochs", 1, *limits)
+    assert summary(tmp_path)["measured_images"] == {"val": 64, "test": 96}
+    assert summary(tmp_path)["data"]["val_images"] == 297
+    (run,), _ = read_runs([tmp_path / "run"])
+    assert (run.data.val_images, run.data.test_images) == (64, 96)
 
 
 def test_a_run_that_goes_on_is_measured_at_its_new_end(run_main: Callable[..., None], tmp_path: Path) -> None:
