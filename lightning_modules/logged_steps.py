@@ -15,7 +15,8 @@ def is_logged_step(trainer: Trainer) -> bool:
         return True
     loop = trainer.fit_loop.epoch_loop
     ends_epoch = trainer.is_last_batch or loop.batch_progress.current.ready >= trainer.num_training_batches
-    ends_run = loop._batches_that_stepped + 1 == trainer.max_steps
+    automatic = trainer.lightning_module.automatic_optimization  # a GAN makes and counts its updates within the step
+    ends_run = trainer.max_steps == (loop._batches_that_stepped + 1 if automatic else trainer.global_step)
     return ends_epoch or ends_run or any(_monitored_in_steps(trainer))
 
 

@@ -182,7 +182,8 @@ class CollapseAlarm(Callback):
 
     @staticmethod
     def _logged(trainer: Trainer, pl_module: LightningModule, name: str) -> float:
-        """A number that the module has logged, or NaN."""
+        """A number of the present step, or the one that the module has logged last; NaN if there is none."""
         if pl_module.hparams.get("objective") == "wasserstein":
             return math.nan
-        return float(trainer.callback_metrics.get(name, math.nan))
+        known = trainer.callback_metrics | getattr(pl_module, "latest_metrics", {})
+        return float(known.get(name, math.nan))

@@ -10,7 +10,6 @@ Lightning counts the updates of every optimizer; here only those of the discrimi
 `trainer.global_step`, checkpoints, loggers and `max_steps` mean batches.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
@@ -19,16 +18,16 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from lightning_modules.batches import Batch, as_batch
 from lightning_modules.gan.draws import BEFORE_TRAINING, Draws
-from lightning_modules.gan.evaluation import DiscriminatorMetrics, Images, training_metrics
+from lightning_modules.gan.evaluation import DiscriminatorMetrics, Images
 from lightning_modules.gan.networks import NetworkName, build_networks, initialize_from_data, require_positive
 from lightning_modules.gan.objectives import OBJECTIVES, ObjectiveName
 from lightning_modules.gan.players import Discriminator, Generator, Losses, take_buffers_of_rank_0
 from lightning_modules.gan.semi_supervised import SemiSupervised
 from lightning_modules.gan.stabilizers import NO_STABILIZERS, Stabilizers
+from lightning_modules.logged_steps import is_logged_step
 
 CALLABLES = [f"{player}_{kind}" for player in ("discriminator", "generator") for kind in ("optimizer", "lr_scheduler")]
 
@@ -120,10 +119,9 @@ class GAN(LightningModule):
         if labels_per_class is not None:
             self.semi_supervised = SemiSupervised(self.discriminator, labels_per_class, supervised_weight)
         losses = Losses(OBJECTIVES[objective], feature_matching, self.semi_supervised, stabilizers)
-        make_optimizers = (discriminator_optimizer or dcgan_adam, generator_optimizer or dcgan_adam)
         self.players = (
-            Discriminator(self.discriminator, losses, make_optimizers[0], discriminator_lr_scheduler),
-            Generator(self.generator, losses, make_optimizers[1], generator_lr_scheduler, conditional, ema_decay),
+            Discriminator(self.discriminator, losses, discriminator_optimizer, discriminator_lr_scheduler),
+            Generator(self.generator, losses, generator_optimizer, generator_lr_scheduler, conditional, ema_decay),
         )
         self.architecture = f"GAN ({networks})"
         self.conditional = conditional
@@ -184,13 +182,9 @@ class GAN(LightningModule):
 
     def metric_names(self) -> set[str]:
         """Names of all that a training logs, validations included."""
-        losses, validation = self.players[0].losses, dict(self.evaluation["val"].named_children())
-        train = {"loss_discriminator", "loss_generator"}
-        train |= training_metrics(torch.zeros(1), torch.zeros(1), losses.objective.is_probability).keys()
-        train |= {name for name in ("gradient_penalty", "r1") if getattr(losses.stabilizers, name)}
-        train |= {"acc1"} if losses.semi_supervised is not None else set()
-        gradients = {f"gradients/{player.name}" for player in self.players}
-        return gradients | {f"train/{name}" for name in train} | {f"val/{name}" for name in validation}
+        names = {f"gradients/{player.name}" for player in self.players}
+        names |= {f"train/{name}" for name in self.players[0].losses.metric_names()}
+        return names | {f"val/{name}" for name, _ in self.evaluation["val"].named_children()}
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         """Read what any DataLoader hands out; see `as_batch`."""
@@ -210,8 +204,7 @@ class GAN(LightningModule):
         with torch.set_grad_enabled(generator_too and self.generator_parts == 1):
             fake = generator.fake_images(draws, len(real.images), 0)
         loss, metrics = discriminator.loss(draws, real, fake)
-        for name, value in metrics.items():
-            self.log(f"train/{name}", value, prog_bar=name == "loss_discriminator")
+        self.latest_metrics |= {f"train/{name}": value for name, value in metrics.items()}
         discriminator.backward(self, loss, self.accumulate_batches)
         if not more_batches:
             self.latest_metrics["gradients/discriminator"] = discriminator.update(self)
@@ -219,8 +212,9 @@ class GAN(LightningModule):
             mean_loss = generator.add_gradients(self, draws, real, fake, self.generator_parts, discriminator)
             self.latest_metrics |= {"gradients/generator": generator.update(self), "train/loss_generator": mean_loss}
         self.batches += 1
-        for name, latest in self.latest_metrics.items():  # each batch, as Lightning would, but not after a resume
-            self.log(name, latest, prog_bar=name == "train/loss_generator")
+        if is_logged_step(self.trainer):
+            for name, latest in self.latest_metrics.items():
+                self.log(name, latest, prog_bar=name.startswith("train/loss_"))
 
     def _real_images(self, batch: Batch) -> Images:
         images = batch.images.contiguous(memory_format=torch.channels_last) if self.channels_last else batch.images
@@ -266,8 +260,3 @@ class GAN(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on counting."""
         self.batches, self.latest_metrics = checkpoint["batches"], dict(checkpoint["newest"])
-
-
-def dcgan_adam(parameters: Iterable[nn.Parameter]) -> Adam:
-    """The optimizer of DCGAN (Radford et al. 2015, §4)."""
-    return Adam(parameters, lr=2e-4, betas=(0.5, 0.999))

@@ -5,7 +5,7 @@ gradient for each parameter in each backward pass; it would send all of both net
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -16,7 +16,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from lightning_modules.finite_loss import NonFiniteLossError
 from lightning_modules.gan.draws import Draws
@@ -44,6 +44,18 @@ class Losses(NamedTuple):
     semi_supervised: SemiSupervised | None
     stabilizers: Stabilizers
 
+    def metric_names(self) -> set[str]:
+        """Names of the numbers of a training batch."""
+        names = {"loss_discriminator", "loss_generator"}
+        names |= training_metrics(torch.zeros(1), torch.zeros(1), self.objective.is_probability).keys()
+        names |= {name for name in ("gradient_penalty", "r1") if getattr(self.stabilizers, name)}
+        return names | ({"acc1"} if self.semi_supervised is not None else set())
+
+
+def dcgan_adam(parameters: Iterable[nn.Parameter]) -> Adam:
+    """The optimizer of DCGAN (Radford et al. 2015, §4)."""
+    return Adam(parameters, lr=2e-4, betas=(0.5, 0.999))
+
 
 class Player(Generic[Network]):
     """A network with its optimizer, its schedule and the history of its weights.
@@ -53,7 +65,7 @@ class Player(Generic[Network]):
     Args:
         network: Network of the player.
         losses: Losses of both players.
-        make_optimizer: Makes the optimizer from parameters.
+        make_optimizer: Makes the optimizer from parameters; None makes DCGAN's.
         make_lr_scheduler: Makes the schedule from the optimizer, whose updates it counts; None keeps the rate constant.
     """
 
@@ -64,13 +76,13 @@ class Player(Generic[Network]):
         self,
         network: Network,
         losses: Losses,
-        make_optimizer: OptimizerCallable,
+        make_optimizer: OptimizerCallable | None,
         make_lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
         self.network = network
         self.losses = losses
         self.stabilizers = losses.stabilizers
-        self.make_optimizer = make_optimizer
+        self.make_optimizer = make_optimizer or dcgan_adam
         self.make_lr_scheduler = make_lr_scheduler
         self.optimizer: Optimizer | None = None
         self.lr_scheduler: Any = None
@@ -189,7 +201,7 @@ class Generator(Player[GeneratorNetwork]):
         self,
         network: GeneratorNetwork,
         losses: Losses,
-        make_optimizer: OptimizerCallable,
+        make_optimizer: OptimizerCallable | None,
         make_lr_scheduler: LRSchedulerCallable | None,
         conditional: bool,
         ema_decay: float | None,

@@ -248,3 +248,27 @@ def test_gradient_penalties_work_under_bfloat16(tmp_path: Path) -> None:
     network = gan(objective="wasserstein", gradient_penalty=10.0)
     trainer(tmp_path, max_steps=2, precision="bf16-mixed").fit(network, datamodule=data())
     assert weights(network.discriminator).isfinite().all()
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate_batches": 2}, {"discriminator_steps": 2}])
+def test_a_step_that_is_not_due_logs_nothing(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[tuple[int, str]] = []
+    monkeypatch.setattr(GAN, "log", lambda self, name, *_, **__: logged.append((self.batches, name)))
+    updates = options.get("accumulate_batches", 1)
+    seldom = trainer(tmp_path, log_every_n_steps=3, max_steps=8 // updates)
+    seldom.fit(gan(**options), datamodule=data())
+    assert {batch for batch, _ in logged} == {3, 6, 8}
+    assert {"train/loss_discriminator", "train/loss_generator", "gradients/generator"} <= {name for _, name in logged}
+
+
+def test_a_run_that_logs_seldom_ends_with_the_numbers_of_one_that_logs_each_step(tmp_path: Path) -> None:
+    metrics = []
+    for every in (1, 100):
+        torch.manual_seed(0)
+        fitted = trainer(tmp_path, log_every_n_steps=every, max_steps=5)
+        fitted.fit(gan(discriminator_steps=2), datamodule=data())
+        metrics.append({name: float(value) for name, value in fitted.callback_metrics.items()})
+    assert metrics[0] == metrics[1]
+    assert metrics[0]
