@@ -37,8 +37,7 @@ def load_weights(network: ImageClassifier, source: str, whole: bool = False) -> 
 
     Args:
         network: Network with its layers in place.
-        source: A checkpoint of this project, a state dict (.pth, .safetensors), an exported folder, or the name of
-            torchvision's weights.
+        source: What `read_weights` takes.
         whole: Whether output layers for other classes are refused, too.
 
     Raises:

@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lightning_modules import ImageClassifier
@@ -56,7 +57,8 @@ def read_weights(network: ImageClassifier, source: str) -> Weights:
 
     Args:
         network: Network that they are meant for; it is asked for its name and torchvision's names only.
-        source: A file, a folder, the name of torchvision's weights, or hf://OWNER/NAME of the Hugging Face Hub.
+        source: A file, an exported folder, a run, of which the best checkpoint is read, the name of torchvision's
+            weights, or hf://OWNER/NAME of the Hugging Face Hub.
 
     Returns:
         Tensors on the host, some mapped from the file.
@@ -67,13 +69,16 @@ def read_weights(network: ImageClassifier, source: str) -> Weights:
     if "://" in source and not source.startswith(HUB):
         raise ValueError(f"Weights are read from files, not from {source}: download it first, and give the file.")
     path = _hub_path(source) if source.startswith(HUB) else Path(source)
+    if path.is_dir() and not (path / WEIGHTS_OF_HUB).is_file() and len(best := best_checkpoints(path)) == 1:
+        path = best[0]
+        rank_zero_info(f"Weights: the best checkpoint of the run, {path}")
     if path.is_dir():
         return _read_folder(path, source)
     if not path.exists() and re.fullmatch(TORCHVISION_NAME, source):
         path = _torchvision_file(network, source)
     elif not path.is_file():
         raise ValueError(
-            f"There are no weights {source}: give a file (.ckpt, .pth, .safetensors), an exported folder, "
+            f"There are no weights {source}: give a file (.ckpt, .pth, .safetensors), a run, an exported folder, "
             "a name of torchvision's such as ResNet50_Weights.IMAGENET1K_V1, or hf://OWNER/NAME."
         )
     content = _read_file(path)
@@ -93,8 +98,9 @@ def _read_folder(folder: Path, source: str) -> Weights:
     file = folder / WEIGHTS_OF_HUB
     if not file.is_file():
         checkpoints = best_checkpoints(folder)
-        remedy = f"give a checkpoint, such as {checkpoints[0]}" if checkpoints else "give a file or an exported folder"
-        raise ValueError(f"The folder {source} holds no model.safetensors: {remedy}.")
+        if checkpoints:
+            raise ValueError(f"The run {source} has several best checkpoints: name one, such as {checkpoints[0]}.")
+        raise ValueError(f"The folder {source} holds no model.safetensors: give a file, a run or an exported folder.")
     state, _ = _state_dict(_read_file(file), source)
     try:
         config = read_json(folder / "config.json")

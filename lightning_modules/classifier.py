@@ -61,9 +61,9 @@ class ImageClassifier(EvaluatedClassifier):
             names of parts, such as [stem, stages.0]; null trains all parts.
         backbone_lr_scale: Factor on the learning rate of all layers but the output layers; 0.1 is usual for
             fine-tuning.
-        weights: Trained weights to start from: a checkpoint of this project, a state dict (.pth, .safetensors), the
-            name of torchvision weights, such as ResNet50_Weights.IMAGENET1K_V1, or hf://OWNER/NAME of the Hugging Face
-            Hub.
+        weights: Trained weights to start from: a run (its best checkpoint), a checkpoint of this project, a state dict
+            (.pth, .safetensors), the name of torchvision weights, such as ResNet50_Weights.IMAGENET1K_V1, or
+            hf://OWNER/NAME of the Hugging Face Hub.
     """
 
     architecture: str

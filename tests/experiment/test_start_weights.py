@@ -395,7 +395,7 @@ def test_digest_beside_the_file(tmp_path: Path) -> None:
         ({"epoch": 3}, "w.pth", "holds no state dict"),
         ({}, "nothing.pth", "There are no weights .*nothing.pth: give a file"),
         ({}, "https://example.org/w.pth", "not from https://example.org/w.pth: download it first"),
-        ({}, ".", "holds no model.safetensors: give a file or an exported folder"),
+        ({}, ".", "holds no model.safetensors: give a file, a run or an exported folder"),
     ],
 )
 def test_sources_that_hold_no_weights(
@@ -407,10 +407,16 @@ def test_sources_that_hold_no_weights(
         small(weights=source)
 
 
-def test_a_runs_directory_is_answered_with_its_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "best-0001.ckpt").touch()
-    with pytest.raises(ValueError, match="give a checkpoint, such as .*checkpoints/best-0001.ckpt"):
+def test_of_a_run_its_best_checkpoint_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    trained = small()
+    torch.save({"state_dict": small().state_dict()}, folder / "best-0001.ckpt")
+    torch.save({"state_dict": trained.state_dict()}, folder / "best-0002.ckpt")
+    loaded = small(weights=str(tmp_path)).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in trained.state_dict().items())
+    (folder / "best-other.ckpt").touch()
+    with pytest.raises(ValueError, match="several best checkpoints: name one, such as .*checkpoints/best-"):
         small(weights=str(tmp_path))
 
 
