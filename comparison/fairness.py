@@ -58,7 +58,7 @@ def fairness_notes(groups: Sequence[Group]) -> list[str]:
             more = f"; and {len(values) - 4} more" if len(values) > 4 else ""
             verb = "differ" if subject.endswith("s") else "differs"
             notes.append(f"{subject} {verb}: {listed}{more}. So {consequence}.")
-    if any(not run.data.verified for run in runs):
+    if any(run.data.verified is False for run in runs):
         notes.append(
             "The images are a copy whose checksums are not the official ones, so published figures may differ."
         )

@@ -26,13 +26,16 @@ NOT_RECORDED = "not recorded"
 
 @dataclass(frozen=True)
 class DataSet:
-    """The images that a run was trained on, and those that its accuracies were measured on."""
+    """The images that a run was trained on, and those that its accuracies were measured on.
+
+    `verified` says whether they have the published checksums; None where there are none, or nobody compared them.
+    """
 
     name: str
     train_images: int
     val_images: int
     selection_split: str
-    verified: bool
+    verified: bool | None
     test_images: int | None = None
 
 
@@ -179,7 +182,7 @@ def make_run(
         train_images=required(about.train_images, "data.train_images", name),
         val_images=summary.images_of("val", required(about.val_images, "data.val_images", name)) or 0,
         selection_split=required(about.selection_split, "data.selection_split", name),
-        verified=about.verified is not False,
+        verified=about.verified,
         test_images=summary.images_of("test", about.test_images),
     )
     architecture = required(summary.model.architecture, "model.architecture", name)

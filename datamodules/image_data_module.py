@@ -61,7 +61,7 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.split_seed = split_seed
         self._splits: Mapping[str, ImageSource] = {}
-        self._verified = False
+        self._verified: bool | None = False
 
     @staticmethod
     def check_at_least(arguments: dict[str, tuple[int, int]]) -> None:

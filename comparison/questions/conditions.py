@@ -8,6 +8,7 @@ from comparison.questions import Answer, Section, html
 from comparison.units import ABSENT, count_of, listed
 
 QUESTION = "How was this measured?"
+CHECKSUMS = {True: "verified", False: "not the official ones", None: "none to compare with"}
 LIST = """
 <dl>
   {% for term, value in conditions %}
@@ -41,7 +42,7 @@ def _conditions(groups: Sequence[Group]) -> list[tuple[str, str]]:
             "Images",
             _distinct(f"{run.data.train_images:,} training, {run.data.val_images:,} validation" for run in runs),
         ),
-        ("Checksums", _distinct("verified" if run.data.verified else "not the official ones" for run in runs)),
+        ("Checksums", _distinct(CHECKSUMS[run.data.verified] for run in runs)),
         ("Best epoch selected on", _distinct(f"{run.data.selection_split}" for run in runs)),
         ("Runs that count", f"{len(runs)}, of {count_of(len(groups), 'configuration')}"),
         ("Seeds", seeds),

@@ -51,7 +51,7 @@ def write_run(
     data: str = "digits",
     images: tuple[int, int] = (1_437, 360),
     split: str = "val",
-    verified: bool = True,
+    verified: bool | None = True,
     status: str = "completed",
     error: str | None = None,
     batch_size: int = 128,

@@ -160,6 +160,11 @@ def test_unequal_treatment_is_noted(tmp_path: Path, make_run: MakeRun, options: 
     assert note in notes_for(tmp_path)
 
 
+def test_own_pictures_have_no_checksums_to_compare_with(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path, "ResNet-20", verified=None)
+    assert "checksums" not in notes_for(tmp_path)
+
+
 def test_unequal_numbers_of_seeds_and_repeats_are_noted(tmp_path: Path, make_run: MakeRun) -> None:
     for seed in (1, 2, 2):
         make_run(tmp_path, "ResNet-20", seed)

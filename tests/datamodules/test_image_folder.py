@@ -176,6 +176,7 @@ def test_layouts(tmp_path: Path) -> None:
     data = opened(three)
     assert [data._splits[name].size for name in ("train", "val", "test")] == [10, 6, 4]
     assert data.description()["selection_split"] == "val"
+    assert data.description()["verified"] is None
     shutil.rmtree(three / "test")
     data = opened(three)
     assert [data._splits[name].size for name in ("train", "val", "test")] == [10, 6, 6]
