@@ -29,6 +29,9 @@ from records.files import UnreadableError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 SHARES = tuple(f"limit_{split}_batches" for split in ("train", "val", "test", "predict"))
+# Smaller ones would fail within Lightning, or be taken for something else.
+LEAST = {"check_val_every_n_epoch": 1, "accumulate_grad_batches": 1, "num_nodes": 1, "log_every_n_steps": 0}
+LEAST |= {"max_epochs": -1, "max_steps": -1, "num_sanity_val_steps": -1, "gradient_clip_val": 0}
 STEPS = ("training_step", "validation_step", "test_step")
 # Whether they log something, and what, is known below.
 KNOWN_LOGGING = (
@@ -56,6 +59,13 @@ def check_settings(options: Namespace, command: str) -> None:
             raise ValueError(f"{name} names the directory of a run, and {path} is a file: name another.")
     for name in SHARES:
         _check_share(name, trainer.get(name), command)
+    for name, least in LEAST.items():
+        if isinstance(value := trainer.get(name), int | float) and not value >= least:
+            raise ValueError(f"trainer.{name} must be at least {least}, not {value}.")
+    if isinstance(interval := trainer.get("val_check_interval"), int | float) and not interval > 0:
+        raise ValueError(
+            f"trainer.val_check_interval must be above 0, not {interval}: 0.5 validates twice an epoch."
+        )
     for name in ("max_epochs", "max_steps"):
         if command == "fit" and trainer.get(name) == 0:
             raise ValueError(

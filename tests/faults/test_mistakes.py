@@ -108,6 +108,15 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "a share below 0": ((*FIT, "--trainer.limit_val_batches=-1"), "a share from 0.0 to 1.0, or a whole number"),
     "no batches": ((*FIT, "--trainer.limit_train_batches=0"), "fit has nothing to do: leave it out"),
     "no epochs": ((*FIT, "--trainer.max_epochs=0"), "trains nothing: .* use the command validate"),
+    "validation each zeroth epoch": ((*FIT, "--trainer.check_val_every_n_epoch=0"), "must be at least 1, not 0"),
+    "validation after no batch": (
+        (*FIT, "--trainer.val_check_interval=0"),
+        "val_check_interval must be above 0, not",
+    ),
+    "no batch for an update": ((*FIT, "--trainer.accumulate_grad_batches=0"), "must be at least 1, not 0"),
+    "fewer than all epochs": ((*FIT, "--trainer.max_epochs=-2"), "trainer.max_epochs must be at least -1, not -2"),
+    "logging backward": ((*FIT, "--trainer.log_every_n_steps=-1"), "log_every_n_steps must be at least 0, not -1"),
+    "a negative length of gradients": ((*FIT, "--trainer.gradient_clip_val=-1"), "must be at least 0, not -1"),
     "a number without end": ((*FIT, f"--trainer.max_steps={'9' * 400}"), "max_steps has a number of 400 digits"),
     "more images than there are": ((*FIT, "--data.batch_size=2000"), "at most 1200"),
     # seeds and bars
