@@ -63,9 +63,7 @@ def check_settings(options: Namespace, command: str) -> None:
         if isinstance(value := trainer.get(name), int | float) and not value >= least:
             raise ValueError(f"trainer.{name} must be at least {least}, not {value}.")
     if isinstance(interval := trainer.get("val_check_interval"), int | float) and not interval > 0:
-        raise ValueError(
-            f"trainer.val_check_interval must be above 0, not {interval}: 0.5 validates twice an epoch."
-        )
+        raise ValueError(f"trainer.val_check_interval must be above 0, not {interval}: 0.5 validates twice an epoch.")
     for name in ("max_epochs", "max_steps"):
         if command == "fit" and trainer.get(name) == 0:
             raise ValueError(
